@@ -1,0 +1,42 @@
+namespace Millrace.Streams;
+
+/// <summary>Something that must hold at the moment a commit is applied. A closed set, made by the factory methods.</summary>
+public abstract record CommitCondition
+{
+    private CommitCondition()
+    {
+    }
+
+    /// <summary>The stream's last generated ID is exactly <paramref name="lastId"/>: nobody appended since.</summary>
+    public static CommitCondition LastIdIs(string stream, EntryId lastId) => new LastId(stream, lastId);
+
+    /// <summary>The stream does not exist.</summary>
+    public static CommitCondition NoStream(string stream) => new LastId(stream, null);
+
+    /// <summary>The state document has this version: nobody changed it since it was read.</summary>
+    public static CommitCondition StateIs(StateKey key, long version) => new State(key, version);
+
+    /// <summary>The state document does not exist, or its time to live is over.</summary>
+    public static CommitCondition StateAbsent(StateKey key) => new State(key, null);
+
+    /// <summary>The entry is pending for this consumer with this delivery count: the lease holds.</summary>
+    public static CommitCondition StillHeld(string stream, string group, string consumer, HeldEntry held) =>
+        new Held(stream, group, consumer, held);
+
+    /// <summary>See <see cref="LastIdIs"/> and <see cref="CommitCondition.NoStream"/>.</summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Expected">Its last generated ID, or <see langword="null"/>: the stream does not exist.</param>
+    public sealed record LastId(string Stream, EntryId? Expected) : CommitCondition;
+
+    /// <summary>See <see cref="StateIs"/> and <see cref="StateAbsent"/>.</summary>
+    /// <param name="Key">The document.</param>
+    /// <param name="Expected">Its version, or <see langword="null"/>: it does not exist.</param>
+    public sealed record State(StateKey Key, long? Expected) : CommitCondition;
+
+    /// <summary>See <see cref="StillHeld"/>. A missing stream or group means: not held.</summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Group">The group.</param>
+    /// <param name="Consumer">The consumer that must hold the entry.</param>
+    /// <param name="Entry">The entry with the delivery count at which the consumer got it.</param>
+    public sealed record Held(string Stream, string Group, string Consumer, HeldEntry Entry) : CommitCondition;
+}

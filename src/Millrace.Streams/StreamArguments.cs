@@ -1,0 +1,139 @@
+using System.Runtime.CompilerServices;
+using System.Text;
+
+namespace Millrace.Streams;
+
+/// <summary>Checks arguments against <see cref="StreamLimits"/>, for store implementations: the same error on every store, before anything is sent.</summary>
+public static class StreamArguments
+{
+    /// <summary>A stream, group, consumer or document name: not empty and not too long.</summary>
+    public static void CheckName(string name, [CallerArgumentExpression(nameof(name))] string? parameter = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name, parameter);
+        if (name.Length > StreamLimits.MaxNameBytes / 3 && Encoding.UTF8.GetByteCount(name) > StreamLimits.MaxNameBytes)
+            throw new ArgumentException($"A name has at most {StreamLimits.MaxNameBytes} bytes; '{name[..32]}…' is longer.", parameter);
+    }
+
+    /// <summary>A count or the size of a batch: 1 to <see cref="StreamLimits.MaxBatch"/>.</summary>
+    public static void CheckCount(int count, [CallerArgumentExpression(nameof(count))] string? parameter = null)
+    {
+        if (count is < 1 or > StreamLimits.MaxBatch)
+            throw new ArgumentOutOfRangeException(parameter, count, $"Must be 1 to {StreamLimits.MaxBatch}.");
+    }
+
+    /// <summary>A list of IDs, keys or commits: at most <see cref="StreamLimits.MaxBatch"/>. Empty is fine: nothing to do.</summary>
+    public static void CheckBatch<T>(IReadOnlyList<T> batch, [CallerArgumentExpression(nameof(batch))] string? parameter = null)
+    {
+        ArgumentNullException.ThrowIfNull(batch, parameter);
+        if (batch.Count > StreamLimits.MaxBatch)
+            throw new ArgumentException($"At most {StreamLimits.MaxBatch} at once; there are {batch.Count}.", parameter);
+    }
+
+    /// <summary>A wait, delay or time to live: zero to <see cref="StreamLimits.MaxDuration"/>.</summary>
+    public static void CheckDuration(TimeSpan duration, [CallerArgumentExpression(nameof(duration))] string? parameter = null)
+    {
+        if (duration < TimeSpan.Zero || duration > StreamLimits.MaxDuration)
+            throw new ArgumentOutOfRangeException(parameter, duration, $"Must be zero to {StreamLimits.MaxDuration.TotalDays:N0} days.");
+    }
+
+    /// <summary>The fields of an entry to append: at least one, not too many, not too large.</summary>
+    public static void CheckFields(EntryFields fields, [CallerArgumentExpression(nameof(fields))] string? parameter = null)
+    {
+        if (fields.Count is < 1 or > StreamLimits.MaxFields)
+            throw new ArgumentException($"An entry has 1 to {StreamLimits.MaxFields} fields; this one has {fields.Count}.", parameter);
+        if (fields.Packed.Length > StreamLimits.MaxEntryBytes)
+            throw new ArgumentException($"An entry has at most {StreamLimits.MaxEntryBytes} bytes; this one has {fields.Packed.Length}.", parameter);
+    }
+
+    /// <summary>A commit: its number of changes, and every name, duration and payload in it.</summary>
+    public static void CheckCommit(Commit commit)
+    {
+        ArgumentNullException.ThrowIfNull(commit);
+        if (commit.Changes.Count is < 1 or > StreamLimits.MaxCommitChanges || commit.Conditions.Count > StreamLimits.MaxCommitChanges)
+            throw new ArgumentException(
+                $"A commit has 1 to {StreamLimits.MaxCommitChanges} changes and at most as many conditions; this one has " +
+                $"{commit.Changes.Count} and {commit.Conditions.Count}. Split it, or append in bulk without conditions.", nameof(commit));
+
+        foreach (var condition in commit.Conditions)
+            Check(condition);
+        foreach (var change in commit.Changes)
+            Check(change);
+    }
+
+    private static void Check(CommitCondition condition)
+    {
+        switch (condition)
+        {
+            case CommitCondition.LastId last:
+                CheckName(last.Stream);
+                break;
+            case CommitCondition.State state:
+                Check(state.Key);
+                break;
+            case CommitCondition.Held held:
+                CheckNames(held.Stream, held.Group);
+                CheckName(held.Consumer);
+                break;
+        }
+    }
+
+    private static void Check(CommitChange change)
+    {
+        switch (change)
+        {
+            case CommitChange.Append append:
+                CheckName(append.Stream);
+                CheckFields(append.Fields);
+                break;
+            case CommitChange.PutState put:
+                Check(put.Key);
+                if (put.Payload.Length > StreamLimits.MaxEntryBytes)
+                    throw new ArgumentException(
+                        $"A state document has at most {StreamLimits.MaxEntryBytes} bytes; '{put.Key.Name}' has {put.Payload.Length}.", nameof(change));
+                CheckTimeToLive(put.TimeToLive);
+                break;
+            case CommitChange.DeleteState delete:
+                Check(delete.Key);
+                break;
+            case CommitChange.Ack ack:
+                CheckNames(ack.Stream, ack.Group);
+                break;
+            case CommitChange.AckAndDelete ack:
+                CheckNames(ack.Stream, ack.Group);
+                break;
+            case CommitChange.Release release:
+                CheckNames(release.Stream, release.Group);
+                CheckDuration(release.Delay);
+                CheckName(StreamNames.Again(release.Stream, release.Group));
+                break;
+            case CommitChange.Schedule schedule:
+                CheckName(schedule.Stream);
+                CheckFields(schedule.Fields);
+                CheckDuration(schedule.Delay);
+                break;
+        }
+    }
+
+    /// <summary>A state document's stream and name.</summary>
+    public static void Check(StateKey key)
+    {
+        CheckName(key.Stream);
+        CheckName(key.Name);
+        CheckName(StreamNames.State(key));
+    }
+
+    private static void CheckNames(string stream, string group)
+    {
+        CheckName(stream);
+        CheckName(group);
+    }
+
+    private static void CheckTimeToLive(TimeSpan? timeToLive)
+    {
+        if (timeToLive is null)
+            return;
+        CheckDuration(timeToLive.Value);
+        if (timeToLive.Value < TimeSpan.FromMilliseconds(1))
+            throw new ArgumentOutOfRangeException(nameof(timeToLive), timeToLive, "A time to live is at least one millisecond.");
+    }
+}
