@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Builds everything and runs every test. Installs what is missing. Ends with a line "N passed, N failed".
+#
+#   ./test.sh            everything: unit, conformance on every store, processes, Node, a real browser
+#   ./test.sh --quick    the inner loop: no browser
+#
+# MILLRACE_SLICE_SECONDS bounds each seeded slice (default 30).
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")"
+
+export MILLRACE_SLICE_SECONDS="${MILLRACE_SLICE_SECONDS:-30}"
+export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
+# Build helpers that outlive the run would hold CI's pipes open.
+export MSBUILDDISABLENODEREUSE=1
+
+quick=false
+case "${1:-}" in
+  "") ;;
+  --quick) quick=true ;;
+  *) echo "test.sh: unknown option '$1'; the only one is --quick" >&2; exit 2 ;;
+esac
+
+fail() { # says why on stderr and closes with the line that test readers look for
+  echo "test.sh: $*" >&2
+  echo "0 passed, 1 failed"
+  exit 1
+}
+
+command -v dotnet >/dev/null || fail "the .NET 10 SDK is missing: see https://dotnet.microsoft.com/download"
+
+# command on PATH -> Debian package
+need=()
+command -v redis-server >/dev/null || need+=(redis-server)
+command -v redis-cli >/dev/null || need+=(redis-tools)
+command -v strace >/dev/null || need+=(strace)
+command -v node >/dev/null || need+=(nodejs)
+command -v npm >/dev/null || need+=(npm)
+$quick || command -v chromium >/dev/null || need+=(chromium)
+if [ ${#need[@]} -gt 0 ]; then
+  command -v apt-get >/dev/null || fail "please install: ${need[*]}"
+  as_root=()
+  if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null || fail "neither root nor sudo: please install ${need[*]}"
+    as_root=(sudo)
+  fi
+  echo "Installing ${need[*]}"
+  export DEBIAN_FRONTEND=noninteractive
+  { "${as_root[@]}" apt-get update -qq && "${as_root[@]}" apt-get install -y -qq --no-install-recommends "${need[@]}"; } >/tmp/millrace-apt.log 2>&1 ||
+    { tail -n 20 /tmp/millrace-apt.log >&2; fail "apt-get could not install: ${need[*]}"; }
+fi
+
+passed=0
+failed=0
+
+# run NAME EXECUTABLE [ARGUMENTS]: runs a test program and adds its figures up
+run() {
+  local name=$1 log summary
+  shift
+  log=$(mktemp)
+  "$@" -noColor -noLogo 2>&1 | tee "$log"
+  local status=${PIPESTATUS[0]}
+  summary=$(grep -Eo 'Total: [0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+, Not Run: [0-9]+' "$log" | tail -n 1)
+  rm -f "$log"
+  if [ -z "$summary" ]; then
+    echo "test.sh: $name ended with status $status and no summary" >&2
+    failed=$((failed + 1))
+    return
+  fi
+  local total errors bad skipped
+  read -r total errors bad skipped _ <<<"$(grep -Eo '[0-9]+' <<<"$summary" | tr '\n' ' ')"
+  # A skipped test proves nothing: it counts as failed.
+  failed=$((failed + errors + bad + skipped))
+  passed=$((passed + total - bad - skipped))
+  [ "$status" -eq 0 ] || [ $((errors + bad + skipped)) -gt 0 ] || { echo "test.sh: $name ended with status $status" >&2; failed=$((failed + 1)); }
+}
+
+dotnet build Millrace.slnx -v quiet || fail "the build failed"
+run Millrace.Tests artifacts/bin/Millrace.Tests/debug/Millrace.Tests
+
+if ! $quick && [ -d tests/Millrace.Browser ]; then
+  if dotnet build tests/Millrace.Browser -v quiet; then
+    run Millrace.Browser artifacts/bin/Millrace.Browser/debug/Millrace.Browser
+  else
+    failed=$((failed + 1))
+  fi
+fi
+
+echo "$passed passed, $failed failed"
+[ "$failed" -eq 0 ] && [ "$passed" -gt 0 ]
