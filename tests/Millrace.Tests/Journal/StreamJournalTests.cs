@@ -1,0 +1,183 @@
+using System.Text;
+using Millrace.Embedded;
+using Millrace.Embedded.Journal;
+using Millrace.Streams;
+
+namespace Millrace.Tests.Journal;
+
+public sealed class StreamJournalTests : IDisposable
+{
+    private readonly JournalDirectory _directory = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Theory]
+    [InlineData(SyncPolicy.Always)]
+    [InlineData(SyncPolicy.EverySecond)]
+    [InlineData(SyncPolicy.Never)]
+    public async Task Records_reopened_come_back_in_order_with_consecutive_numbers(SyncPolicy sync)
+    {
+        await using (var journal = _directory.Open(sync))
+        {
+            Assert.Empty(_directory.Replayed);
+            Assert.Equal(1, journal.Append("one"u8));
+            Assert.Equal(2, journal.Append(""u8));
+            await journal.WhenDurableAsync(2);
+            Assert.Equal(3, journal.Append("three"u8));
+            await journal.WhenDurableAsync(3);
+        }
+
+        await using (var journal = _directory.Open(sync))
+        {
+            Assert.Equal(["one", "", "three"], _directory.Replayed);
+            Assert.Equal(4, journal.Append("four"u8));
+            await journal.WhenDurableAsync(4);
+        }
+
+        await using (_directory.Open(sync))
+            Assert.Equal(["one", "", "three", "four"], _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Record_waited_for_is_in_the_file_before_the_journal_closes()
+    {
+        await using var journal = _directory.Open();
+        await journal.WhenDurableAsync(journal.Append("written"u8));
+
+        Assert.Contains("written", Encoding.UTF8.GetString(await File.ReadAllBytesAsync(_directory.SegmentPath)));
+    }
+
+    [Fact]
+    public async Task Record_nobody_waited_for_is_written_at_close()
+    {
+        await using (var journal = _directory.Open())
+            journal.Append("left behind"u8);
+
+        await using (_directory.Open())
+            Assert.Equal(["left behind"], _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Large_records_survive_and_too_large_ones_are_refused_before_anything_is_appended()
+    {
+        var large = new string('x', 3 * 1024 * 1024);
+        await using (var journal = _directory.Open())
+        {
+            await journal.WhenDurableAsync(journal.Append(Encoding.UTF8.GetBytes(large)));
+            var refused = Assert.Throws<StreamException>(() => journal.Append(new byte[JournalFormat.MaxRecordBytes + 1]));
+            Assert.Equal(StreamErrorCode.LimitExceeded, refused.Code);
+            Assert.Equal(2, journal.Append("small"u8));
+        }
+
+        await using (_directory.Open())
+            Assert.Equal([large, "small"], _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Batch_that_is_full_refuses_with_busy_and_takes_records_again_after_a_write()
+    {
+        var record = new byte[JournalFormat.MaxRecordBytes];
+        await using var journal = _directory.Open(SyncPolicy.Never);
+        var room = journal.WhenRoomAsync();
+        Assert.True(room.IsCompletedSuccessfully);
+        await room;
+
+        for (var i = 0; i < 3; i++)
+            journal.Append(record);
+        Assert.Equal(StreamErrorCode.Busy, Assert.Throws<StreamException>(() => journal.Append(record)).Code);
+
+        await journal.WhenRoomAsync();
+        Assert.Equal(4, journal.Append("room again"u8));
+    }
+
+    [Theory]
+    [InlineData(SyncPolicy.Always)]
+    [InlineData(SyncPolicy.EverySecond)]
+    public async Task Concurrent_appenders_all_become_durable_in_the_order_of_their_numbers(SyncPolicy sync)
+    {
+        const int Writers = 16, Each = 200;
+        var storeLock = new Lock();
+        var expected = new string[Writers * Each];
+        await using (var journal = _directory.Open(sync))
+        {
+            await Task.WhenAll(Enumerable.Range(0, Writers).Select(writer => Task.Run(async () =>
+            {
+                for (var i = 0; i < Each; i++)
+                {
+                    var text = $"writer {writer} record {i}";
+                    long lsn;
+                    lock (storeLock)
+                    {
+                        lsn = journal.Append(Encoding.UTF8.GetBytes(text));
+                        expected[lsn - 1] = text;
+                    }
+
+                    await journal.WhenDurableAsync(lsn);
+                }
+            })));
+
+            // Everything was acknowledged, so everything is in the file although the journal is still open.
+            Assert.Equal(expected, ReadRecords(await File.ReadAllBytesAsync(_directory.SegmentPath)));
+        }
+
+        await using (_directory.Open())
+            Assert.Equal(expected, _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Directory_held_by_this_process_is_refused_naming_the_holder_and_the_directory()
+    {
+        await using var journal = _directory.Open();
+
+        var refused = Assert.Throws<StreamException>(() => _directory.Open());
+
+        Assert.Equal(StreamErrorCode.Locked, refused.Code);
+        Assert.Contains($"process {Environment.ProcessId} ", refused.Message);
+        Assert.Contains(_directory.Path, refused.Message);
+    }
+
+    [Fact]
+    public async Task Directory_is_free_again_after_the_journal_closed()
+    {
+        await _directory.Open().DisposeAsync();
+
+        await using var second = _directory.Open();
+        Assert.Equal(1, second.Append("mine"u8));
+    }
+
+    [Fact]
+    public async Task Closed_journal_refuses_records_and_may_be_closed_twice()
+    {
+        var journal = _directory.Open();
+        await journal.DisposeAsync();
+        await journal.DisposeAsync();
+
+        Assert.Equal(StreamErrorCode.Closed, Assert.Throws<StreamException>(() => journal.Append("late"u8)).Code);
+    }
+
+    [Fact]
+    public async Task Replay_that_fails_names_the_record_and_leaves_the_directory_free()
+    {
+        await _directory.WriteAsync("one", "two");
+
+        var refused = Assert.Throws<StreamException>(() => StreamJournal.Open(
+            new() { Directory = _directory.Path },
+            TimeProvider.System,
+            Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance,
+            _ => throw new FormatException("no such mutation")));
+
+        Assert.Equal(StreamErrorCode.Corrupt, refused.Code);
+        Assert.Contains("Record 1 at offset 40", refused.Message);
+        await _directory.Open().DisposeAsync();
+    }
+
+    private static IEnumerable<string> ReadRecords(byte[] segment)
+    {
+        for (var offset = JournalFormat.SegmentHeaderBytes; offset < segment.Length;)
+        {
+            var header = JournalFormat.ReadRecordHeader(segment.AsSpan(offset));
+            yield return Encoding.UTF8.GetString(segment, offset + JournalFormat.RecordHeaderBytes, (int)header.Length);
+            offset += JournalFormat.RecordHeaderBytes + (int)header.Length;
+        }
+    }
+}
