@@ -1,0 +1,174 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Streams;
+
+namespace Millrace.Redis.Connections;
+
+/// <summary>
+/// The client: one shared pipelined connection for commands, one connection of its own for each read that blocks, and one for subscriptions.
+/// Thread-safe.
+/// </summary>
+internal sealed partial class RedisClient : IAsyncDisposable
+{
+    private readonly RedisOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly RedisConnector _connector;
+    private readonly CancellationTokenSource _closing = new();
+    private readonly Lock _lock = new();
+    private RedisConnection? _shared;
+    private Task<RedisConnection>? _connecting;     // The attempts under way, which all callers wait for together.
+
+    /// <summary>Makes a client. Connects with the first call.</summary>
+    /// <exception cref="ArgumentException">The options contradict themselves or their limits; the message lists everything wrong.</exception>
+    public RedisClient(RedisOptions options, TimeProvider time, ILogger logger)
+    {
+        _options = options;
+        _time = time;
+        _logger = logger;
+        _connector = new(options, time, logger);
+    }
+
+    /// <summary>
+    /// The first commands of every shared connection, SCRIPT LOAD for one: no other command can be sent before them. Blocked reads and subscriptions,
+    /// which run no scripts, do without.
+    /// </summary>
+    public IReadOnlyList<RespCommand> Prologue { get; init; } = [];
+
+    /// <summary>Connects now instead of with the first command.</summary>
+    /// <exception cref="StreamException">Unavailable, naming the endpoint and the attempts; or the log-in was refused.</exception>
+    public async ValueTask ConnectAsync(CancellationToken cancellationToken) =>
+        await GetSharedAsync(cancellationToken).ConfigureAwait(false);
+
+    /// <summary>Sends a command on the shared connection and waits for its reply. Cancellation ends the waiting, not the command.</summary>
+    /// <exception cref="StreamException">
+    /// The server answered with an error; Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the connection broke.
+    /// </exception>
+    public async ValueTask<RespReply> ExecuteAsync(RespCommand command, CancellationToken cancellationToken)
+    {
+        var reply = await TryExecuteAsync(command, cancellationToken).ConfigureAwait(false);
+        return reply.IsError ? throw RedisErrors.ToException(command.Name, reply) : reply;
+    }
+
+    /// <summary>As <see cref="ExecuteAsync"/>, but an error the server answers is a reply like any other: see <see cref="RespReply.ErrorCode"/>.</summary>
+    /// <exception cref="StreamException">Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the connection broke.</exception>
+    public async ValueTask<RespReply> TryExecuteAsync(RespCommand command, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var connection = await GetSharedAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                return await connection.ExecuteAsync(command, _options.CommandTimeout, cancellationToken).ConfigureAwait(false);
+            }
+            catch (ConnectionLostException exception)
+            {
+                ThrowIfLastAttempt(attempt, exception);
+            }
+        }
+    }
+
+    /// <summary>Sends commands together, in one write where they fit, and waits for all replies. Error replies are replies like any other.</summary>
+    /// <exception cref="StreamException">Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the connection broke.</exception>
+    public async ValueTask<RespReply[]> ExecuteManyAsync(IReadOnlyList<RespCommand> commands, CancellationToken cancellationToken)
+    {
+        for (var attempt = 1; ; attempt++)
+        {
+            var connection = await GetSharedAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                return await connection.ExecuteManyAsync(commands, _options.CommandTimeout, cancellationToken).ConfigureAwait(false);
+            }
+            catch (ConnectionLostException exception)
+            {
+                ThrowIfLastAttempt(attempt, exception);
+            }
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        RedisConnection? shared;
+        Task<RedisConnection>? connecting;
+        lock (_lock)
+        {
+            if (_closing.IsCancellationRequested)
+                return;
+            _closing.Cancel();
+            shared = _shared;
+            connecting = _connecting;
+        }
+
+        if (connecting is not null)
+            await ((Task)connecting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (shared is not null)
+            await shared.DisposeAsync().ConfigureAwait(false);
+        _closing.Dispose();
+    }
+
+    private ValueTask<RedisConnection> GetSharedAsync(CancellationToken cancellationToken) =>
+        Volatile.Read(ref _shared) is { IsOpen: true } shared ? new(shared) : new(GetSharedSlowAsync(cancellationToken));
+
+    private async Task<RedisConnection> GetSharedSlowAsync(CancellationToken cancellationToken)
+    {
+        Task<RedisConnection> connecting;
+        lock (_lock)
+        {
+            ThrowIfClosed();
+            if (_shared is { IsOpen: true } shared)
+                return shared;
+            if (_connecting is null or { IsCompleted: true })
+                _connecting = ConnectSharedAsync();
+            connecting = _connecting;
+        }
+
+        return await connecting.WaitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<RedisConnection> ConnectSharedAsync()
+    {
+        // Off the lock its caller holds.
+        await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
+        var connection = await ConnectAsync(Prologue).ConfigureAwait(false);
+        lock (_lock)
+        {
+            if (!_closing.IsCancellationRequested)
+            {
+                Volatile.Write(ref _shared, connection);
+                return connection;
+            }
+        }
+
+        await connection.DisposeAsync().ConfigureAwait(false);
+        throw Closed();
+    }
+
+    private async Task<RedisConnection> ConnectAsync(IReadOnlyList<RespCommand> prologue)
+    {
+        try
+        {
+            var connection = await _connector.ConnectAsync(prologue, _closing.Token).ConfigureAwait(false);
+            _logger.Connected(_options.ToString());
+            return connection;
+        }
+        catch (OperationCanceledException) when (_closing.IsCancellationRequested)
+        {
+            throw Closed();
+        }
+    }
+
+    // A server that takes connections and closes them again must not keep a call busy for ever.
+    private void ThrowIfLastAttempt(int attempt, ConnectionLostException exception)
+    {
+        ThrowIfClosed();
+        if (attempt >= _options.ConnectAttempts)
+            throw new StreamException(StreamErrorCode.Unavailable, $"Redis at {_options} closed {attempt} connections. Nothing was sent.", exception);
+    }
+
+    private void ThrowIfClosed()
+    {
+        if (_closing.IsCancellationRequested)
+            throw Closed();
+    }
+
+    private StreamException Closed() => new(StreamErrorCode.Closed, $"The client of Redis at {_options} was closed.");
+}

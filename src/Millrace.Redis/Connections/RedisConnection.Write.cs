@@ -1,0 +1,95 @@
+using System.Buffers;
+
+namespace Millrace.Redis.Connections;
+
+internal sealed partial class RedisConnection
+{
+    private const int InitialBufferBytes = 16 * 1024;
+
+    // A buffer that a burst has made larger is given up after the burst.
+    private const int MaxKeptBufferBytes = 1024 * 1024;
+
+    private ValueTask<RespReply> SendAsync(RespCommand command, TimeSpan timeout, CancellationToken cancellationToken)
+    {
+        PendingReply pending;
+        bool mustWrite;
+        lock (_lock)
+        {
+            ThrowIfBrokenNeedsLock();
+            pending = EnqueueNeedsLock(command, DeadlineOf(timeout), timeout);
+            mustWrite = !_isWriting;
+            _isWriting = true;
+        }
+
+        if (mustWrite)
+            _ = WriteQueuedAsync();
+        pending.CancelWith(cancellationToken);
+        return pending.Task;
+    }
+
+    private PendingReply[] SendMany(IReadOnlyList<RespCommand> commands, TimeSpan timeout)
+    {
+        var pending = new PendingReply[commands.Count];
+        bool mustWrite;
+        lock (_lock)
+        {
+            ThrowIfBrokenNeedsLock();
+            var deadline = DeadlineOf(timeout);
+            for (var i = 0; i < pending.Length; i++)
+                pending[i] = EnqueueNeedsLock(commands[i], deadline, timeout);
+            mustWrite = !_isWriting;
+            _isWriting = true;
+        }
+
+        if (mustWrite)
+            _ = WriteQueuedAsync();
+        return pending;
+    }
+
+    private PendingReply EnqueueNeedsLock(RespCommand command, long deadline, TimeSpan timeout)
+    {
+        if (!_spares.TryPop(out var pending))
+            pending = new(this);
+        pending.Start(command, timeout, deadline, ++_enqueued);
+        command.WriteTo(_filling);
+        _inLine.Enqueue(pending);
+        SetTimerNeedsLock(deadline);
+        return pending;
+    }
+
+    private long DeadlineOf(TimeSpan timeout) => _time.GetTimestamp() + (long)(timeout.TotalSeconds * _time.TimestampFrequency);
+
+    // Runs on the thread of the caller that found nobody writing, until the socket takes no more at once.
+    private async Task WriteQueuedAsync()
+    {
+        try
+        {
+            while (TakeQueued())
+                await _stream.WriteAsync(_writing.WrittenMemory).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            Break(exception);
+        }
+    }
+
+    private bool TakeQueued()
+    {
+        lock (_lock)
+        {
+            if (_filling.WrittenCount == 0 || _failure is not null)
+            {
+                _isWriting = false;
+                return false;
+            }
+
+            (_filling, _writing) = (_writing, _filling);
+            if (_filling.Capacity > MaxKeptBufferBytes)
+                _filling = new(InitialBufferBytes);
+            else
+                _filling.ResetWrittenCount();
+            _handedOver = _enqueued;
+            return true;
+        }
+    }
+}

@@ -1,0 +1,79 @@
+using System.Buffers;
+using System.Text;
+using Millrace.Resp;
+
+namespace Millrace.Redis.Connections;
+
+/// <summary>
+/// One command, encoded as its arguments are added. Complete when it is handed to the client, which only reads it: it may be sent again
+/// or on several connections.
+/// </summary>
+internal sealed class RespCommand
+{
+    // The arguments as bulk strings; the array header is written when the command is sent, since the count is known only then.
+    private readonly ArrayBufferWriter<byte> _arguments;
+    private int _count;
+
+    /// <summary>Starts a command.</summary>
+    /// <param name="name">One word, as in <c>XADD</c>. It appears in error messages; arguments never do.</param>
+    /// <param name="capacityBytes">Expected bytes of the arguments, to spare copies.</param>
+    public RespCommand(string name, int capacityBytes = 128)
+    {
+        Name = name;
+        _arguments = new(capacityBytes);
+        Add(name);
+    }
+
+    public string Name { get; }
+
+    /// <summary>Arguments with the name. Redis takes 1,048,576.</summary>
+    public int ArgumentCount => _count;
+
+    /// <summary>Bytes on the wire, the array header not counted.</summary>
+    public int ByteCount => _arguments.WrittenCount;
+
+    /// <summary>Adds any bytes.</summary>
+    public RespCommand Add(ReadOnlySpan<byte> argument)
+    {
+        new RespWriter(_arguments).WriteBulk(argument);
+        _count++;
+        return this;
+    }
+
+    /// <summary>Adds a text as UTF-8.</summary>
+    public RespCommand Add(string argument)
+    {
+        new RespWriter(_arguments).WriteBulk(argument.AsSpan());
+        _count++;
+        return this;
+    }
+
+    /// <summary>Adds a number as digits.</summary>
+    public RespCommand Add(long argument)
+    {
+        new RespWriter(_arguments).WriteBulk(argument);
+        _count++;
+        return this;
+    }
+
+    /// <summary>Adds an argument that formats itself as UTF-8, as entry IDs do, without a string in between.</summary>
+    /// <param name="argument">The argument; its text has at most 64 bytes.</param>
+    public RespCommand AddFormatted<T>(T argument)
+        where T : IUtf8SpanFormattable
+    {
+        Span<byte> text = stackalloc byte[64];
+        if (!argument.TryFormat(text, out var length, default, null))
+            throw new ArgumentException($"The text of a {typeof(T).Name} is longer than 64 bytes.", nameof(argument));
+        return Add(text[..length]);
+    }
+
+    /// <summary>Writes the command as it goes over the wire.</summary>
+    public void WriteTo(IBufferWriter<byte> output)
+    {
+        new RespWriter(output).WriteArray(_count);
+        output.Write(_arguments.WrittenSpan);
+    }
+
+    /// <summary>The name only: arguments may hold payload or a password.</summary>
+    public override string ToString() => Name;
+}

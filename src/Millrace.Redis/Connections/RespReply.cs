@@ -1,0 +1,209 @@
+using System.Diagnostics;
+using System.Text;
+using Millrace.Resp;
+
+namespace Millrace.Redis.Connections;
+
+/// <summary>
+/// An element of a reply, with everything below it. RESP2 and RESP3 look alike: both nulls are <see cref="RespKind.Null"/>, a verbatim
+/// string is a bulk string, a bulk error an error, a set an array; a map holds its pairs flat, as RESP2 sends it.
+/// </summary>
+/// <remarks>
+/// A reply costs two arrays whatever its size: a copy of the frame, which the garbage collector owns so that values may be kept, and a
+/// table with 16 bytes per element in the order of the wire, each knowing where its next sibling is:
+/// <code>
+/// *2 [ $3 "1-0"  *2 [ $1 "a" $1 "b" ] ]   →   0: Array 2 next 5 │ 1: "1-0" next 2 │ 2: Array 2 next 5 │ 3: "a" next 4 │ 4: "b" next 5
+/// </code>
+/// </remarks>
+[DebuggerDisplay("{ToString(),nq}")]
+internal readonly struct RespReply
+{
+    private readonly byte[]? _frame;
+    private readonly Node[]? _nodes;
+    private readonly int _index;
+
+    private RespReply(byte[] frame, Node[] nodes, int index)
+    {
+        _frame = frame;
+        _nodes = nodes;
+        _index = index;
+    }
+
+    private readonly record struct Node(RespKind Kind, int Offset, int Length, int Next);
+
+    /// <summary>Null, Error, SimpleString, BulkString, Integer, Boolean, Double, BigNumber, Array, Map or Push.</summary>
+    public RespKind Kind => _nodes is null ? RespKind.Null : _nodes[_index].Kind;
+
+    public bool IsNull => Kind == RespKind.Null;
+
+    public bool IsError => Kind == RespKind.Error;
+
+    public bool IsAggregate => Kind is RespKind.Array or RespKind.Map or RespKind.Push;
+
+    /// <summary>The value of a scalar; empty for null and aggregates. May be kept: it is never pooled.</summary>
+    public ReadOnlyMemory<byte> Bytes => IsAggregate || _nodes is null ? default : _frame.AsMemory(_nodes[_index].Offset, _nodes[_index].Length);
+
+    /// <summary>The value of a scalar; empty for null and aggregates.</summary>
+    public ReadOnlySpan<byte> Span => Bytes.Span;
+
+    /// <summary>Elements of an aggregate, two for each pair of a map. Zero otherwise.</summary>
+    public int Count => IsAggregate ? _nodes![_index].Length : 0;
+
+    /// <summary>The value decoded as UTF-8. Allocates.</summary>
+    public string Text => Encoding.UTF8.GetString(Span);
+
+    /// <summary>An integer, a boolean as 1 or 0, or a string of digits.</summary>
+    /// <exception cref="RespException">It is none.</exception>
+    public long Integer => Kind != RespKind.Boolean ? RespReader.ParseInt64(Span) : Span is [(byte)'t'] ? 1 : 0;
+
+    /// <summary>A double, an integer, or a string that holds one.</summary>
+    /// <exception cref="RespException">It is none.</exception>
+    public double Double => RespReader.ParseDouble(Span);
+
+    /// <summary>The first word of an error, which says what kind it is. Empty for anything else.</summary>
+    public ReadOnlySpan<byte> ErrorCode
+    {
+        get
+        {
+            if (!IsError)
+                return default;
+            var end = Span.IndexOf((byte)' ');
+            return end < 0 ? Span : Span[..end];
+        }
+    }
+
+    /// <summary>An element of an aggregate. Walks over its predecessors: use the enumerator for more than a few.</summary>
+    public RespReply this[int index]
+    {
+        get
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)index, (uint)Count, nameof(index));
+            var node = _index + 1;
+            for (; index > 0; index--)
+                node = _nodes![node].Next;
+            return new(_frame!, _nodes!, node);
+        }
+    }
+
+    /// <summary>The elements of an aggregate in order; none for null and scalars. Allocates nothing.</summary>
+    public Enumerator GetEnumerator() => new(this);
+
+    /// <summary>Finds a value by its key in a map, or in the flat array RESP2 sends instead.</summary>
+    public bool TryGet(ReadOnlySpan<byte> key, out RespReply value)
+    {
+        var isKey = true;
+        var isFound = false;
+        foreach (var element in this)
+        {
+            if (isFound)
+            {
+                value = element;
+                return true;
+            }
+
+            isFound = isKey && element.Span.SequenceEqual(key);
+            isKey = !isKey;
+        }
+
+        value = default;
+        return false;
+    }
+
+    /// <summary>
+    /// The pairs of an answer such as XREAD's: a map in RESP3, an array of two-element arrays in RESP2. A flat array counts as well.
+    /// </summary>
+    public PairEnumerable Pairs => new(this);
+
+    public override string ToString() => Kind switch
+    {
+        RespKind.Null => "null",
+        RespKind.Array or RespKind.Map or RespKind.Push => $"{Kind} of {Count}",
+        _ => $"{Kind} '{Text}'",
+    };
+
+    /// <summary>Copies a whole frame out of a receive buffer.</summary>
+    /// <param name="frame">The frame. A <see cref="RespFrameScanner"/> has found its end, so its depth is bounded.</param>
+    /// <param name="elementCount">Elements of the frame or more, as the scanner counted them.</param>
+    /// <exception cref="RespException">Not a whole frame.</exception>
+    public static RespReply Copy(ReadOnlySpan<byte> frame, int elementCount)
+    {
+        var copy = frame.ToArray();
+        var nodes = new Node[elementCount];
+        var reader = new RespReader(copy);
+        var count = 0;
+        AddElement(ref reader, nodes, ref count);
+        return new(copy, nodes, 0);
+    }
+
+    // Recursive: the scanner bounds the depth.
+    private static void AddElement(ref RespReader reader, Node[] nodes, ref int count)
+    {
+        if (!reader.TryRead() || count == nodes.Length)
+            throw new RespException("A frame is cut off.");
+
+        var index = count++;
+        var kind = Normalize(reader.Kind);
+        var offset = reader.ValueOffset;
+        var children = reader.Count;
+        var length = kind is RespKind.Array or RespKind.Map or RespKind.Push ? children : reader.Value.Length;
+        for (var i = 0; i < children; i++)
+            AddElement(ref reader, nodes, ref count);
+        nodes[index] = new(kind, offset, length, count);
+    }
+
+    private static RespKind Normalize(RespKind kind) => kind switch
+    {
+        RespKind.VerbatimString => RespKind.BulkString,
+        RespKind.BulkError => RespKind.Error,
+        RespKind.Set => RespKind.Array,
+        _ => kind,
+    };
+
+    internal struct Enumerator(RespReply parent)
+    {
+        private int _left = parent.Count;
+        private int _next = parent._index + 1;
+
+        public RespReply Current { get; private set; }
+
+        public bool MoveNext()
+        {
+            if (_left-- <= 0)
+                return false;
+            Current = new(parent._frame!, parent._nodes!, _next);
+            _next = parent._nodes![_next].Next;
+            return true;
+        }
+    }
+
+    internal readonly struct PairEnumerable(RespReply parent)
+    {
+        public PairEnumerator GetEnumerator() => new(parent);
+    }
+
+    internal struct PairEnumerator(RespReply parent)
+    {
+        private Enumerator _elements = parent.GetEnumerator();
+
+        public (RespReply Key, RespReply Value) Current { get; private set; }
+
+        public bool MoveNext()
+        {
+            if (!_elements.MoveNext())
+                return false;
+
+            // A key is a scalar; an aggregate in its place is a pair by itself.
+            var key = _elements.Current;
+            if (key is { IsAggregate: true, Count: 2 })
+            {
+                Current = (key[0], key[1]);
+                return true;
+            }
+
+            if (!_elements.MoveNext())
+                throw new RespException("A key has no value.");
+            Current = (key, _elements.Current);
+            return true;
+        }
+    }
+}

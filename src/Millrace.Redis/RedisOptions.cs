@@ -1,0 +1,73 @@
+namespace Millrace.Redis;
+
+/// <summary>
+/// How to reach a Redis or Valkey server (7.0 or newer, one node) and what to expect of it. Read once, when the store is made.
+/// </summary>
+public sealed partial class RedisOptions
+{
+    /// <summary>Host name or IP address. Default <c>localhost</c>.</summary>
+    public string Host { get; set; } = "localhost";
+
+    /// <summary>TCP port, 1 to 65,535. Default 6379.</summary>
+    public int Port { get; set; } = 6379;
+
+    /// <summary>The ACL user. Default: none, which is Redis's user <c>default</c>.</summary>
+    public string? User { get; set; }
+
+    /// <summary>The password of the user. Default: none, and no authentication. Never part of a message or log line.</summary>
+    public string? Password { get; set; }
+
+    /// <summary>The database every connection selects, 0 or above. Default 0.</summary>
+    public int Database { get; set; }
+
+    /// <summary>Whether connections use TLS 1.2 or newer. The certificate must be valid for the host. Default: no.</summary>
+    public bool UseTls { get; set; }
+
+    /// <summary>The name the server's certificate must be valid for, where it is not <see cref="Host"/>. Default: <see cref="Host"/>.</summary>
+    public string? TlsHost { get; set; }
+
+    /// <summary>
+    /// A PEM file with the certificates of the authorities to trust instead of the machine's, for servers with a private authority.
+    /// Default: none.
+    /// </summary>
+    public string? TlsAuthorityFile { get; set; }
+
+    /// <summary>The name of our connections in <c>CLIENT LIST</c>, without blanks. Default <c>millrace</c>.</summary>
+    public string ClientName { get; set; } = "millrace";
+
+    /// <summary>How long one attempt to connect may take, with TLS and log-in. Default 5 s.</summary>
+    public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// Attempts to connect, 1 or more, before a call fails with <see cref="Streams.StreamErrorCode.Unavailable"/>. The next call starts anew.
+    /// Default 5, which with the other defaults takes two seconds or less when the server refuses at once.
+    /// </summary>
+    public int ConnectAttempts { get; set; } = 5;
+
+    /// <summary>The longest pause before the second attempt to connect; doubled for each further one, and drawn at random below that. Default 100 ms.</summary>
+    public TimeSpan ReconnectDelay { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>The longest pause between any two attempts to connect. Default 5 s.</summary>
+    public TimeSpan MaxReconnectDelay { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// How long a reply may take. After that the call fails with <see cref="Streams.StreamErrorCode.OutcomeUnknown"/> and its connection is dropped, with
+    /// whatever else was under way on it. A blocked read may take its own wait on top. Default 5 s.
+    /// </summary>
+    public TimeSpan CommandTimeout { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>Commands under way on the shared connection at a time, 1 or more; further calls wait. Default 1,024.</summary>
+    public int MaxPipelinedCommands { get; set; } = 1_024;
+
+    /// <summary>Bytes of commands under way on the shared connection at a time; further calls wait. A single larger command passes alone. Default 32 MiB.</summary>
+    public int MaxPipelinedBytes { get; set; } = 32 * 1024 * 1024;
+
+    /// <summary>Bytes of one reply. A longer one costs the connection: <see cref="Streams.StreamErrorCode.OutcomeUnknown"/>. Default 64 MiB.</summary>
+    public int MaxReplyBytes { get; set; } = 64 * 1024 * 1024;
+
+    /// <summary>Silence after which TCP probes whether the server is still there. Default 15 s.</summary>
+    public TimeSpan KeepAlive { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>Host and port, for messages. Carries no secret.</summary>
+    public override string ToString() => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
+}
