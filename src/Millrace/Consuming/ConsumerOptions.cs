@@ -1,0 +1,58 @@
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>
+/// How one consumer group works in this process. Set in code when the consumer is added; configuration under
+/// <c>Millrace:Consumers:&lt;group&gt;</c> has the last word. Checked when the host starts.
+/// </summary>
+public sealed class ConsumerOptions
+{
+    /// <summary>Handlers at once, 1 to 1,000. Default 8. One keeps the order of the stream as long as nothing is retried.</summary>
+    public int Concurrency { get; set; } = 8;
+
+    /// <summary>
+    /// Entries read ahead of the handlers, 0 to 9,000. Default: four times <see cref="Concurrency"/>. They wait in this process and are out
+    /// of reach of others, so keep it small when handlers are slow.
+    /// </summary>
+    public int? Prefetch { get; set; }
+
+    /// <summary>Attempts in all before a failing message goes to the dead letters, 1 to 1,000. Default 5.</summary>
+    public int MaxAttempts { get; set; } = 5;
+
+    /// <summary>
+    /// The upper bound of the wait before the second attempt. It doubles with each attempt; the wait is a random share of the bound (full
+    /// jitter). Default 200 ms.
+    /// </summary>
+    public TimeSpan RetryBaseDelay { get; set; } = TimeSpan.FromMilliseconds(200);
+
+    /// <summary>The largest upper bound of the wait between two attempts. Default 1 minute.</summary>
+    public TimeSpan RetryMaxDelay { get; set; } = TimeSpan.FromMinutes(1);
+
+    /// <summary>
+    /// The time a handler may take before its token is cancelled, which counts as a failed attempt. Default 30 s.
+    /// <see cref="Timeout.InfiniteTimeSpan"/>: no limit.
+    /// </summary>
+    public TimeSpan HandlerTimeout { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// How long an entry may go without a sign of life before another consumer takes it over. Everything held is renewed each third of it, by
+    /// one call a stream; how long a handler takes does not matter. Default 30 s; at least 1 s.
+    /// </summary>
+    public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>
+    /// Deliveries that may end without a settlement (the process died, or lost its lease) before the entry goes to the dead letters without
+    /// running again, 1 to 1,000. Default 5.
+    /// </summary>
+    public int MaxDeliveries { get; set; } = 5;
+
+    /// <summary>
+    /// Where the group starts when it does not exist yet. Default: with the first entry of the stream. A group that vanishes later is made
+    /// again at the same place; one that started at <see cref="GroupStart.Now"/>, after the last entry this process saw.
+    /// In configuration: <c>Beginning</c>, <c>Now</c> or an entry ID.
+    /// </summary>
+    public GroupStart Start { get; set; } = GroupStart.Beginning;
+
+    internal int EffectivePrefetch => Prefetch ?? Math.Min(4 * Concurrency, 9_000);
+}

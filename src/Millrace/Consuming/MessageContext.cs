@@ -1,0 +1,202 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
+using System.Text;
+using Millrace.Consuming;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>
+/// What a handler knows of the message it handles, and where its effects go: messages and state documents that leave in one commit with the
+/// acknowledgement. One per attempt; not for concurrent use.
+/// </summary>
+public sealed class MessageContext
+{
+    private readonly MillraceCore _core;
+    private readonly IStreamStore _store;
+    private readonly GroupPlan _plan;
+    private readonly Func<MessageContext, SettleAction, CancellationToken, ValueTask<bool>> _settle;
+    private List<CommitChange>? _outputs;
+    private StateSession? _state;
+
+    internal MessageContext(
+        MillraceCore core,
+        IStreamStore store,
+        GroupPlan plan,
+        DeliveredEntry entry,
+        CancellationToken leaseLost,
+        Func<MessageContext, SettleAction, CancellationToken, ValueTask<bool>> settle)
+    {
+        (_core, _store, _plan, _settle) = (core, store, plan, settle);
+        Headers = new(entry.Id, entry.Fields);
+        EntryId = entry.Id;
+        DeliveryCount = entry.DeliveryCount;
+        LeaseLost = leaseLost;
+    }
+
+    /// <summary>The stream the message was published to, also when it comes back from a retry.</summary>
+    public string Stream => _plan.Stream;
+
+    /// <summary>The consumer group.</summary>
+    public string Group => _plan.Group;
+
+    /// <summary>The name of this process in the group.</summary>
+    public string Consumer => _plan.Consumer;
+
+    /// <summary>The ID of the entry delivered. A retry is another entry: <see cref="MessageHeaders.SourceId"/> stays.</summary>
+    public EntryId EntryId { get; }
+
+    /// <summary>Everything the entry says about the message.</summary>
+    public MessageHeaders Headers { get; }
+
+    /// <summary>The fields of the entry.</summary>
+    public EntryFields Fields => Headers.Fields;
+
+    /// <summary>The message ID. Stays the same over all attempts.</summary>
+    public string MessageId => Headers.MessageId;
+
+    /// <summary>The conversation the message belongs to. Outputs go on with it.</summary>
+    public string CorrelationId => Headers.CorrelationId;
+
+    /// <summary>The message that caused this one, or <see langword="null"/>.</summary>
+    public string? CausationId => Headers.CausationId;
+
+    /// <summary>What the message is about, or <see langword="null"/>.</summary>
+    public string? Subject => Headers.Subject;
+
+    /// <summary>The message's declared name.</summary>
+    public string Type => Headers.Type;
+
+    /// <summary>The version it was published in, before upcasters.</summary>
+    public int Version => Headers.Version;
+
+    /// <summary>When the message was made.</summary>
+    public DateTimeOffset Time => Headers.Time;
+
+    /// <summary>Which attempt this is, 1 for the first. See <see cref="ConsumerOptions.MaxAttempts"/>.</summary>
+    public int Attempt => Headers.Attempt;
+
+    /// <summary>Deliveries of this entry including this one, 1 for the first. See <see cref="ConsumerOptions.MaxDeliveries"/>.</summary>
+    public long DeliveryCount { get; internal init; }
+
+    /// <summary>
+    /// Cancelled when another consumer may have taken the entry over: nothing the handler does now will be committed. The token the handler
+    /// gets is cancelled too, and also by the time limit and by an end that cannot wait.
+    /// </summary>
+    public CancellationToken LeaseLost { get; }
+
+    /// <summary>State documents of <see cref="Stream"/> that are written in the same commit as the acknowledgement.</summary>
+    /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
+    public StateSession State
+    {
+        get
+        {
+            ThrowIfSettled();
+            return _state ??= new(_store, _core.Serializer, Stream);
+        }
+    }
+
+    /// <summary>
+    /// Publishes a message in the same commit as the acknowledgement: exactly once for each message handled, or not at all. The correlation
+    /// goes on, the cause is the message handled, and the message ID is derived from it, so that every redelivery would publish the same.
+    /// </summary>
+    /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
+    /// <param name="stream">The stream; on a cluster, in the hash slot of this one.</param>
+    /// <param name="message">The message; serialized now.</param>
+    /// <param name="options">More about the message; <see cref="PublishOptions.Delay"/> schedules it. Default: nothing.</param>
+    /// <exception cref="InvalidOperationException">The message type has no declared name, or the message was settled by hand already.</exception>
+    public void Publish<T>(string stream, T message, PublishOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        ThrowIfSettled();
+        Publisher.RefuseTrim(options);
+        _outputs ??= [];
+        var fields = _core.Codec.Encode(message, new()
+        {
+            MessageId = OutputId(MessageId, Group, _outputs.Count),
+            Time = _core.Time.GetUtcNow(),
+            Options = options,
+            CorrelationId = CorrelationId,
+            CausationId = MessageId,
+            TraceParent = Telemetry.TraceParent,
+        });
+        _outputs.Add(options?.Delay is { } delay ? new CommitChange.Schedule(stream, fields, delay) : new CommitChange.Append(stream, fields));
+    }
+
+    /// <summary>
+    /// Acknowledges the message now, with the outputs and state so far, instead of when the handler returns. What the handler does afterwards
+    /// cannot bring it back. One round trip.
+    /// </summary>
+    /// <param name="cancellationToken">Stops the waiting; the message may still be acknowledged.</param>
+    /// <returns><see langword="false"/>: the lease was lost, nothing was written, another consumer handles the message.</returns>
+    /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
+    /// <exception cref="StateConflictException">A state document changed since it was read; let it pass and the handler runs again.</exception>
+    /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
+    public ValueTask<bool> AckAsync(CancellationToken cancellationToken = default) =>
+        SettleAsync(SettleAction.Ack.Instance, cancellationToken);
+
+    /// <summary>Moves the message to the dead letters now, with the outputs and state so far. One round trip.</summary>
+    /// <param name="reason">Why, for the people who read dead letters.</param>
+    /// <param name="cancellationToken">Stops the waiting; the message may still be moved.</param>
+    /// <returns><see langword="false"/>: the lease was lost, nothing was written, another consumer handles the message.</returns>
+    /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
+    /// <exception cref="StateConflictException">A state document changed since it was read; let it pass and the handler runs again.</exception>
+    /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
+    public ValueTask<bool> RejectAsync(string reason, CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(reason);
+        return SettleAsync(new SettleAction.DeadLetter(reason, KeepOutputs: true), cancellationToken);
+    }
+
+    /// <summary>Whether the handler settled the message itself.</summary>
+    internal bool IsSettled { get; private set; }
+
+    /// <summary>Whether a plain acknowledgement is not enough.</summary>
+    internal bool HasEffects => _outputs is not null || _state is { HasChanges: true };
+
+    internal void AddEffectsTo(List<CommitCondition> conditions, List<CommitChange> changes)
+    {
+        changes.AddRange(_outputs ?? []);
+        _state?.AddTo(conditions, changes);
+    }
+
+    /// <summary>
+    /// A UUID version 8 from SHA-256 of the message, the group and the position of the output: the same inputs give the same ID in every
+    /// process and language.
+    /// </summary>
+    internal static Guid OutputId(string messageId, string group, int ordinal)
+    {
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        Span<byte> digest = stackalloc byte[32];
+        BinaryPrimitives.WriteInt32BigEndian(digest, ordinal);
+        hash.AppendData(Encoding.UTF8.GetBytes($"{messageId}\n{group}\n"));
+        hash.AppendData(digest[..4]);
+        hash.GetHashAndReset(digest);
+        digest[6] = (byte)((digest[6] & 0x0F) | 0x80);
+        digest[8] = (byte)((digest[8] & 0x3F) | 0x80);
+        return new Guid(digest[..16], bigEndian: true);
+    }
+
+    private async ValueTask<bool> SettleAsync(SettleAction action, CancellationToken cancellationToken)
+    {
+        ThrowIfSettled();
+        IsSettled = true;
+        try
+        {
+            return await _settle(this, action, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            // Nothing was applied, so the handler's end decides: it fails, or runs again with fresh state.
+            IsSettled = false;
+            throw;
+        }
+    }
+
+    private void ThrowIfSettled()
+    {
+        if (IsSettled)
+            throw new InvalidOperationException($"The message {MessageId} was settled already; a message is settled once.");
+    }
+}

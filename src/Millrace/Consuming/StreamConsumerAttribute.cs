@@ -1,0 +1,36 @@
+namespace Millrace;
+
+/// <summary>
+/// Makes a method the handler of a message type in a consumer group. The method takes the message first, then a <see cref="MessageContext"/>
+/// and a <see cref="CancellationToken"/> if it wants them; it may be static and return nothing, a task or a value task. The source generator
+/// turns it into a call of <see cref="MillraceBuilder.AddConsumer{THandler, TMessage}"/>.
+/// </summary>
+/// <remarks>Options left out keep the defaults of <see cref="ConsumerOptions"/>; configuration under <c>Millrace:Consumers:&lt;group&gt;</c> wins over both.</remarks>
+/// <param name="stream">The stream.</param>
+[AttributeUsage(AttributeTargets.Method, Inherited = false)]
+public sealed class StreamConsumerAttribute(string stream) : Attribute
+{
+    /// <summary>The stream.</summary>
+    public string Stream => stream;
+
+    /// <summary>The consumer group. Handlers of one stream and group share its options.</summary>
+    public required string Group { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.Concurrency"/>.</summary>
+    public int Concurrency { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.Prefetch"/>.</summary>
+    public int Prefetch { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.MaxAttempts"/>.</summary>
+    public int MaxAttempts { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.MaxDeliveries"/>.</summary>
+    public int MaxDeliveries { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.Lease"/>.</summary>
+    public double LeaseSeconds { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.HandlerTimeout"/>.</summary>
+    public double HandlerTimeoutSeconds { get; set; }
+}

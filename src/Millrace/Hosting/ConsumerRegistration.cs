@@ -1,0 +1,58 @@
+using Microsoft.Extensions.DependencyInjection;
+
+namespace Millrace.Hosting;
+
+/// <summary>A handler as the application added it.</summary>
+internal sealed record ConsumerRegistration
+{
+    public required string Stream { get; init; }
+
+    public required string Group { get; init; }
+
+    public required Type MessageType { get; init; }
+
+    public required Action<ConsumerOptions>? Configure { get; init; }
+
+    /// <summary>Whether the handler wants a DI scope of its own for each delivery.</summary>
+    public required bool NeedsScope { get; init; }
+
+    /// <summary>Calls the handler. The services are those of the delivery's scope when there is one.</summary>
+    public required Func<IServiceProvider, object, MessageContext, CancellationToken, Task> Invoke { get; init; }
+
+    public static ConsumerRegistration ForDelegate<TMessage>(
+        string stream, string group, Func<TMessage, MessageContext, CancellationToken, Task> handler, Action<ConsumerOptions>? configure) => new()
+        {
+            Stream = stream,
+            Group = group,
+            MessageType = typeof(TMessage),
+            Configure = configure,
+            NeedsScope = false,
+            Invoke = (_, message, context, cancellationToken) => handler((TMessage)message, context, cancellationToken),
+        };
+
+    public static ConsumerRegistration ForServices<TMessage>(
+        string stream,
+        string group,
+        Func<TMessage, MessageContext, IServiceProvider, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure) => new()
+        {
+            Stream = stream,
+            Group = group,
+            MessageType = typeof(TMessage),
+            Configure = configure,
+            NeedsScope = true,
+            Invoke = (services, message, context, cancellationToken) => handler((TMessage)message, context, services, cancellationToken),
+        };
+
+    public static ConsumerRegistration ForClass<THandler, TMessage>(
+        string stream,
+        string group,
+        Func<THandler, TMessage, MessageContext, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure)
+        where THandler : class => ForServices<TMessage>(
+            stream,
+            group,
+            (message, context, services, cancellationToken) =>
+                handler(services.GetRequiredService<THandler>(), message, context, cancellationToken),
+            configure);
+}

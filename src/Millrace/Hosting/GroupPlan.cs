@@ -1,0 +1,30 @@
+using Millrace.Streams;
+
+namespace Millrace.Hosting;
+
+/// <summary>One consumer group of one stream as it will run: options final and checked, handlers in the order added.</summary>
+internal sealed record GroupPlan
+{
+    public required string Stream { get; init; }
+
+    public required string Group { get; init; }
+
+    public required string Consumer { get; init; }
+
+    public required ConsumerOptions Options { get; init; }
+
+    public required IReadOnlyList<ConsumerRegistration> Handlers { get; init; }
+
+    /// <summary>The group's private stream, for retries and handed-back entries.</summary>
+    public string Again { get; private init; } = "";
+
+    public string DeadLetters { get; private init; } = "";
+
+    /// <summary>Derives the names of the group's own streams.</summary>
+    /// <exception cref="ArgumentException">The stream's name has stray braces.</exception>
+    public GroupPlan Named() => this with
+    {
+        Again = StreamNames.Again(Stream, Group),
+        DeadLetters = StreamNames.DeadLetters(Stream, Group),
+    };
+}

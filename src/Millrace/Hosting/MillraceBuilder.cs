@@ -1,0 +1,164 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>Says what Millrace does in an application: its store, messages and consumers. What is wrong shows when the host starts.</summary>
+public sealed class MillraceBuilder
+{
+    private readonly MillraceModel _model;
+
+    internal MillraceBuilder(IServiceCollection services, MillraceModel model) => (Services, _model) = (services, model);
+
+    /// <summary>The services of the application.</summary>
+    public IServiceCollection Services { get; }
+
+    /// <summary>Uses a store made by the container, which disposes it.</summary>
+    /// <param name="factory">Makes the store. Called once.</param>
+    public MillraceBuilder UseStore(Func<IServiceProvider, IStreamStore> factory)
+    {
+        ArgumentNullException.ThrowIfNull(factory);
+        return UseStore(ServiceDescriptor.Singleton(factory), instanceName: null);
+    }
+
+    /// <summary>Uses a store the caller owns and disposes, after the host: several hosts may share one.</summary>
+    /// <param name="store">The store.</param>
+    public MillraceBuilder UseStore(IStreamStore store)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        return UseStore(ServiceDescriptor.Singleton(store), instanceName: null);
+    }
+
+    /// <summary>
+    /// Names this process in every consumer group, see <see cref="MillraceOptions.InstanceName"/>.
+    /// </summary>
+    /// <param name="name">A name no other process alive has.</param>
+    public MillraceBuilder UseInstanceName(string name)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        return Configure(options => options.InstanceName = name);
+    }
+
+    /// <summary>Sets options of the whole application. Configuration under <c>Millrace</c> comes after it.</summary>
+    /// <param name="configure">Sets them.</param>
+    public MillraceBuilder Configure(Action<MillraceOptions> configure)
+    {
+        ArgumentNullException.ThrowIfNull(configure);
+        _model.Configure.Add(configure);
+        return this;
+    }
+
+    /// <summary>
+    /// Adds source-generated JSON metadata for messages and state documents. Asked in the order added; reflection comes last where the
+    /// application has it enabled.
+    /// </summary>
+    /// <param name="context">The context.</param>
+    public MillraceBuilder UseJson(JsonSerializerContext context)
+    {
+        ArgumentNullException.ThrowIfNull(context);
+        _model.JsonContexts.Add(context);
+        return this;
+    }
+
+    /// <summary>Changes how messages and state documents are written as JSON. Default: camel case, text not escaped for HTML.</summary>
+    /// <param name="configure">Changes the options.</param>
+    public MillraceBuilder ConfigureJson(Action<JsonSerializerOptions> configure)
+    {
+        ArgumentNullException.ThrowIfNull(configure);
+        _model.ConfigureJson.Add(configure);
+        return this;
+    }
+
+    /// <summary>Makes a message type known to readers, under the name and version of its <see cref="MessageAttribute"/>.</summary>
+    /// <typeparam name="TMessage">The message type.</typeparam>
+    public MillraceBuilder AddMessage<TMessage>()
+        where TMessage : notnull
+    {
+        _model.Messages.Add(new(typeof(TMessage), null, 0));
+        return this;
+    }
+
+    /// <summary>Makes a message type known under a name and version, whatever its attribute says.</summary>
+    /// <typeparam name="TMessage">The message type.</typeparam>
+    /// <param name="type">The message's name on the wire.</param>
+    /// <param name="version">The version of its shape, 1 or more.</param>
+    public MillraceBuilder AddMessage<TMessage>(string type, int version)
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(type);
+        _model.Messages.Add(new(typeof(TMessage), type, version));
+        return this;
+    }
+
+    /// <summary>
+    /// Turns a version of a message into the next one when it is read, so that handlers see the version they are written for. Steps are chained.
+    /// </summary>
+    /// <typeparam name="TFrom">Version n.</typeparam>
+    /// <typeparam name="TTo">Version n + 1 of the same name.</typeparam>
+    /// <param name="upcast">The step; pure.</param>
+    public MillraceBuilder AddUpcaster<TFrom, TTo>(Func<TFrom, TTo> upcast)
+        where TFrom : notnull
+        where TTo : notnull
+    {
+        ArgumentNullException.ThrowIfNull(upcast);
+        _model.Upcasters.Add(new(typeof(TFrom), typeof(TTo), message => upcast((TFrom)message)));
+        return this;
+    }
+
+    /// <summary>Adds a handler of a message type to a consumer group.</summary>
+    /// <typeparam name="TMessage">The message type.</typeparam>
+    /// <param name="stream">The stream.</param>
+    /// <param name="group">The group; made when it does not exist.</param>
+    /// <param name="handler">The handler. Returning means acknowledged, throwing means tried again later.</param>
+    /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
+    public MillraceBuilder AddConsumer<TMessage>(
+        string stream,
+        string group,
+        Func<TMessage, MessageContext, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure = null)
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        _model.AddConsumer(ConsumerRegistration.ForDelegate(stream, group, handler, configure));
+        return this;
+    }
+
+    /// <summary>
+    /// Adds a handler of a message type to a consumer group: a method of a class that is resolved in a scope of its own for each delivery.
+    /// The class is registered as scoped when it is not registered yet.
+    /// </summary>
+    /// <typeparam name="THandler">The class.</typeparam>
+    /// <typeparam name="TMessage">The message type.</typeparam>
+    /// <param name="stream">The stream.</param>
+    /// <param name="group">The group; made when it does not exist.</param>
+    /// <param name="handler">Calls the method.</param>
+    /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
+    public MillraceBuilder AddConsumer<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler, TMessage>(
+        string stream,
+        string group,
+        Func<THandler, TMessage, MessageContext, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure = null)
+        where THandler : class
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        Services.TryAddScoped<THandler>();
+        _model.AddConsumer(ConsumerRegistration.ForClass(stream, group, handler, configure));
+        return this;
+    }
+
+    private MillraceBuilder UseStore(ServiceDescriptor store, string? instanceName)
+    {
+        if (_model.HasStore)
+            throw new InvalidOperationException("The application has a store already; choose one of the Use methods.");
+        _model.HasStore = true;
+        _model.StoreInstanceName = instanceName;
+        Services.Add(store);
+        return this;
+    }
+}

@@ -1,0 +1,100 @@
+using System.Security.Cryptography;
+using Microsoft.Extensions.Configuration;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Millrace.Hosting;
+using Millrace.Messages;
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>What the model became: registry, codec, options and the groups to run. Made once; throws everything that is wrong at once.</summary>
+internal sealed class MillraceCore
+{
+    public MillraceCore(IServiceProvider services, MillraceModel model, TimeProvider time)
+    {
+        model.Freeze();
+        var errors = new List<string>();
+        var configuration = services.GetService<IConfiguration>();
+        Time = time;
+        Options = new();
+        foreach (var configure in model.Configure)
+            configure(Options);
+        OptionBinder.Bind(Options, configuration, errors);
+        Options.InstanceName ??= model.StoreInstanceName ?? UniqueName();
+        Options.Source ??= services.GetService<IHostEnvironment>()?.ApplicationName ?? AppDomain.CurrentDomain.FriendlyName;
+
+        Serializer = new(model.JsonContexts, model.ConfigureJson);
+        Codec = new(MessageRegistry.Build(Declarations(model), model.Upcasters, Serializer, errors), Serializer, Options.Source);
+        Groups = [.. model.Consumers.GroupBy(consumer => (consumer.Stream, consumer.Group)).Select(group => Plan([.. group], configuration, errors))];
+        if (!model.HasStore)
+            errors.Add("There is no store: call UseEmbedded, UseMemory, UseRedis or UseStore.");
+        if (errors.Count > 0)
+            throw new MillraceConfigurationException([.. errors.Distinct()]);
+    }
+
+    public TimeProvider Time { get; }
+
+    public MillraceOptions Options { get; }
+
+    public MessageSerializer Serializer { get; }
+
+    public EnvelopeCodec Codec { get; }
+
+    public IReadOnlyList<GroupPlan> Groups { get; }
+
+    /// <summary>Makes the fields of a message that no other message caused.</summary>
+    public EntryFields Encode(object message, PublishOptions? options)
+    {
+        var now = Time.GetUtcNow();
+        return Codec.Encode(message, new()
+        {
+            MessageId = options?.MessageId is null ? Guid.CreateVersion7(now) : default,
+            Time = now,
+            Options = options,
+            TraceParent = Telemetry.TraceParent,
+        });
+    }
+
+    /// <summary>A handled type that says its name itself is known without being registered.</summary>
+    private static IEnumerable<MessageDeclaration> Declarations(MillraceModel model)
+    {
+        var declared = model.Messages.Select(message => message.Type).ToHashSet();
+        return model.Messages.Concat(model.Consumers
+            .Select(consumer => consumer.MessageType)
+            .Where(type => declared.Add(type) && type.IsDefined(typeof(MessageAttribute), inherit: false))
+            .Select(type => new MessageDeclaration(type, null, 0)));
+    }
+
+    private GroupPlan Plan(IReadOnlyList<ConsumerRegistration> handlers, IConfiguration? configuration, List<string> errors)
+    {
+        var (stream, group) = (handlers[0].Stream, handlers[0].Group);
+        var options = new ConsumerOptions();
+        foreach (var handler in handlers)
+            handler.Configure?.Invoke(options);
+        OptionBinder.Bind(options, configuration, group, errors);
+
+        foreach (var handler in handlers)
+        {
+            if (Codec.Registry.Find(handler.MessageType) is null)
+                errors.Add($"Consumer of '{stream}' in group '{group}': {handler.MessageType} is not a registered message; " +
+                    "put [Message] on it or call AddMessage.");
+        }
+
+        var plan = new GroupPlan { Stream = stream, Group = group, Consumer = Options.InstanceName!, Options = options, Handlers = handlers };
+        try
+        {
+            StreamArguments.CheckName(stream);
+            StreamArguments.CheckName(group);
+            return plan.Named();
+        }
+        catch (ArgumentException exception)
+        {
+            errors.Add($"Consumer of '{stream}' in group '{group}': {exception.Message}");
+            return plan;
+        }
+    }
+
+    private static string UniqueName() =>
+        $"{Environment.MachineName}-{Environment.ProcessId}-{RandomNumberGenerator.GetHexString(6, lowercase: true)}";
+}

@@ -1,0 +1,21 @@
+namespace Millrace;
+
+/// <summary>What holds for the whole application. Bound from configuration under <c>Millrace</c>, which has the last word.</summary>
+public sealed class MillraceOptions
+{
+    /// <summary>The <c>source</c> of every message published. Default: the application name of the host.</summary>
+    public string? Source { get; set; }
+
+    /// <summary>
+    /// The consumer name of this process in every group. Must be unique among the processes alive. A process that comes back under its old
+    /// name finds what it left pending at once; otherwise others take that over after the lease. Default: <c>local</c> on an embedded store,
+    /// machine, process ID and a random part elsewhere.
+    /// </summary>
+    public string? InstanceName { get; set; }
+
+    /// <summary>
+    /// How long a stopping host waits for running handlers before it cancels them and gives their entries back. Default 15 s. Keep it below
+    /// <c>HostOptions.ShutdownTimeout</c>, which cuts it short.
+    /// </summary>
+    public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(15);
+}

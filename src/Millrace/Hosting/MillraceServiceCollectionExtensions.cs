@@ -1,0 +1,38 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Hosting;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>The entry point: <c>services.AddMillrace(millrace => …)</c>.</summary>
+public static class MillraceServiceCollectionExtensions
+{
+    extension(IServiceCollection services)
+    {
+        /// <summary>
+        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/> and <see cref="IStreamStore"/> as singletons, and a hosted
+        /// service that runs the consumers. May be called several times; the calls add up.
+        /// </summary>
+        /// <param name="configure">Says which store, messages and consumers there are.</param>
+        public IServiceCollection AddMillrace(Action<MillraceBuilder> configure)
+        {
+            ArgumentNullException.ThrowIfNull(configure);
+            var model = services.Select(service => service.ImplementationInstance).OfType<MillraceModel>().FirstOrDefault();
+            if (model is null)
+            {
+                model = new MillraceModel();
+                services.AddSingleton(model);
+                services.TryAddSingleton(TimeProvider.System);
+                services.AddSingleton<MillraceCore>();
+                services.AddSingleton(provider => new Publisher(provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
+                services.AddSingleton(provider => new MessageReader(provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
+                services.AddSingleton<IHostedService, MillraceService>();
+            }
+
+            configure(new MillraceBuilder(services, model));
+            return services;
+        }
+    }
+}

@@ -1,0 +1,96 @@
+using System.Globalization;
+using Microsoft.Extensions.Configuration;
+using Millrace.Streams;
+
+namespace Millrace.Hosting;
+
+/// <summary>
+/// Puts configuration over options and checks the result: one line an option, every error with its configuration path. By hand, because the
+/// binder's reflection does not survive trimming and stops at the first error.
+/// </summary>
+internal sealed class OptionBinder(IConfiguration? configuration, string path, List<string> errors)
+{
+    private readonly HashSet<string> _known = new(StringComparer.OrdinalIgnoreCase);
+
+    public static void Bind(ConsumerOptions options, IConfiguration? configuration, string group, List<string> errors)
+    {
+        var binder = new OptionBinder(configuration, $"Millrace:Consumers:{group}", errors);
+        options.Concurrency = binder.Integer(nameof(options.Concurrency), options.Concurrency, 1, 1_000);
+        options.Prefetch = binder.Integer(nameof(options.Prefetch), options.EffectivePrefetch, 0, 9_000);
+        options.MaxAttempts = binder.Integer(nameof(options.MaxAttempts), options.MaxAttempts, 1, 1_000);
+        options.MaxDeliveries = binder.Integer(nameof(options.MaxDeliveries), options.MaxDeliveries, 1, 1_000);
+        options.RetryBaseDelay = binder.Duration(nameof(options.RetryBaseDelay), options.RetryBaseDelay, TimeSpan.Zero);
+        options.RetryMaxDelay = binder.Duration(nameof(options.RetryMaxDelay), options.RetryMaxDelay, options.RetryBaseDelay);
+        options.HandlerTimeout = binder.Duration(
+            nameof(options.HandlerTimeout), options.HandlerTimeout, TimeSpan.FromMilliseconds(1), allowInfinite: true);
+        options.Lease = binder.Duration(nameof(options.Lease), options.Lease, TimeSpan.FromSeconds(1));
+        options.Start = binder.Start(nameof(options.Start), options.Start);
+        binder.RefuseUnknown();
+    }
+
+    public static void Bind(MillraceOptions options, IConfiguration? configuration, List<string> errors)
+    {
+        var binder = new OptionBinder(configuration, "Millrace", errors);
+        options.Source = binder.Name(nameof(options.Source), options.Source);
+        options.InstanceName = binder.Name(nameof(options.InstanceName), options.InstanceName);
+        options.DrainTimeout = binder.Duration(nameof(options.DrainTimeout), options.DrainTimeout, TimeSpan.Zero);
+    }
+
+    private int Integer(string name, int value, int min, int max)
+    {
+        if (Configured(name) is { } text && !int.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out value))
+            errors.Add($"{path}:{name}: '{text}' is not a whole number.");
+        else if (value < min || value > max)
+            errors.Add($"{path}:{name}: {value} is outside {min} to {max}.");
+        return value;
+    }
+
+    private TimeSpan Duration(string name, TimeSpan value, TimeSpan min, bool allowInfinite = false)
+    {
+        if (Configured(name) is { } text && !TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value))
+            errors.Add($"{path}:{name}: '{text}' is not a duration; write hh:mm:ss.");
+        else if (!(allowInfinite && value == Timeout.InfiniteTimeSpan) && (value < min || value > MaxWait))
+            errors.Add($"{path}:{name}: {value} is outside {min} to {MaxWait}.");
+        return value;
+    }
+
+    // The longest wait the timers of .NET take.
+    private static TimeSpan MaxWait { get; } = TimeSpan.FromDays(49);
+
+    private string? Name(string name, string? value)
+    {
+        value = Configured(name) ?? value;
+        if (value is { Length: 0 or > 256 })
+            errors.Add($"{path}:{name}: must have 1 to 256 characters.");
+        return value;
+    }
+
+    private GroupStart Start(string name, GroupStart value)
+    {
+        if (Configured(name) is not { } text)
+            return value;
+        if (text.Equals("Beginning", StringComparison.OrdinalIgnoreCase))
+            return GroupStart.Beginning;
+        if (text.Equals("Now", StringComparison.OrdinalIgnoreCase))
+            return GroupStart.Now;
+        if (EntryId.TryParse(text, null, out var id))
+            return GroupStart.After(id);
+        errors.Add($"{path}:{name}: '{text}' is neither Beginning, Now nor an entry ID.");
+        return value;
+    }
+
+    private string? Configured(string name)
+    {
+        _known.Add(name);
+        return configuration?.GetSection(path)[name];
+    }
+
+    private void RefuseUnknown()
+    {
+        foreach (var child in configuration?.GetSection(path).GetChildren() ?? [])
+        {
+            if (!_known.Contains(child.Key))
+                errors.Add($"{child.Path}: there is no such option; there are {string.Join(", ", _known)}.");
+        }
+    }
+}

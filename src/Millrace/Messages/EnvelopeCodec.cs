@@ -1,0 +1,154 @@
+using System.Buffers.Text;
+using System.Globalization;
+using Millrace.Streams;
+
+namespace Millrace.Messages;
+
+/// <summary>Envelope to entry fields and back, as UTF-8 without strings in between. The one place that knows the order of the fields.</summary>
+internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer serializer, string source)
+{
+    private const string Rfc3339 = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+
+    [ThreadStatic]
+    private static EntryFieldsWriter? t_writer;
+
+    public MessageRegistry Registry => registry;
+
+    public EntryFields Encode(object message, in OutgoingEnvelope envelope)
+    {
+        var type = registry.Describe(message.GetType());
+        var writer = t_writer ?? new EntryFieldsWriter();
+        t_writer = null; // In use; a failure below must not leave half an entry in the kept one.
+
+        WriteId(writer, envelope);
+        writer.Add(EnvelopeFieldNames.Source, source);
+        writer.Add(EnvelopeFieldNames.Type, type.NameUtf8.Span);
+        WriteTime(writer, EnvelopeFieldNames.Time, envelope.Time);
+        AddIfSet(writer, EnvelopeFieldNames.Subject, envelope.Options?.Subject);
+        writer.Add(EnvelopeFieldNames.DataContentType, "application/json"u8);
+        writer.Add(EnvelopeFieldNames.Data, serializer.Serialize(message, type.Json));
+        AddIfSet(writer, EnvelopeFieldNames.CorrelationId, envelope.Options?.CorrelationId ?? envelope.CorrelationId);
+        AddIfSet(writer, EnvelopeFieldNames.CausationId, envelope.Options?.CausationId ?? envelope.CausationId);
+        AddIfSet(writer, EnvelopeFieldNames.TraceParent, envelope.TraceParent);
+        AddIfSet(writer, EnvelopeFieldNames.PartitionKey, envelope.Options?.PartitionKey);
+        if (type.Version != 1)
+            WriteNumber(writer, EnvelopeFieldNames.SchemaVersion, type.Version);
+        if (envelope.Options?.Headers is { } headers)
+            WriteHeaders(writer, headers);
+
+        var fields = writer.ToFields();
+        t_writer = writer;
+        return fields;
+    }
+
+    /// <summary>Picks out, in one pass, what every delivery needs. Never fails: what is missing or unreadable shows in the result.</summary>
+    public static IncomingEnvelope Decode(EntryFields fields)
+    {
+        var envelope = new IncomingEnvelope { Version = 1, Attempt = 1 };
+        foreach (var field in fields)
+        {
+            var name = field.Name.Span;
+            if (name.SequenceEqual(EnvelopeFieldNames.Data))
+                envelope.Data ??= field.Value;
+            else if (name.SequenceEqual(EnvelopeFieldNames.Type))
+                envelope.Type ??= field.Value;
+            else if (name.SequenceEqual(EnvelopeFieldNames.SchemaVersion))
+                envelope.Version = (int)ReadNumber(field.Value.Span, -1);
+            else if (name.SequenceEqual(EnvelopeFieldNames.Attempt))
+                envelope.Attempt = (int)Math.Max(1, ReadNumber(field.Value.Span, 1));
+            else if (name.SequenceEqual(EntryFieldNames.PriorDeliveries))
+                envelope.PriorDeliveries = Math.Max(0, ReadNumber(field.Value.Span, 0));
+            else if (name.SequenceEqual(EnvelopeFieldNames.DataContentType))
+                envelope.IsJson = IsJsonMediaType(field.Value.Span);
+        }
+
+        return envelope;
+    }
+
+    public static void WriteTime(EntryFieldsWriter writer, ReadOnlySpan<byte> name, DateTimeOffset time)
+    {
+        Span<byte> text = stackalloc byte[32];
+        time.UtcDateTime.TryFormat(text, out var length, Rfc3339, CultureInfo.InvariantCulture);
+        writer.Add(name, text[..length]);
+    }
+
+    public static void WriteNumber(EntryFieldsWriter writer, ReadOnlySpan<byte> name, long number)
+    {
+        Span<byte> text = stackalloc byte[20];
+        number.TryFormat(text, out var length, default, CultureInfo.InvariantCulture);
+        writer.Add(name, text[..length]);
+    }
+
+    private static void WriteId(EntryFieldsWriter writer, in OutgoingEnvelope envelope)
+    {
+        if (envelope.Options?.MessageId is { } id)
+        {
+            writer.Add(EnvelopeFieldNames.Id, id);
+            return;
+        }
+
+        Span<byte> text = stackalloc byte[36];
+        envelope.MessageId.TryFormat(text, out var length);
+        writer.Add(EnvelopeFieldNames.Id, text[..length]);
+    }
+
+    private static void WriteHeaders(EntryFieldsWriter writer, IReadOnlyDictionary<string, string> headers)
+    {
+        foreach (var (name, value) in headers)
+        {
+            EnvelopeFieldNames.CheckHeader(name);
+            writer.Add(name, value);
+        }
+    }
+
+    private static void AddIfSet(EntryFieldsWriter writer, ReadOnlySpan<byte> name, string? value)
+    {
+        if (value is not null)
+            writer.Add(name, value);
+    }
+
+    private static long ReadNumber(ReadOnlySpan<byte> text, int otherwise) =>
+        Utf8Parser.TryParse(text, out int number, out var used) && used == text.Length ? number : otherwise;
+
+    private static bool IsJsonMediaType(ReadOnlySpan<byte> mediaType)
+    {
+        var end = mediaType.IndexOf((byte)';');
+        var type = (end < 0 ? mediaType : mediaType[..end]).Trim((byte)' ');
+        return type.EndsWith("/json"u8) || type.EndsWith("+json"u8);
+    }
+}
+
+/// <summary>What goes around a message on its way out. What <see cref="Options"/> say wins.</summary>
+internal readonly struct OutgoingEnvelope
+{
+    public required Guid MessageId { get; init; }
+
+    public required DateTimeOffset Time { get; init; }
+
+    public PublishOptions? Options { get; init; }
+
+    public string? CorrelationId { get; init; }
+
+    public string? CausationId { get; init; }
+
+    public string? TraceParent { get; init; }
+}
+
+/// <summary>What every delivery needs of an entry.</summary>
+internal struct IncomingEnvelope
+{
+    public IncomingEnvelope() => IsJson = true;
+
+    public ReadOnlyMemory<byte>? Type { get; set; }
+
+    public ReadOnlyMemory<byte>? Data { get; set; }
+
+    /// <summary>The version; -1 when the field is not a number.</summary>
+    public int Version { get; set; }
+
+    public int Attempt { get; set; }
+
+    public long PriorDeliveries { get; set; }
+
+    public bool IsJson { get; set; }
+}

@@ -1,0 +1,86 @@
+using System.Collections.Frozen;
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>
+/// The fields of an entry that carry a message. The names are CloudEvents attributes and extensions, so that any program can read and
+/// write them; only what is set is written, and a reader needs nothing but <see cref="Type"/> and <see cref="Data"/>.
+/// </summary>
+public static class EnvelopeFieldNames
+{
+    private static readonly FrozenSet<string> Reserved = FrozenSet.Create(
+        StringComparer.Ordinal,
+        "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data", "specversion", "correlationid", "causationid",
+        "traceparent", "tracestate", "partitionkey", "schemaversion", "attempt", "errors", "deadreason", "deaderror", "deadgroup", "deadtime",
+        "sourceid", "priordeliveries");
+
+    /// <summary>The message ID. Missing: the entry's ID in the stream it was published to.</summary>
+    public static ReadOnlySpan<byte> Id => "id"u8;
+
+    /// <summary>The application that published the message.</summary>
+    public static ReadOnlySpan<byte> Source => "source"u8;
+
+    /// <summary>The message's declared name.</summary>
+    public static ReadOnlySpan<byte> Type => "type"u8;
+
+    /// <summary>When the message was made, RFC 3339 in UTC. Missing: the moment in the entry's ID.</summary>
+    public static ReadOnlySpan<byte> Time => "time"u8;
+
+    /// <summary>What the message is about, within its source.</summary>
+    public static ReadOnlySpan<byte> Subject => "subject"u8;
+
+    /// <summary>The media type of <see cref="Data"/>. Missing: <c>application/json</c>.</summary>
+    public static ReadOnlySpan<byte> DataContentType => "datacontenttype"u8;
+
+    /// <summary>The message itself.</summary>
+    public static ReadOnlySpan<byte> Data => "data"u8;
+
+    /// <summary>The conversation the message belongs to. Missing: the message's own ID, which starts one.</summary>
+    public static ReadOnlySpan<byte> CorrelationId => "correlationid"u8;
+
+    /// <summary>The ID of the message that caused this one.</summary>
+    public static ReadOnlySpan<byte> CausationId => "causationid"u8;
+
+    /// <summary>The W3C trace context of the publisher.</summary>
+    public static ReadOnlySpan<byte> TraceParent => "traceparent"u8;
+
+    /// <summary>The key whose messages belong together in order.</summary>
+    public static ReadOnlySpan<byte> PartitionKey => "partitionkey"u8;
+
+    /// <summary>The version of the message's shape, a decimal number. Missing: 1.</summary>
+    public static ReadOnlySpan<byte> SchemaVersion => "schemaversion"u8;
+
+    /// <summary>Which attempt this delivery is, a decimal number; in a dead letter the last one made. Missing: 1.</summary>
+    public static ReadOnlySpan<byte> Attempt => "attempt"u8;
+
+    /// <summary>
+    /// The errors of earlier attempts, oldest first: a JSON array of <c>{"attempt":1,"time":"…","error":"…"}</c>. The last five, each of at
+    /// most 1 KiB.
+    /// </summary>
+    public static ReadOnlySpan<byte> Errors => "errors"u8;
+
+    /// <summary>Why a dead letter is one: see <see cref="DeadLetterReasons"/>, or the reason a handler gave.</summary>
+    public static ReadOnlySpan<byte> DeadReason => "deadreason"u8;
+
+    /// <summary>The last error of a dead letter, at most 1 KiB of text.</summary>
+    public static ReadOnlySpan<byte> DeadError => "deaderror"u8;
+
+    /// <summary>The group that gave up.</summary>
+    public static ReadOnlySpan<byte> DeadGroup => "deadgroup"u8;
+
+    /// <summary>When the group gave up, RFC 3339 in UTC.</summary>
+    public static ReadOnlySpan<byte> DeadTime => "deadtime"u8;
+
+    /// <summary>The entry's ID in the stream it was published to, on every copy the framework makes.</summary>
+    public static ReadOnlySpan<byte> SourceId => EntryFieldNames.SourceId;
+
+    /// <summary>Checks the name of a header of the application: <c>[a-z0-9]</c>, at most 64 characters, and not one of the names above.</summary>
+    internal static void CheckHeader(string name)
+    {
+        if (name.Length is < 1 or > 64 || name.AsSpan().ContainsAnyExcept("abcdefghijklmnopqrstuvwxyz0123456789"))
+            throw new ArgumentException($"The header name '{name}' is not allowed: use 1 to 64 of the characters a-z and 0-9, as CloudEvents does.");
+        if (Reserved.Contains(name))
+            throw new ArgumentException($"The header name '{name}' belongs to the envelope; choose another one.");
+    }
+}

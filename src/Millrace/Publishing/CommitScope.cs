@@ -1,0 +1,67 @@
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>Messages and state documents that are applied all together or not at all. Made by <see cref="Publisher.NewCommit"/>; for one use, by one caller at a time.</summary>
+public sealed class CommitScope
+{
+    private readonly IStreamStore _store;
+    private readonly MillraceCore _core;
+    private readonly PublishOptions? _options;
+    private readonly List<CommitChange> _messages = [];
+    private bool _isCommitted;
+
+    internal CommitScope(MillraceCore core, IStreamStore store, string stream, PublishOptions? options)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        (_store, _core, _options) = (store, core, options);
+        State = new(store, core.Serializer, stream);
+    }
+
+    /// <summary>The state documents of the commit.</summary>
+    public StateSession State { get; }
+
+    /// <summary>Adds a message to the commit. Nothing is sent yet.</summary>
+    /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
+    /// <param name="stream">The stream.</param>
+    /// <param name="message">The message; serialized now.</param>
+    /// <param name="options">More about the message; <see cref="PublishOptions.Delay"/> schedules it. Default: the options of the scope.</param>
+    /// <exception cref="InvalidOperationException">The message type has no declared name, or the scope was committed.</exception>
+    public void Publish<T>(string stream, T message, PublishOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        ThrowIfCommitted();
+        options ??= _options;
+        Publisher.RefuseTrim(options);
+        var fields = _core.Encode(message, options);
+        _messages.Add(options?.Delay is { } delay ? new CommitChange.Schedule(stream, fields, delay) : new CommitChange.Append(stream, fields));
+    }
+
+    /// <summary>
+    /// Applies the commit. One round trip; none when there is nothing to write. May be called once, whatever comes of it.
+    /// </summary>
+    /// <param name="cancellationToken">Stops the waiting; the commit may still be applied.</param>
+    /// <returns>Applied, with the IDs of the messages published at once in order; or conflicted, naming the document that changed.</returns>
+    /// <exception cref="StreamException">
+    /// The store refused or failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: the commit may have been applied, as a whole.
+    /// </exception>
+    public async ValueTask<CommitResult> CommitAsync(CancellationToken cancellationToken = default)
+    {
+        ThrowIfCommitted();
+        _isCommitted = true;
+        var conditions = new List<CommitCondition>();
+        var changes = new List<CommitChange>(_messages);
+        State.AddTo(conditions, changes);
+        if (changes.Count == 0)
+            return CommitResult.Applied([]);
+
+        var commit = new Commit { Conditions = conditions, Changes = changes };
+        return await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+    }
+
+    private void ThrowIfCommitted()
+    {
+        if (_isCommitted)
+            throw new InvalidOperationException("This commit was already sent; begin a new one, with fresh state.");
+    }
+}

@@ -1,0 +1,85 @@
+using Millrace.Messages;
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>Publishes messages. A singleton, safe for concurrent use; back-pressure is the store's.</summary>
+public sealed class Publisher
+{
+    private readonly IStreamStore _store;
+    private readonly MillraceCore _core;
+
+    internal Publisher(MillraceCore core, IStreamStore store) => (_core, _store) = (core, store);
+
+    /// <summary>Publishes a message: appends it to the stream, or schedules it when <see cref="PublishOptions.Delay"/> is set. One round trip.</summary>
+    /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
+    /// <param name="stream">The stream; made when it is new.</param>
+    /// <param name="message">The message.</param>
+    /// <param name="options">More about the message. Default: nothing.</param>
+    /// <param name="cancellationToken">Stops the waiting; the message may still be published.</param>
+    /// <returns>The ID of its entry; <see cref="EntryId.Zero"/> when it was scheduled, since it has none yet.</returns>
+    /// <exception cref="InvalidOperationException">The message type has no declared name.</exception>
+    /// <exception cref="StreamException">
+    /// The store failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: the message may have been published; publish it again with the same
+    /// <see cref="PublishOptions.MessageId"/> if its consumers are idempotent.
+    /// </exception>
+    public async ValueTask<EntryId> PublishAsync<T>(
+        string stream, T message, PublishOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        using var activity = Telemetry.StartSend(stream);
+        var fields = _core.Encode(message, options);
+        if (options?.Delay is not { } delay)
+            return await _store.AppendAsync(stream, fields, options?.Trim, cancellationToken).ConfigureAwait(false);
+
+        RefuseTrim(options);
+        await _store.CommitAsync(new Commit { Changes = [new CommitChange.Schedule(stream, fields, delay)] }, cancellationToken)
+            .ConfigureAwait(false);
+        return EntryId.Zero;
+    }
+
+    /// <summary>
+    /// Publishes messages in order, in one round trip. Not all or nothing: a failure in mid-way may leave the first ones published; for all
+    /// or nothing use <see cref="NewCommit"/>.
+    /// </summary>
+    /// <typeparam name="T">The message type; the class of each instance decides the name it travels under.</typeparam>
+    /// <param name="stream">The stream; made when it is new.</param>
+    /// <param name="messages">The messages; at most <see cref="StreamLimits.MaxBatch"/>, or <see cref="StreamLimits.MaxCommitChanges"/> with a delay.</param>
+    /// <param name="options">More about each of the messages. A message ID is not allowed, since IDs are unique.</param>
+    /// <param name="cancellationToken">Stops the waiting; messages may still be published.</param>
+    /// <returns>The IDs of the entries, in order; each <see cref="EntryId.Zero"/> when they were scheduled.</returns>
+    /// <exception cref="InvalidOperationException">A message type has no declared name.</exception>
+    /// <exception cref="StreamException">The store failed, see <see cref="PublishAsync"/>.</exception>
+    public async ValueTask<IReadOnlyList<EntryId>> PublishManyAsync<T>(
+        string stream, IReadOnlyList<T> messages, PublishOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(messages);
+        if (options?.MessageId is not null)
+            throw new ArgumentException("Several messages cannot share one message ID.", nameof(options));
+        if (messages.Count == 0)
+            return [];
+
+        using var activity = Telemetry.StartSend(stream);
+        var entries = new EntryFields[messages.Count];
+        for (var i = 0; i < entries.Length; i++)
+            entries[i] = _core.Encode(messages[i] ?? throw new ArgumentException($"Message {i} is null.", nameof(messages)), options);
+        if (options?.Delay is not { } delay)
+            return await _store.AppendManyAsync(stream, entries, options?.Trim, cancellationToken).ConfigureAwait(false);
+
+        RefuseTrim(options);
+        var commit = new Commit { Changes = [.. entries.Select(fields => new CommitChange.Schedule(stream, fields, delay))] };
+        await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+        return new EntryId[entries.Length];
+    }
+
+    /// <summary>Begins a commit: several messages and state documents that are applied all together or not at all.</summary>
+    /// <param name="stream">The stream whose state documents <see cref="CommitScope.State"/> names; on a cluster, the hash slot of the commit.</param>
+    /// <param name="options">What is said about each message that is published without options of its own. Default: nothing.</param>
+    public CommitScope NewCommit(string stream, PublishOptions? options = null) => new(_core, _store, stream, options);
+
+    internal static void RefuseTrim(PublishOptions? options)
+    {
+        if (options?.Trim is not null)
+            throw new ArgumentException("A stream cannot be trimmed in a commit or by a scheduled message; trim it with IStreamStore.TrimAsync.", nameof(options));
+    }
+}
