@@ -1,0 +1,229 @@
+using Millrace.Streams;
+
+namespace Millrace.Tests.Conformance;
+
+public abstract partial class StoreConformance
+{
+    [Fact]
+    public async Task Commit_of_every_kind_of_change_applies_them_all()
+    {
+        var (stream, entries) = await NewPendingAsync(3);
+        var (outputs, _) = await NewGroupAsync(0);
+        StateKey put = NewState(), deleted = NewState();
+        await PutAsync(deleted);
+
+        var result = await Store.CommitAsync(new Commit
+        {
+            Conditions = [.. entries.Select(entry => CommitCondition.StillHeld(stream, "g", "c1", Held(entry)))],
+            Changes =
+            [
+                new CommitChange.Append(outputs, Fields("output")),
+                new CommitChange.PutState(put, Utf8("state")),
+                new CommitChange.DeleteState(deleted),
+                new CommitChange.Schedule(outputs, Fields("scheduled"), Moment),
+                new CommitChange.Release(stream, "g", Held(entries[0])),
+                new CommitChange.Ack(stream, "g", entries[1].Id),
+                new CommitChange.AckAndDelete(stream, "g", entries[2].Id),
+            ],
+        });
+
+        Assert.Equal((true, null, null), (result.IsApplied, result.Conflict, result.Failure));
+        Assert.Equal(["output", "scheduled"], await FollowAsync(outputs, 2));
+        Assert.Equal(result.Ids, (await RangeAsync(outputs)).Take(1).Select(entry => entry.Id));
+        Assert.Equal("state", await TextAsync(put));
+        Assert.Null(await Store.GetStateAsync(deleted));
+        Assert.Equal(["0"], await ValuesAsync(StreamNames.Again(stream, "g")));
+        Assert.Equal(["0", "1"], await ValuesAsync(stream));
+        Assert.Empty(await PendingAsync(stream));
+    }
+
+    [Fact]
+    public async Task Commit_returns_the_ids_of_its_appends_in_order()
+    {
+        string first = NewStream(), second = NewStream();
+
+        var result = await Store.CommitAsync(Change(
+            new CommitChange.Append(first, Fields("a")),
+            new CommitChange.PutState(NewState(), Utf8("in between")),
+            new CommitChange.Append(second, Fields("b")),
+            new CommitChange.Append(first, Fields("c"))));
+
+        Assert.Equal(3, result.Ids.Count);
+        Assert.True(result.Ids[2] > result.Ids[0]);
+        Assert.Equal([new(result.Ids[0], Fields("a")), new(result.Ids[2], Fields("c"))], await RangeAsync(first));
+        Assert.Equal([new(result.Ids[1], Fields("b"))], await RangeAsync(second));
+    }
+
+    [Fact]
+    public async Task Commit_appends_with_the_ids_it_is_told()
+    {
+        var stream = NewStream();
+        EntryId explicitId = new(5, 3), next = new(5, 4);
+
+        var result = await Store.CommitAsync(Change(
+            new CommitChange.Append(stream, Fields("a"), explicitId),
+            new CommitChange.Append(stream, Fields("b"), next),
+            new CommitChange.Append(stream, Fields("c"))));
+
+        Assert.Equal([explicitId, next], result.Ids.Take(2));
+        Assert.True(result.Ids[2] > next);
+        Assert.Equal(result.Ids, (await RangeAsync(stream)).Select(entry => entry.Id));
+    }
+
+    [Fact]
+    public async Task Commit_appends_above_an_id_from_the_future()
+    {
+        var stream = NewStream();
+        var future = new EntryId((ulong)DateTimeOffset.UtcNow.AddYears(10).ToUnixTimeMilliseconds(), 0);
+
+        var result = await Store.CommitAsync(Change(
+            new CommitChange.Append(stream, Fields("a"), future),
+            new CommitChange.Append(stream, Fields("b"))));
+
+        Assert.Equal([future, future.Next()], result.Ids);
+        Assert.Equal(new(future.Milliseconds, 2), await AppendAsync(stream));
+    }
+
+    [Fact]
+    public async Task Commit_applies_changes_of_one_key_in_order()
+    {
+        StateKey kept = NewState(), gone = NewState();
+        await PutAsync(kept, "old");
+        var old = await Store.GetStateAsync(kept);
+
+        await Store.CommitAsync(Change(
+            new CommitChange.DeleteState(kept),
+            new CommitChange.PutState(kept, Utf8("first")),
+            new CommitChange.PutState(kept, Utf8("second")),
+            new CommitChange.PutState(gone, Utf8("short-lived")),
+            new CommitChange.DeleteState(gone)));
+
+        var state = await Store.GetStateAsync(kept);
+        Assert.Equal("second", TextOf(state));
+        Assert.True(state!.Version > old!.Version);
+        Assert.Null(await Store.GetStateAsync(gone));
+    }
+
+    [Fact]
+    public async Task Commit_of_acks_that_are_not_pending_changes_nothing()
+    {
+        var (stream, entries) = await NewPendingAsync(1);
+        var missing = NewStream();
+        await Store.AckAsync(stream, "g", [entries[0].Id]);
+        var before = await SnapshotAsync();
+
+        var result = await Store.CommitAsync(Change(
+            new CommitChange.Ack(stream, "g", entries[0].Id),
+            new CommitChange.Ack(stream, "g", EntryId.Max),
+            new CommitChange.Ack(stream, "no group", entries[0].Id),
+            new CommitChange.Ack(missing, "g", entries[0].Id)));
+
+        Assert.True(result.IsApplied);
+        Assert.Equal(before, await SnapshotAsync());
+    }
+
+    [Fact]
+    public async Task Commit_of_as_many_changes_as_allowed_is_applied()
+    {
+        var stream = NewStream();
+        var appends = Enumerable.Range(0, StreamLimits.MaxCommitChanges).Select(i => new CommitChange.Append(stream, Fields($"{i}")));
+
+        var result = await Store.CommitAsync(Change([.. appends]));
+
+        Assert.Equal(result.Ids.Order().Distinct(), result.Ids);
+        Assert.Equal(result.Ids, (await RangeAsync(stream)).Select(entry => entry.Id));
+    }
+
+    [Fact]
+    public async Task Commit_survives_as_a_whole()
+    {
+        var (stream, entries) = await NewPendingAsync(2);
+        var key = NewState();
+        await Store.CommitAsync(Change(
+            new CommitChange.Append(stream, Fields("output")),
+            new CommitChange.PutState(key, Utf8("state")),
+            new CommitChange.Ack(stream, "g", entries[0].Id),
+            new CommitChange.Release(stream, "g", Held(entries[1]))));
+        var before = await SnapshotAsync();
+
+        await ReopenAsync();
+
+        Assert.Equal(before, await SnapshotAsync());
+    }
+
+    [Fact]
+    public async Task CommitAsync_of_a_list_applies_each_on_its_own_and_in_order()
+    {
+        var stream = NewStream();
+        StateKey key = NewState(), broken = NewState();
+        await AppendAsync(StreamNames.State(broken));
+        var absent = CommitCondition.StateAbsent(key);
+
+        var results = await Store.CommitAsync(
+        [
+            new() { Conditions = [absent], Changes = [new CommitChange.PutState(key, Utf8("1")), Output("first")] },
+            new() { Conditions = [absent], Changes = [new CommitChange.PutState(key, Utf8("2")), Output("conflict")] },
+            new() { Changes = [Output("refused"), new CommitChange.PutState(broken, Utf8("3"))] },
+            new() { Changes = [Output("last")] },
+        ]);
+
+        CommitChange Output(string value) => new CommitChange.Append(stream, Fields(value));
+
+        Assert.Equal([true, false, false, true], results.Select(result => result.IsApplied));
+        Assert.Equal([null, absent, null, null], results.Select(result => result.Conflict));
+        Assert.Equal([null, null, StreamErrorCode.WrongType, null], results.Select(result => result.Failure?.Code));
+        Assert.Equal([1, 0, 0, 1], results.Select(result => result.Ids.Count));
+        Assert.Equal(["first", "last"], await ValuesAsync(stream));
+        Assert.Equal("1", await TextAsync(key));
+    }
+
+    [Fact]
+    public async Task CommitAsync_of_a_long_list_has_one_result_each()
+    {
+        var (stream, entries) = await NewPendingAsync(1_500);
+        var outputs = NewStream();
+        await ClaimAsync(stream, "c2", entries.Where((_, i) => i % 3 == 0).Select(entry => entry.Id));
+
+        var results = await Store.CommitAsync([.. entries.Select(entry => new Commit
+        {
+            Conditions = [CommitCondition.StillHeld(stream, "g", "c1", Held(entry))],
+            Changes = [new CommitChange.Append(outputs, entry.Fields), new CommitChange.Ack(stream, "g", entry.Id)],
+        })]);
+
+        Assert.Equal(entries.Index().Select(entry => entry.Index % 3 != 0), results.Select(result => result.IsApplied));
+        Assert.Equal(1_000, (await RangeAsync(outputs)).Count);
+        Assert.Equal(entries.Where((_, i) => i % 3 == 0).Select(entry => entry.Id), (await PendingAsync(stream)).Select(entry => entry.Id));
+        Assert.Empty(await Store.CommitAsync([]));
+    }
+
+    [Fact]
+    public async Task CommitAsync_of_one_commit_throws_what_the_store_refused()
+    {
+        var key = NewState();
+        await AppendAsync(StreamNames.State(key));
+
+        await FailsAsync(StreamErrorCode.WrongType, () => PutAsync(key));
+    }
+
+    [Fact]
+    public async Task Commit_of_many_writers_with_an_expected_id_lets_one_of_them_win_each_time()
+    {
+        const int writers = 4, rounds = 20;
+        var stream = NewStream();
+        await AppendAsync(stream);
+        var applied = 0;
+        for (var round = 0; round < rounds; round++)
+        {
+            var last = (await Store.GetStreamInfoAsync(stream))!.LastGeneratedId;
+            var results = await Task.WhenAll(Enumerable.Range(0, writers).Select(writer => Task.Run(async () => await Store.CommitAsync(new Commit
+            {
+                Conditions = [CommitCondition.LastIdIs(stream, last)],
+                Changes = [new CommitChange.Append(stream, Fields($"{round}/{writer}"))],
+            }))));
+            applied += results.Count(result => result.IsApplied);
+        }
+
+        Assert.Equal(rounds, applied);
+        Assert.Equal(rounds + 1, (await RangeAsync(stream)).Count);
+    }
+}

@@ -1,0 +1,206 @@
+using Millrace.Streams;
+
+namespace Millrace.Tests.Conformance;
+
+public abstract partial class StoreConformance
+{
+    [Fact]
+    public async Task Condition_LastIdIs()
+    {
+        var stream = NewStream();
+        var ids = await AppendAsync(stream, 2);
+
+        await HoldsAsync(CommitCondition.LastIdIs(stream, ids[1]));
+        await ConflictsAsync(CommitCondition.LastIdIs(stream, ids[0]));
+        await ConflictsAsync(CommitCondition.LastIdIs(stream, EntryId.Zero));
+        await ConflictsAsync(CommitCondition.LastIdIs(NewStream(), ids[0]));
+        await ConflictsAsync(CommitCondition.LastIdIs(NewStream(), EntryId.Zero));
+    }
+
+    [Fact]
+    public async Task Condition_LastIdIs_counts_entries_that_are_no_longer_there()
+    {
+        var stream = NewStream();
+        var ids = await AppendAsync(stream, 2);
+        await Store.DeleteAsync(stream, ids);
+
+        await HoldsAsync(CommitCondition.LastIdIs(stream, ids[1]));
+        await ConflictsAsync(CommitCondition.LastIdIs(stream, EntryId.Zero));
+    }
+
+    [Fact]
+    public async Task Condition_LastIdIs_zero_holds_for_a_stream_that_never_had_an_entry()
+    {
+        var (stream, _) = await NewGroupAsync(0);
+
+        await HoldsAsync(CommitCondition.LastIdIs(stream, EntryId.Zero));
+    }
+
+    [Fact]
+    public async Task Condition_NoStream()
+    {
+        string missing = NewStream(), emptied = NewStream();
+        var (made, _) = await NewGroupAsync(0);
+        var ids = await AppendAsync(emptied, 1);
+        await Store.DeleteAsync(emptied, ids);
+
+        await HoldsAsync(CommitCondition.NoStream(missing));
+        await ConflictsAsync(CommitCondition.NoStream(emptied));
+        await ConflictsAsync(CommitCondition.NoStream(made));
+
+        await Store.DeleteStreamAsync(emptied);
+        await HoldsAsync(CommitCondition.NoStream(emptied));
+    }
+
+    [Fact]
+    public async Task Condition_StateIs()
+    {
+        var key = NewState();
+        await PutAsync(key, "old");
+        var old = (await Store.GetStateAsync(key))!.Version;
+        await PutAsync(key, "new");
+        var current = (await Store.GetStateAsync(key))!.Version;
+
+        await HoldsAsync(CommitCondition.StateIs(key, current));
+        await ConflictsAsync(CommitCondition.StateIs(key, old));
+        await ConflictsAsync(CommitCondition.StateIs(key, current + 1));
+        await ConflictsAsync(CommitCondition.StateIs(NewState(), current));
+    }
+
+    [Fact]
+    public async Task Condition_StateAbsent()
+    {
+        StateKey key = NewState(), missing = NewState(), deleted = NewState();
+        await PutAsync(key);
+        await PutAsync(deleted);
+        await Store.CommitAsync(Change(new CommitChange.DeleteState(deleted)));
+
+        await ConflictsAsync(CommitCondition.StateAbsent(key));
+        await HoldsAsync(CommitCondition.StateAbsent(missing));
+        await HoldsAsync(CommitCondition.StateAbsent(deleted));
+    }
+
+    [Fact]
+    public async Task Condition_on_a_state_whose_time_to_live_is_over_sees_none()
+    {
+        var key = NewState();
+        await PutAsync(key, "short-lived", TimeSpan.FromHours(1));
+        var version = (await Store.GetStateAsync(key))!.Version;
+        await HoldsAsync(CommitCondition.StateIs(key, version));
+        await PutAsync(key, "short-lived", Moment);
+        version = (await Store.GetStateAsync(key))!.Version;
+
+        await PassAsync(2 * Moment);
+
+        await ConflictsAsync(CommitCondition.StateIs(key, version));
+        await HoldsAsync(CommitCondition.StateAbsent(key));
+    }
+
+    [Fact]
+    public async Task Condition_StillHeld()
+    {
+        var (stream, entries) = await NewPendingAsync(3);
+        var claimed = Assert.Single(await ClaimAsync(stream, "c2", entries[1].Id));
+        await Store.AckAsync(stream, "g", [entries[2].Id]);
+
+        await HoldsAsync(CommitCondition.StillHeld(stream, "g", "c1", Held(entries[0])));
+        await HoldsAsync(CommitCondition.StillHeld(stream, "g", "c2", Held(claimed)));
+        await ConflictsAsync(CommitCondition.StillHeld(stream, "g", "c2", Held(entries[0])));
+        await ConflictsAsync(CommitCondition.StillHeld(stream, "g", "c1", Held(entries[0]) with { DeliveryCount = 2 }));
+        await ConflictsAsync(CommitCondition.StillHeld(stream, "g", "c1", Held(entries[1])));
+        await ConflictsAsync(CommitCondition.StillHeld(stream, "g", "c1", Held(claimed)));
+        await ConflictsAsync(CommitCondition.StillHeld(stream, "g", "c1", Held(entries[2])));
+        await ConflictsAsync(CommitCondition.StillHeld(stream, "g", "nobody", Held(entries[0])));
+        await ConflictsAsync(CommitCondition.StillHeld(stream, "no group", "c1", Held(entries[0])));
+        await ConflictsAsync(CommitCondition.StillHeld(NewStream(), "g", "c1", Held(entries[0])));
+    }
+
+    [Fact]
+    public async Task Condition_StillHeld_holds_after_an_extend_and_for_an_entry_that_was_deleted()
+    {
+        var (stream, entries) = await NewPendingAsync(1);
+        var held = CommitCondition.StillHeld(stream, "g", "c1", Held(entries[0]));
+
+        await Store.ExtendAsync(stream, "g", "c1", [Held(entries[0])]);
+        await HoldsAsync(held);
+        await Store.DeleteAsync(stream, [entries[0].Id]);
+        await HoldsAsync(held);
+    }
+
+    [Fact]
+    public async Task Condition_StillHeld_in_scattered_commits_of_one_list()
+    {
+        var (stream, entries) = await NewPendingAsync(600);
+        var others = await ClaimAsync(stream, "c2", entries.Where((_, i) => i % 2 == 0).Select(entry => entry.Id));
+        DeliveredEntry[] mine = [entries[599], entries[1], entries[301]];
+
+        var results = await Store.CommitAsync([.. mine.Append(others[150]).Select(entry => new Commit
+        {
+            Conditions = [CommitCondition.StillHeld(stream, "g", "c1", Held(entry))],
+            Changes = [new CommitChange.Ack(stream, "g", entry.Id)],
+        })]);
+
+        Assert.Equal([true, true, true, false], results.Select(result => result.IsApplied));
+        Assert.Equal(597, (await GroupAsync(stream)).PendingCount);
+    }
+
+    [Fact]
+    public async Task Condition_that_fails_first_is_the_conflict()
+    {
+        var stream = NewStream();
+        var last = await AppendAsync(stream);
+        var key = NewState();
+        CommitCondition holds = CommitCondition.LastIdIs(stream, last), first = CommitCondition.StateIs(key, 7), second = CommitCondition.NoStream(stream);
+
+        var result = await Store.CommitAsync(new Commit { Conditions = [holds, first, second], Changes = [new CommitChange.DeleteState(key)] });
+
+        Assert.Equal(first, result.Conflict);
+    }
+
+    [Theory]
+    [InlineData("last ID")]
+    [InlineData("no stream")]
+    [InlineData("held")]
+    [InlineData("state")]
+    [InlineData("state absent")]
+    public async Task Condition_on_the_wrong_type_is_refused(string kind)
+    {
+        StateKey document = NewState(), broken = NewState();
+        await PutAsync(document);
+        await AppendAsync(StreamNames.State(broken));
+        var stream = StreamNames.State(document);
+        var condition = kind switch
+        {
+            "last ID" => CommitCondition.LastIdIs(stream, EntryId.Zero),
+            "no stream" => CommitCondition.NoStream(stream),
+            "held" => CommitCondition.StillHeld(stream, "g", "c1", new(EntryId.Max, 1)),
+            "state" => CommitCondition.StateIs(broken, 1),
+            _ => CommitCondition.StateAbsent(broken),
+        };
+        var output = NewStream();
+
+        var result = Assert.Single(await Store.CommitAsync(
+            [new() { Conditions = [condition], Changes = [new CommitChange.Append(output, Fields("x"))] }]));
+
+        Assert.Equal(StreamErrorCode.WrongType, result.Failure?.Code);
+        Assert.Null(await Store.GetStreamInfoAsync(output));
+    }
+
+    private async Task HoldsAsync(CommitCondition condition)
+    {
+        var probe = NewState();
+        var result = await Store.CommitAsync(new Commit { Conditions = [condition], Changes = [new CommitChange.PutState(probe, Utf8("x"))] });
+        Assert.True(result.IsApplied, $"{condition} did not hold.");
+        Assert.NotNull(await Store.GetStateAsync(probe));
+    }
+
+    private async Task ConflictsAsync(CommitCondition condition)
+    {
+        var probe = NewState();
+        var result = await Store.CommitAsync(new Commit { Conditions = [condition], Changes = [new CommitChange.PutState(probe, Utf8("x"))] });
+        Assert.False(result.IsApplied, $"{condition} held.");
+        Assert.Equal(condition, result.Conflict);
+        Assert.Empty(result.Ids);
+        Assert.Null(await Store.GetStateAsync(probe));
+    }
+}

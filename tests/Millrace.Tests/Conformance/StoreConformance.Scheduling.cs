@@ -1,0 +1,126 @@
+using Millrace.Streams;
+
+namespace Millrace.Tests.Conformance;
+
+public abstract partial class StoreConformance
+{
+    [Fact]
+    public async Task Schedule_keeps_the_entry_until_it_is_due_and_a_blocked_group_reader_gets_it()
+    {
+        var (stream, _) = await NewGroupAsync(0);
+        var reading = DeliverAsync(stream, "c1", block: Patience);
+        await UntilBlockedAsync(1);
+        var beforeSchedule = DateTimeOffset.UtcNow;
+
+        var result = await Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("due"), 2 * Moment)));
+        Assert.True(result.IsApplied);
+        Assert.Empty(result.Ids);
+        Assert.False(reading.IsCompleted);
+        Assert.Empty(await RangeAsync(stream));
+
+        var entry = Assert.Single(await reading);
+        Assert.Equal(("due", 1), (ValueOf(entry), entry.DeliveryCount));
+        // Two clocks of one machine: the wall clock may be set while a test runs, but not by much.
+        Assert.True(DateTimeOffset.UtcNow - beforeSchedule > Moment);
+    }
+
+    [Fact]
+    public async Task Schedule_to_a_stream_that_does_not_exist_makes_it_when_due()
+    {
+        var stream = NewStream();
+        await Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("due"), Moment)));
+        Assert.Null(await Store.GetStreamInfoAsync(stream));
+
+        var batch = Assert.Single(await Store.ReadAsync([new(stream, default)], 10, Patience));
+
+        Assert.Equal(["due"], batch.Entries.Select(ValueOf));
+    }
+
+    [Fact]
+    public async Task Schedule_appends_in_the_order_of_the_due_times()
+    {
+        var stream = NewStream();
+        await Store.CommitAsync(Change(
+            new CommitChange.Schedule(stream, Fields("third"), 6 * Moment),
+            new CommitChange.Schedule(stream, Fields("first"), 2 * Moment),
+            new CommitChange.Schedule(stream, Fields("second"), 4 * Moment)));
+
+        Assert.Equal(["first", "second", "third"], await FollowAsync(stream, 3));
+    }
+
+    [Fact]
+    public async Task Schedule_of_equal_entries_for_one_moment_keeps_them_all_in_order()
+    {
+        var stream = NewStream();
+        string[] values = ["a", "same", "same", "b", "same"];
+
+        await Store.CommitAsync(Change([.. values.Select(value => new CommitChange.Schedule(stream, Fields(value), Moment))]));
+
+        Assert.Equal(values, await FollowAsync(stream, values.Length));
+    }
+
+    [Fact]
+    public async Task Schedule_without_a_delay_is_due_at_once()
+    {
+        var (stream, _) = await NewGroupAsync(0);
+
+        await Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("now"), TimeSpan.Zero)));
+
+        Assert.Equal("now", ValueOf(Assert.Single(await DeliverAsync(stream, "c1", block: Patience))));
+    }
+
+    [Fact]
+    public async Task Schedule_keeps_every_byte_of_the_fields()
+    {
+        var stream = NewStream();
+        byte[] everyByte = [.. Enumerable.Range(0, 256).Select(i => (byte)i)];
+        var fields = new EntryFieldsWriter().Add("twice", "1").Add(everyByte, everyByte).Add("twice", "2").Add("", "").ToFields();
+
+        await Store.CommitAsync(Change(new CommitChange.Schedule(stream, fields, Moment)));
+
+        var batch = Assert.Single(await Store.ReadAsync([new(stream, default)], 10, Patience));
+        Assert.Equal(fields, Assert.Single(batch.Entries).Fields);
+    }
+
+    [Fact]
+    public async Task Schedule_survives()
+    {
+        var (stream, _) = await NewGroupAsync(0);
+        await Store.CommitAsync(Change(
+            new CommitChange.Schedule(stream, Fields("soon"), Moment),
+            new CommitChange.Schedule(stream, Fields("next year"), TimeSpan.FromDays(365))));
+
+        await ReopenAsync();
+
+        Assert.Equal("soon", ValueOf(Assert.Single(await DeliverAsync(stream, "c1", block: Patience))));
+        Assert.Empty(await DeliverAsync(stream, "c1", block: Moment));
+    }
+
+    [Fact]
+    public async Task Schedule_of_a_sooner_entry_is_not_held_up_by_a_later_one()
+    {
+        var stream = NewStream();
+        await Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("much later"), TimeSpan.FromHours(1))));
+        var reading = Store.ReadAsync([new(stream, default)], 10, Patience).AsTask();
+        await UntilBlockedAsync(1);
+
+        await Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("soon"), Moment)));
+
+        Assert.Equal("soon", ValueOf(Assert.Single(Assert.Single(await reading).Entries)));
+    }
+
+    /// <summary>Reads a stream from its start, waiting, until it has had this many entries.</summary>
+    private async Task<IReadOnlyList<string>> FollowAsync(string stream, int count)
+    {
+        var values = new List<string>();
+        var position = EntryId.Zero;
+        while (values.Count < count)
+        {
+            var batch = Assert.Single(await Store.ReadAsync([new(stream, position)], 100, Patience));
+            values.AddRange(batch.Entries.Select(ValueOf));
+            position = batch.Entries[^1].Id;
+        }
+
+        return values;
+    }
+}
