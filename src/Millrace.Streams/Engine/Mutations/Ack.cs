@@ -1,0 +1,70 @@
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Streams.Engine.Mutations;
+
+/// <summary>Takes entries out of the pending entries, whoever holds them. The result is how many were pending.</summary>
+/// <remarks><code>stream text | group text | count | count × ID</code></remarks>
+internal readonly record struct Ack(string Stream, string Group, IReadOnlyList<EntryId> Ids) : IMutation<long>
+{
+    public MutationKind Kind => MutationKind.Ack;
+
+    public bool Apply(StreamEngine engine, long nowMs, out long result)
+    {
+        result = 0;
+        if (engine.FindGroup(Stream, Group, out _) is { } group)
+        {
+            for (var i = 0; i < Ids.Count; i++)
+            {
+                if (group.Ack(Ids[i]))
+                    result++;
+            }
+        }
+
+        return result > 0;
+    }
+
+    public void Write(RecordWriter writer)
+    {
+        writer.Text(Stream);
+        writer.Text(Group);
+        writer.Ids(Ids);
+    }
+
+    public static Ack Read(ref RecordReader reader) => new(reader.Text(), reader.Text(), reader.Ids());
+}
+
+/// <summary>
+/// Acknowledges entries and deletes those that were pending from the stream. Other groups' pending entries of theirs stay and are dropped
+/// when they are claimed. The result is how many were pending.
+/// </summary>
+/// <remarks><code>stream text | group text | count | count × ID</code></remarks>
+internal readonly record struct AckAndDelete(string Stream, string Group, IReadOnlyList<EntryId> Ids) : IMutation<long>
+{
+    public MutationKind Kind => MutationKind.AckAndDelete;
+
+    public bool Apply(StreamEngine engine, long nowMs, out long result)
+    {
+        result = 0;
+        if (engine.FindGroup(Stream, Group, out var stream) is { } group)
+        {
+            for (var i = 0; i < Ids.Count; i++)
+            {
+                if (!group.Ack(Ids[i]))
+                    continue;
+                stream!.Delete(Ids[i]);
+                result++;
+            }
+        }
+
+        return result > 0;
+    }
+
+    public void Write(RecordWriter writer)
+    {
+        writer.Text(Stream);
+        writer.Text(Group);
+        writer.Ids(Ids);
+    }
+
+    public static AckAndDelete Read(ref RecordReader reader) => new(reader.Text(), reader.Text(), reader.Ids());
+}

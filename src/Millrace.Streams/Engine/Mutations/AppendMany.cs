@@ -1,0 +1,49 @@
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Streams.Engine.Mutations;
+
+/// <summary>Appends entries in order, nothing in between, and trims. The result is their IDs.</summary>
+/// <remarks><code>stream text | trim | count | count × fields</code></remarks>
+internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFields> Entries, StreamTrim? Trim)
+    : IMutation<IReadOnlyList<EntryId>>
+{
+    public MutationKind Kind => MutationKind.AppendMany;
+
+    public bool Apply(StreamEngine engine, long nowMs, out IReadOnlyList<EntryId> result)
+    {
+        if (Entries.Count == 0)
+        {
+            result = [];
+            return false;
+        }
+
+        var stream = engine.GetOrAddStreamWithRoom(Stream, Entries.Count);
+        var ids = new EntryId[Entries.Count];
+        for (var i = 0; i < ids.Length; i++)
+            ids[i] = stream.Append(Entries[i], nowMs);
+        if (Trim is not null)
+            stream.Entries.Trim(Trim);
+        engine.Signal(Stream);
+        result = ids;
+        return true;
+    }
+
+    public void Write(RecordWriter writer)
+    {
+        writer.Text(Stream);
+        writer.Trim(Trim);
+        writer.Number(Entries.Count);
+        for (var i = 0; i < Entries.Count; i++)
+            writer.Fields(Entries[i]);
+    }
+
+    public static AppendMany Read(ref RecordReader reader)
+    {
+        var stream = reader.Text();
+        var trim = reader.Trim();
+        var entries = new EntryFields[reader.Count()];
+        for (var i = 0; i < entries.Length; i++)
+            entries[i] = reader.Fields();
+        return new(stream, entries, trim);
+    }
+}

@@ -1,0 +1,32 @@
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Streams.Engine.Mutations;
+
+/// <summary>
+/// Delivers the next entries of a group to a consumer, which is made when it is new. The result is the entries. How many there are follows
+/// from the state of the stream, so the entries themselves are not in the record.
+/// </summary>
+/// <remarks><code>stream text | group text | consumer text | count</code></remarks>
+internal readonly record struct ReadGroup(string Stream, string Group, string Consumer, int Count) : IMutation<DeliveredEntry[]>
+{
+    public MutationKind Kind => MutationKind.ReadGroup;
+
+    public bool Apply(StreamEngine engine, long nowMs, out DeliveredEntry[] result)
+    {
+        var group = engine.GetGroup(Stream, Group, out var stream);
+        var consumer = group.GetOrAddConsumer(Consumer, nowMs, out var isNew);
+        result = stream.Deliver(group, consumer, Count, nowMs);
+        return isNew || result.Length > 0;
+    }
+
+    public void Write(RecordWriter writer)
+    {
+        writer.Text(Stream);
+        writer.Text(Group);
+        writer.Text(Consumer);
+        writer.Number(Count);
+    }
+
+    public static ReadGroup Read(ref RecordReader reader) =>
+        new(reader.Text(), reader.Text(), reader.Text(), (int)Math.Min(reader.Number(), int.MaxValue));
+}

@@ -1,0 +1,68 @@
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Streams.Engine.Mutations;
+
+/// <summary>Deletes entries by ID. The result is how many there were.</summary>
+/// <remarks><code>stream text | count | count × ID</code></remarks>
+internal readonly record struct Delete(string Stream, IReadOnlyList<EntryId> Ids) : IMutation<long>
+{
+    public MutationKind Kind => MutationKind.Delete;
+
+    public bool Apply(StreamEngine engine, long nowMs, out long result)
+    {
+        result = 0;
+        if (engine.FindStream(Stream) is { } stream)
+        {
+            for (var i = 0; i < Ids.Count; i++)
+            {
+                if (stream.Delete(Ids[i]))
+                    result++;
+            }
+        }
+
+        return result > 0;
+    }
+
+    public void Write(RecordWriter writer)
+    {
+        writer.Text(Stream);
+        writer.Ids(Ids);
+    }
+
+    public static Delete Read(ref RecordReader reader) => new(reader.Text(), reader.Ids());
+}
+
+/// <summary>Drops the oldest entries. The result is how many.</summary>
+/// <remarks><code>stream text | trim</code></remarks>
+internal readonly record struct Trim(string Stream, StreamTrim Keep) : IMutation<long>
+{
+    public MutationKind Kind => MutationKind.Trim;
+
+    public bool Apply(StreamEngine engine, long nowMs, out long result)
+    {
+        result = engine.FindStream(Stream)?.Entries.Trim(Keep) ?? 0;
+        return result > 0;
+    }
+
+    public void Write(RecordWriter writer)
+    {
+        writer.Text(Stream);
+        writer.Trim(Keep);
+    }
+
+    public static Trim Read(ref RecordReader reader) =>
+        new(reader.Text(), reader.Trim() ?? throw EngineErrors.Damaged("a trim without a bound", 0));
+}
+
+/// <summary>Deletes a stream with its groups. The result is whether there was one.</summary>
+/// <remarks><code>stream text</code></remarks>
+internal readonly record struct DeleteStream(string Stream) : IMutation<bool>
+{
+    public MutationKind Kind => MutationKind.DeleteStream;
+
+    public bool Apply(StreamEngine engine, long nowMs, out bool result) => result = engine.RemoveStream(Stream);
+
+    public void Write(RecordWriter writer) => writer.Text(Stream);
+
+    public static DeleteStream Read(ref RecordReader reader) => new(reader.Text());
+}

@@ -1,0 +1,96 @@
+using System.Buffers;
+using System.Diagnostics;
+using Millrace.Streams.Engine.Mutations;
+
+namespace Millrace.Streams.Engine.Records;
+
+/// <summary>What a mutation is on disk. The numbers are part of the format: never reuse one.</summary>
+internal enum MutationKind : byte
+{
+    Append = 1,
+    AppendMany = 2,
+    ReadGroup = 3,
+    Ack = 4,
+    AckAndDelete = 5,
+    Extend = 6,
+    Claim = 7,
+    Delete = 8,
+    Trim = 9,
+    DeleteStream = 10,
+    CreateGroup = 11,
+    SetGroup = 12,
+    DestroyGroup = 13,
+    CreateConsumer = 14,
+    DeleteConsumer = 15,
+    Commit = 16,
+    Tick = 17,
+}
+
+/// <summary>A mutation and the moment it was applied, as the journal keeps it.</summary>
+/// <remarks>
+/// <code>
+/// ┌────────┬─────────┬────────────────────────┬─────────────────────────────────────────┐
+/// │ kind   │ version │ moment                 │ the mutation's parts, drawn in its file │
+/// │ 1 byte │ 1 byte  │ Unix ms, LEB128 varint │                                         │
+/// └────────┴─────────┴────────────────────────┴─────────────────────────────────────────┘
+/// </code>
+/// The version counts for each kind on its own. Length and checksum are the journal's. Replay applies a record through exactly the code that
+/// applied it first, at the moment it was first applied. Files that must change with this layout: this one, RecordWriter and RecordReader,
+/// and each mutation.
+/// </remarks>
+internal static class MutationRecord
+{
+    /// <summary>The only version of every kind so far.</summary>
+    private const byte Version = 1;
+
+    public static void Write<TMutation>(IBufferWriter<byte> output, in TMutation mutation, long nowMs)
+        where TMutation : struct, IMutation
+    {
+        var writer = new RecordWriter(output);
+        writer.Byte((byte)mutation.Kind);
+        writer.Byte(Version);
+        writer.Number(nowMs);
+        mutation.Write(writer);
+    }
+
+    /// <summary>Applies a record to the engine it is replayed into.</summary>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: no engine of this version wrote it.</exception>
+    public static void Replay(StreamEngine engine, ReadOnlySpan<byte> record)
+    {
+        var reader = new RecordReader(record);
+        var kind = (MutationKind)reader.Byte();
+        var version = reader.Byte();
+        if (version != Version)
+            throw EngineErrors.Damaged($"version {version} of {kind} is newer than this program", 1);
+        var nowMs = reader.PositiveNumber();
+        switch (kind)
+        {
+            case MutationKind.Append: Apply<Append, EntryId>(engine, Append.Read(ref reader), reader, nowMs); break;
+            case MutationKind.AppendMany: Apply<AppendMany, IReadOnlyList<EntryId>>(engine, AppendMany.Read(ref reader), reader, nowMs); break;
+            case MutationKind.ReadGroup: Apply<ReadGroup, DeliveredEntry[]>(engine, ReadGroup.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Ack: Apply<Ack, long>(engine, Ack.Read(ref reader), reader, nowMs); break;
+            case MutationKind.AckAndDelete: Apply<AckAndDelete, long>(engine, AckAndDelete.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Extend: Apply<Extend, IReadOnlyList<EntryId>>(engine, Extend.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Claim: Apply<Claim, ClaimResult>(engine, Claim.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Delete: Apply<Delete, long>(engine, Delete.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Trim: Apply<Trim, long>(engine, Trim.Read(ref reader), reader, nowMs); break;
+            case MutationKind.DeleteStream: Apply<DeleteStream, bool>(engine, DeleteStream.Read(ref reader), reader, nowMs); break;
+            case MutationKind.CreateGroup: Apply<CreateGroup, bool>(engine, CreateGroup.Read(ref reader), reader, nowMs); break;
+            case MutationKind.SetGroup: Apply<SetGroup, bool>(engine, SetGroup.Read(ref reader), reader, nowMs); break;
+            case MutationKind.DestroyGroup: Apply<DestroyGroup, bool>(engine, DestroyGroup.Read(ref reader), reader, nowMs); break;
+            case MutationKind.CreateConsumer: Apply<CreateConsumer, bool>(engine, CreateConsumer.Read(ref reader), reader, nowMs); break;
+            case MutationKind.DeleteConsumer: Apply<DeleteConsumer, long>(engine, DeleteConsumer.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Commit: Apply<ApplyCommit, CommitResult>(engine, ApplyCommit.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Tick: Apply<Tick, int>(engine, default, reader, nowMs); break;
+            default: throw EngineErrors.Damaged($"there is no mutation {(byte)kind}", 0);
+        }
+    }
+
+    private static void Apply<TMutation, TResult>(StreamEngine engine, TMutation mutation, RecordReader reader, long nowMs)
+        where TMutation : struct, IMutation<TResult>
+    {
+        reader.End();
+        var changed = engine.Apply(mutation, nowMs, out TResult _);
+        Debug.Assert(changed, "Only what changed something is journaled, so it changes something again.");
+    }
+}

@@ -1,0 +1,98 @@
+using System.Text;
+
+namespace Millrace.Streams.Engine.Records;
+
+/// <summary>
+/// Reads what <see cref="RecordWriter"/> wrote, part by part in the same order. Checks every length before it trusts it, and copies what the
+/// engine will keep: the record's buffer belongs to the caller.
+/// </summary>
+/// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: the record is cut off or holds what no writer writes.</exception>
+internal ref struct RecordReader(ReadOnlySpan<byte> record)
+{
+    private readonly ReadOnlySpan<byte> _record = record;
+    private int _offset;
+
+    public byte Byte()
+    {
+        if (_offset >= _record.Length)
+            throw EngineErrors.Damaged("it is cut off", _offset);
+        return _record[_offset++];
+    }
+
+    public ulong Number() =>
+        Varint.TryRead(_record, ref _offset, out var value) ? value : throw EngineErrors.Damaged("a number is cut off", _offset);
+
+    public long PositiveNumber()
+    {
+        var value = Number();
+        return value <= long.MaxValue ? (long)value : throw EngineErrors.Damaged("a number is too large", _offset);
+    }
+
+    public string Text() => Encoding.UTF8.GetString(Slice());
+
+    public byte[] Bytes() => Slice().ToArray();
+
+    public EntryId Id() => new(Number(), Number());
+
+    public EntryId[] Ids()
+    {
+        var ids = new EntryId[Count()];
+        for (var i = 0; i < ids.Length; i++)
+            ids[i] = Id();
+        return ids;
+    }
+
+    /// <summary>A number of items that follow: each takes a byte at least, so that a damaged count cannot make us allocate gigabytes.</summary>
+    public int Count()
+    {
+        var count = Number();
+        return count <= (ulong)(_record.Length - _offset) ? (int)count : throw EngineErrors.Damaged("a count is larger than the record", _offset);
+    }
+
+    public EntryFields Fields()
+    {
+        try
+        {
+            return EntryFields.FromPacked(Bytes());
+        }
+        catch (FormatException e)
+        {
+            throw EngineErrors.Damaged(e.Message, _offset);
+        }
+    }
+
+    public StreamTrim? Trim()
+    {
+        var kind = Byte();
+        var approximate = (kind & 4) != 0;
+        return (kind & ~4) switch
+        {
+            0 => null,
+            1 => StreamTrim.ToLength(PositiveNumber(), approximate),
+            2 => StreamTrim.ToMinId(Id(), approximate),
+            _ => throw EngineErrors.Damaged($"there is no trim {kind}", _offset),
+        };
+    }
+
+    public GroupStart Start() => Byte() switch
+    {
+        0 => GroupStart.After(Id()),
+        1 => GroupStart.Now,
+        var other => throw EngineErrors.Damaged($"there is no group start {other}", _offset),
+    };
+
+    /// <summary>Everything must have been read.</summary>
+    public readonly void End()
+    {
+        if (_offset != _record.Length)
+            throw EngineErrors.Damaged("bytes follow its last part", _offset);
+    }
+
+    private ReadOnlySpan<byte> Slice()
+    {
+        var length = Count();
+        var slice = _record.Slice(_offset, length);
+        _offset += length;
+        return slice;
+    }
+}

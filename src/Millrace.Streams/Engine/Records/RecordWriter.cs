@@ -1,0 +1,85 @@
+using System.Buffers;
+using System.Text;
+
+namespace Millrace.Streams.Engine.Records;
+
+/// <summary>
+/// Writes the parts of a mutation record. Numbers are LEB128 varints unless said otherwise, so that the usual ones take one to six bytes.
+/// </summary>
+internal readonly struct RecordWriter(IBufferWriter<byte> output)
+{
+    public void Byte(byte value)
+    {
+        output.GetSpan(1)[0] = value;
+        output.Advance(1);
+    }
+
+    public void Number(ulong value) => Varint.Write(output, value);
+
+    /// <summary>A number that is never negative: a count, a length, milliseconds.</summary>
+    public void Number(long value) => Number(checked((ulong)value));
+
+    /// <summary>Length in bytes, then UTF-8.</summary>
+    public void Text(string value)
+    {
+        Number(Encoding.UTF8.GetByteCount(value));
+        Encoding.UTF8.GetBytes(value, output);
+    }
+
+    /// <summary>Length, then the bytes.</summary>
+    public void Bytes(ReadOnlySpan<byte> value)
+    {
+        Number(value.Length);
+        output.Write(value);
+    }
+
+    /// <summary>Milliseconds, then sequence.</summary>
+    public void Id(EntryId id)
+    {
+        Number(id.Milliseconds);
+        Number(id.Sequence);
+    }
+
+    /// <summary>Count, then each ID.</summary>
+    public void Ids(IReadOnlyList<EntryId> ids)
+    {
+        Number(ids.Count);
+        for (var i = 0; i < ids.Count; i++)
+            Id(ids[i]);
+    }
+
+    /// <summary>The packed form as bytes: it is copied, not walked.</summary>
+    public void Fields(EntryFields fields) => Bytes(fields.Packed.Span);
+
+    /// <summary>
+    /// A byte: 0 none, 1 by length, 2 by ID, plus 4 when approximate; then the length or the ID.
+    /// </summary>
+    public void Trim(StreamTrim? trim)
+    {
+        if (trim is null)
+        {
+            Byte(0);
+            return;
+        }
+
+        var approximate = trim.IsApproximate ? 4 : 0;
+        if (trim.MinId is { } minId)
+        {
+            Byte((byte)(2 | approximate));
+            Id(minId);
+        }
+        else
+        {
+            Byte((byte)(1 | approximate));
+            Number(trim.MaxLength!.Value);
+        }
+    }
+
+    /// <summary>A byte: 1 for now, 0 for after an ID; then the ID.</summary>
+    public void Start(GroupStart start)
+    {
+        Byte(start.IsNow ? (byte)1 : (byte)0);
+        if (!start.IsNow)
+            Id(start.LastDelivered);
+    }
+}

@@ -1,0 +1,149 @@
+using System.Diagnostics;
+
+namespace Millrace.Streams.Engine;
+
+/// <summary>A stream: its entries, its counters and its groups.</summary>
+internal sealed class StreamValue(string name) : KeyspaceValue
+{
+    private readonly Dictionary<string, ConsumerGroup> _groups = new(StringComparer.Ordinal);
+
+    public string Name { get; } = name;
+
+    public EntryLog Entries { get; } = new();
+
+    /// <summary>The last ID ever given out; never goes back, also when the clock does.</summary>
+    public EntryId LastGeneratedId { get; private set; }
+
+    /// <summary>The largest ID deleted by name, or 0-0. Trimming does not move it.</summary>
+    public EntryId MaxDeletedId { get; private set; }
+
+    /// <summary>Entries ever appended.</summary>
+    public long EntriesAdded { get; private set; }
+
+    public IReadOnlyCollection<ConsumerGroup> Groups => _groups.Values;
+
+    /// <summary>
+    /// The ID after <paramref name="last"/> at a moment, or null when the stream's IDs are used up. A clock that went back is held at the
+    /// last ID's millisecond, where the sequence counts on.
+    /// </summary>
+    public static EntryId? NextId(EntryId last, long nowMs)
+    {
+        if ((ulong)Math.Max(0, nowMs) > last.Milliseconds)
+            return new((ulong)nowMs, 0);
+        return last == EntryId.Max ? null : last.Next();
+    }
+
+    /// <summary>Whether this many more entries can get an ID.</summary>
+    public bool HasRoomFor(int count) =>
+        LastGeneratedId.Milliseconds < ulong.MaxValue || ulong.MaxValue - LastGeneratedId.Sequence >= (ulong)count;
+
+    /// <summary>Appends an entry at a moment. The caller has checked that there is an ID left.</summary>
+    public EntryId Append(EntryFields fields, long nowMs)
+    {
+        var id = NextId(LastGeneratedId, nowMs) ?? throw EngineErrors.IdsUsedUp(Name);
+        Append(id, fields);
+        return id;
+    }
+
+    /// <summary>Appends an entry with an ID above the last one.</summary>
+    public void Append(EntryId id, EntryFields fields)
+    {
+        Debug.Assert(id > LastGeneratedId, "IDs strictly increase.");
+        Entries.Append(id, fields);
+        LastGeneratedId = id;
+        EntriesAdded++;
+    }
+
+    public bool Delete(EntryId id)
+    {
+        if (!Entries.Delete(id))
+            return false;
+        if (id > MaxDeletedId)
+            MaxDeletedId = id;
+        return true;
+    }
+
+    public ConsumerGroup? FindGroup(string group) => _groups.GetValueOrDefault(group);
+
+    public bool AddGroup(string group, GroupStart start) =>
+        FindGroup(group) is null && _groups.TryAdd(group, new(group, Resolve(start)));
+
+    public bool RemoveGroup(string group) => _groups.Remove(group);
+
+    /// <summary>The ID a group starts after.</summary>
+    public EntryId Resolve(GroupStart start) => start.IsNow ? LastGeneratedId : start.LastDelivered;
+
+    /// <summary>Whether the group has entries to deliver.</summary>
+    public bool HasNewFor(ConsumerGroup group) => Entries.LastId > group.LastDeliveredId;
+
+    /// <summary>Delivers the entries after the group's last one to a consumer.</summary>
+    public DeliveredEntry[] Deliver(ConsumerGroup group, Consumer consumer, int count, long nowMs)
+    {
+        if (!HasNewFor(group))
+            return [];
+
+        var first = group.LastDeliveredId.Next();
+        var delivered = new DeliveredEntry[Entries.CountRange(first, EntryId.Max, count)];
+        var filled = 0;
+        foreach (var (id, fields) in Entries.From(first, EntryId.Max))
+        {
+            group.Deliver(id, consumer, nowMs);
+            Advance(group, id);
+            delivered[filled++] = new(id, fields, 1);
+            if (filled == delivered.Length)
+                break;
+        }
+
+        return delivered;
+    }
+
+    /// <summary>
+    /// Entries not yet delivered to the group, or null when it cannot be known. The rules are Redis 8's, so that both stores tell the same:
+    /// deletions by name leave holes nobody counted, and ahead of the group they make the count unknowable.
+    /// </summary>
+    public long? LagOf(ConsumerGroup group)
+    {
+        if (EntriesAdded == 0 || Entries.Count == 0)
+            return 0;
+        if (group.LastDeliveredId < Entries.FirstId && MaxDeletedId < Entries.FirstId)
+            return Entries.Count;
+        if (group.EntriesRead is { } read && !HasHoleAhead(group))
+            return EntriesAdded - read;
+        return EntriesAdded - PositionOf(group.LastDeliveredId);
+    }
+
+    /// <summary>Moves the group's cursor onto an entry it was just delivered, and its count of read entries with it.</summary>
+    private void Advance(ConsumerGroup group, EntryId id)
+    {
+        group.EntriesRead = group.EntriesRead is { } read && group.LastDeliveredId >= Entries.FirstId && !HasHoleAhead(group)
+            ? read + 1
+            : PositionOf(id);
+        group.LastDeliveredId = id;
+    }
+
+    private bool HasHoleAhead(ConsumerGroup group) => MaxDeletedId != EntryId.Zero && group.LastDeliveredId <= MaxDeletedId;
+
+    /// <summary>How many entries were ever appended up to an ID, or null where deletions or an arbitrary ID make that unknowable.</summary>
+    private long? PositionOf(EntryId id)
+    {
+        if (id != EntryId.Zero && id < MaxDeletedId)
+            return null;
+        if (id >= LastGeneratedId)
+            return id == LastGeneratedId ? EntriesAdded : null;
+
+        var isWhole = MaxDeletedId == EntryId.Zero || MaxDeletedId < Entries.FirstId;
+        if (!isWhole || id > Entries.FirstId)
+            return null;
+        return EntriesAdded - Entries.Count + (id == Entries.FirstId ? 1 : 0);
+    }
+
+    [Conditional("DEBUG")]
+    public void Verify()
+    {
+        Entries.Verify();
+        Debug.Assert(Entries.LastId <= LastGeneratedId, "No entry is above the last generated ID.");
+        Debug.Assert(Entries.Count <= EntriesAdded, "What is there was added.");
+        foreach (var group in _groups.Values)
+            group.Verify();
+    }
+}
