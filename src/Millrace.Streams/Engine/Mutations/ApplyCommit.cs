@@ -94,11 +94,9 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
 
     private static bool Release(StreamEngine engine, CommitChange.Release release, long nowMs)
     {
-        var group = engine.FindGroup(release.Stream, release.Group, out var stream);
-        if (group is null || !group.Ack(release.Entry.Id))
-            return false;
-        if (!stream!.Entries.TryGet(release.Entry.Id, out var fields))
-            return true;
+        var wasPending = engine.FindGroup(release.Stream, release.Group, out var stream)?.Ack(release.Entry.Id) ?? false;
+        if (stream is null || !stream.Entries.TryGet(release.Entry.Id, out var fields))
+            return wasPending;
 
         var again = StreamNames.Again(release.Stream, release.Group);
         var copy = FieldsOfCopy(fields, release.Entry);
@@ -119,22 +117,21 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
     private static EntryFields FieldsOfCopy(EntryFields fields, HeldEntry held)
     {
         var writer = new EntryFieldsWriter();
+        ReadOnlyMemory<byte>? source = null;
         var prior = held.DeliveryCount - 1;
-        var hasSource = false;
         foreach (var field in fields)
         {
-            if (field.Name.Span.SequenceEqual(EntryFieldNames.PriorDeliveries))
-            {
-                if (Utf8Parser.TryParse(field.Value.Span, out long earlier, out var read) && read == field.Value.Length && earlier > 0)
-                    prior += earlier;
-                continue;
-            }
-
-            hasSource |= field.Name.Span.SequenceEqual(EntryFieldNames.SourceId);
-            writer.Add(field.Name.Span, field.Value.Span);
+            if (field.Name.Span.SequenceEqual(EntryFieldNames.SourceId))
+                source = field.Value;
+            else if (field.Name.Span.SequenceEqual(EntryFieldNames.PriorDeliveries))
+                prior += Utf8Parser.TryParse(field.Value.Span, out long earlier, out _) ? earlier : 0;
+            else
+                writer.Add(field.Name.Span, field.Value.Span);
         }
 
-        if (!hasSource)
+        if (source is { } first)
+            writer.Add(EntryFieldNames.SourceId, first.Span);
+        else
             writer.Add(EntryFieldNames.SourceId, held.Id.ToString());
         if (prior > 0)
             writer.Add(EntryFieldNames.PriorDeliveries, prior.ToString(CultureInfo.InvariantCulture));

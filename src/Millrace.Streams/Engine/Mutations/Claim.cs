@@ -4,7 +4,7 @@ namespace Millrace.Streams.Engine.Mutations;
 
 /// <summary>
 /// Takes pending entries over for a consumer, which is made when it is new. Pending entries whose entry was deleted are dropped and
-/// reported, however long they were idle.
+/// reported.
 /// </summary>
 /// <remarks><code>stream text | group text | consumer text | least idle ms | count | count × ID</code></remarks>
 internal readonly record struct Claim(string Stream, string Group, string Consumer, long MinIdleMs, IReadOnlyList<EntryId> Ids)
@@ -21,16 +21,16 @@ internal readonly record struct Claim(string Stream, string Group, string Consum
         for (var i = 0; i < Ids.Count; i++)
         {
             var id = Ids[i];
-            if (!group.Pending.TryGet(id, out var pending))
+            if (!group.Pending.TryGet(id, out var pending) || pending.IdleMs(nowMs) < MinIdleMs)
                 continue;
-            if (!stream.Entries.TryGet(id, out var fields))
+            if (stream.Entries.TryGet(id, out var fields))
+            {
+                claimed.Add(new(id, fields, group.Claim(id, consumer, nowMs)));
+            }
+            else
             {
                 group.Ack(id);
                 deleted.Add(id);
-            }
-            else if (pending.IdleMs(nowMs) >= MinIdleMs)
-            {
-                claimed.Add(new(id, fields, group.Claim(id, consumer, nowMs)));
             }
         }
 

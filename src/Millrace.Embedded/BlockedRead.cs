@@ -1,0 +1,64 @@
+using Millrace.Streams;
+
+namespace Millrace.Embedded;
+
+/// <summary>One read that waits for entries. Every member but the task is called under the store's lock.</summary>
+/// <param name="streams">The streams it waits for.</param>
+/// <param name="group">The group it reads for, or <see langword="null"/> for a read without a group.</param>
+internal abstract class BlockedRead(IReadOnlyList<string> streams, string? group)
+{
+    public IReadOnlyList<string> Streams { get; } = streams;
+
+    public string? Group { get; } = group;
+
+    /// <summary>Its place in the queue of each of its streams; empty when it waits no longer.</summary>
+    public List<LinkedListNode<BlockedRead>> Places { get; } = [];
+
+    /// <summary>Tries again to read. True when the wait is over, with entries or with an error.</summary>
+    public abstract bool TryServe(long nowMs);
+
+    /// <summary>The time is over: the answer is empty.</summary>
+    public abstract void Expire();
+
+    public abstract void Cancel(CancellationToken cancellationToken);
+
+    public abstract void Fail(StreamException error);
+}
+
+/// <inheritdoc/>
+/// <typeparam name="TEntry">What it reads.</typeparam>
+internal sealed class BlockedRead<TEntry>(
+    IReadOnlyList<string> streams, string? group, Func<long, IReadOnlyList<StreamBatch<TEntry>>> tryRead) : BlockedRead(streams, group)
+    where TEntry : struct
+{
+    /// <summary>
+    /// Completed under the lock, but its continuation runs on the thread pool: nothing of the reader runs under the lock, and a
+    /// cancellation either comes before the entries are delivered or too late to lose them.
+    /// </summary>
+    private readonly TaskCompletionSource<IReadOnlyList<StreamBatch<TEntry>>> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    public Task<IReadOnlyList<StreamBatch<TEntry>>> Answer => _answer.Task;
+
+    public override bool TryServe(long nowMs)
+    {
+        try
+        {
+            var batches = tryRead(nowMs);
+            if (batches.Count == 0)
+                return false;
+            _answer.SetResult(batches);
+        }
+        catch (StreamException e)
+        {
+            _answer.SetException(e);
+        }
+
+        return true;
+    }
+
+    public override void Expire() => _answer.SetResult([]);
+
+    public override void Cancel(CancellationToken cancellationToken) => _answer.SetCanceled(cancellationToken);
+
+    public override void Fail(StreamException error) => _answer.SetException(error);
+}

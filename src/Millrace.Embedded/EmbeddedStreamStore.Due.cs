@@ -1,0 +1,56 @@
+using Millrace.Streams;
+using Millrace.Streams.Engine.Mutations;
+
+namespace Millrace.Embedded;
+
+/// <summary>What time does by itself: scheduled entries come due, state documents expire.</summary>
+public sealed partial class EmbeddedStreamStore
+{
+    private void TickNeedsLock(long nowMs)
+    {
+        if (_engine.NextDueMs <= nowMs)
+            ApplyNeedsLock<Tick, int>(default, nowMs);
+    }
+
+    /// <summary>Sets the timer to the next due moment, unless it is set to that already.</summary>
+    private void SetTimerNeedsLock(long nowMs)
+    {
+        var dueMs = _engine.NextDueMs;
+        if (dueMs == _timerDueMs || _isClosed)
+            return;
+
+        _timerDueMs = dueMs;
+        var delay = dueMs == long.MaxValue
+            ? Timeout.InfiniteTimeSpan
+            : TimeSpan.FromMilliseconds(Math.Clamp(dueMs - nowMs, 1, (long)LongestTimer.TotalMilliseconds));
+        _dueTimer.Change(delay, Timeout.InfiniteTimeSpan);
+    }
+
+    private void OnDue()
+    {
+        try
+        {
+            long lsn;
+            lock (_lock)
+            {
+                if (_isClosed)
+                    return;
+
+                // The timer has run out, also when it ran ahead of the clock: then it is set again for the rest.
+                _timerDueMs = long.MaxValue;
+                lsn = LeaveNeedsLock(EnterNeedsLock());
+            }
+
+            if (_journal is not null)
+                _ = FlushAsync(_journal.WhenDurableAsync(lsn));
+        }
+        catch (StreamException)
+        {
+            // The journal refuses writes; it has logged why and tells every caller. The next call sets the timer again.
+        }
+    }
+
+    /// <summary>Nobody waits for a tick. If it cannot be written, the journal has logged it and every later call is told.</summary>
+    private static async Task FlushAsync(ValueTask durable) =>
+        await durable.AsTask().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+}

@@ -1,0 +1,79 @@
+using Millrace.Streams;
+using Millrace.Streams.Engine.Mutations;
+
+namespace Millrace.Embedded;
+
+/// <summary>What happens to pending entries.</summary>
+public sealed partial class EmbeddedStreamStore
+{
+    /// <inheritdoc/>
+    public ValueTask<long> AckAsync(
+        string stream, string group, IReadOnlyList<EntryId> ids, CancellationToken cancellationToken = default)
+    {
+        CheckGroup(stream, group);
+        StreamArguments.CheckBatch(ids);
+        return ApplyAsync<Ack, long>(new(stream, group, ids), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<long> AckAndDeleteAsync(
+        string stream, string group, IReadOnlyList<EntryId> ids, CancellationToken cancellationToken = default)
+    {
+        CheckGroup(stream, group);
+        StreamArguments.CheckBatch(ids);
+        return ApplyAsync<AckAndDelete, long>(new(stream, group, ids), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<EntryId>> ExtendAsync(
+        string stream, string group, string consumer, IReadOnlyList<HeldEntry> held, CancellationToken cancellationToken = default)
+    {
+        CheckGroup(stream, group);
+        StreamArguments.CheckName(consumer);
+        StreamArguments.CheckBatch(held);
+        return ApplyAsync<Extend, IReadOnlyList<EntryId>>(new(stream, group, consumer, held), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<ClaimResult> ClaimAsync(
+        string stream, string group, ClaimRequest claim, CancellationToken cancellationToken = default)
+    {
+        CheckGroup(stream, group);
+        ArgumentNullException.ThrowIfNull(claim);
+        StreamArguments.CheckName(claim.Consumer);
+        StreamArguments.CheckBatch(claim.Ids);
+        StreamArguments.CheckDuration(claim.MinIdleTime);
+        var minIdleMs = (long)Math.Ceiling(claim.MinIdleTime.TotalMilliseconds);
+        return ApplyAsync<Claim, ClaimResult>(new(stream, group, claim.Consumer, minIdleMs, claim.Ids), cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<IReadOnlyList<PendingEntry>> PendingAsync(
+        string stream, string group, PendingQuery query, CancellationToken cancellationToken = default)
+    {
+        CheckGroup(stream, group);
+        ArgumentNullException.ThrowIfNull(query);
+        if (query.Consumer is not null)
+            StreamArguments.CheckName(query.Consumer, nameof(query));
+        StreamArguments.CheckCount(query.Count);
+        StreamArguments.CheckDuration(query.MinIdleTime);
+        return QueryAsync<(string, string, PendingQuery), IReadOnlyList<PendingEntry>>(
+            (stream, group, query),
+            static (engine, what, nowMs) => engine.Pending(what.Item1, what.Item2, what.Item3, nowMs),
+            cancellationToken);
+    }
+
+    /// <inheritdoc/>
+    public ValueTask<PendingSummary> PendingSummaryAsync(string stream, string group, CancellationToken cancellationToken = default)
+    {
+        CheckGroup(stream, group);
+        return QueryAsync(
+            (stream, group), static (engine, what, _) => engine.PendingSummary(what.stream, what.group), cancellationToken);
+    }
+
+    private static void CheckGroup(string stream, string group)
+    {
+        StreamArguments.CheckName(stream);
+        StreamArguments.CheckName(group);
+    }
+}

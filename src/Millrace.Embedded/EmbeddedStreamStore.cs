@@ -1,0 +1,315 @@
+using System.Buffers;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Embedded.Journal;
+using Millrace.Streams;
+using Millrace.Streams.Engine;
+using Millrace.Streams.Engine.Mutations;
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Embedded;
+
+/// <summary>
+/// Redis Streams inside the process: no server, the same semantics. In memory, or durable in a data directory.
+/// </summary>
+/// <remarks>
+/// <para>One lock, one order: a call takes the lock, applies its mutation to the engine, appends the record to the journal's buffer and
+/// leaves. Outside the lock it waits until the journal is durable, so concurrent callers share one write. Without a data directory nothing
+/// waits and every call but a blocked read completes at once.</para>
+/// <para>Nothing polls: a blocked read is woken by the write it waits for, and one timer is set to the next schedule or expiry.</para>
+/// <para>When the disk fails the store takes no more writes (<see cref="StreamErrorCode.ReadOnly"/>) until the process is restarted, and
+/// refuses reads as well if they would show what did not become durable.</para>
+/// </remarks>
+public sealed partial class EmbeddedStreamStore : IStreamStore
+{
+    /// <summary>The longest time a timer takes; a longer wait sets it again.</summary>
+    private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(45);
+
+    /// <summary>A record buffer that one large record blew up is given back above this size.</summary>
+    private const int KeptRecordBytes = 1024 * 1024;
+
+    private readonly string? _directory;
+    private readonly SyncPolicy _sync;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+
+    /// <summary>Set to the next schedule or expiry, and only when there is one.</summary>
+    private readonly ITimer _dueTimer;
+
+    /// <summary>Guards every field below, the engine and the blocked reads. Never held during IO or a wait.</summary>
+    private readonly Lock _lock = new();
+
+    private readonly BlockedReads _blocked = new();
+
+    /// <summary>The record being written. Under the lock there is only one.</summary>
+    private ArrayBufferWriter<byte> _record = new();
+
+    /// <summary>Replaced once, by recovery.</summary>
+    private StreamEngine _engine = new();
+
+    /// <summary>Null for a store in memory, and until recovery is done.</summary>
+    private StreamJournal? _journal;
+
+    /// <summary>
+    /// The LSN of the last record. A reply waits for this one, not for the last record of the streams it shows: that is never too early,
+    /// and seldom later, because all records in the buffer are written together anyway.
+    /// </summary>
+    private long _lastLsn;
+
+    /// <summary>The moment the timer is set to, in Unix milliseconds.</summary>
+    private long _timerDueMs = long.MaxValue;
+
+    private Task? _opening;
+
+    /// <summary>Recovery is done. Also read outside the lock: it is set once.</summary>
+    private volatile bool _isOpen;
+
+    private bool _isClosed;
+
+    /// <summary>Makes the store; <see cref="OpenAsync"/>, or the first call, opens it.</summary>
+    /// <param name="options">Where it keeps its data.</param>
+    /// <param name="timeProvider">The store's clock and timers. Default: the system's.</param>
+    /// <param name="logger">Told about recovery and about a failing disk. Default: nobody.</param>
+    /// <exception cref="ArgumentException">The directory is empty text.</exception>
+    public EmbeddedStreamStore(
+        EmbeddedStoreOptions options, TimeProvider? timeProvider = null, ILogger<EmbeddedStreamStore>? logger = null)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        if (options.Directory is not null)
+            ArgumentException.ThrowIfNullOrWhiteSpace(options.Directory);
+        _directory = options.Directory;
+        _sync = options.Sync;
+        _time = timeProvider ?? TimeProvider.System;
+        _logger = logger ?? NullLogger<EmbeddedStreamStore>.Instance;
+        _dueTimer = _time.CreateTimer(
+            static store => ((EmbeddedStreamStore)store!).OnDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _isOpen = _directory is null;
+    }
+
+    /// <inheritdoc/>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.Locked"/>: another process holds the data directory.
+    /// <see cref="StreamErrorCode.Corrupt"/>: the journal is damaged; the message names file and offset.</exception>
+    public ValueTask OpenAsync(CancellationToken cancellationToken = default)
+    {
+        lock (_lock)
+        {
+            if (_isClosed)
+                return ValueTask.FromException(Closed());
+            if (_isOpen)
+                return ValueTask.CompletedTask;
+
+            // A failed attempt, such as a directory that was locked, may be repeated.
+            if (_opening is null or { IsFaulted: true })
+                _opening = Task.Run(Recover, CancellationToken.None);
+            return new(_opening.WaitAsync(cancellationToken));
+        }
+    }
+
+    /// <summary>Ends every wait with <see cref="StreamErrorCode.Closed"/>, writes what is left and lets go of the directory.</summary>
+    public async ValueTask DisposeAsync()
+    {
+        Task? opening;
+        lock (_lock)
+        {
+            if (_isClosed)
+                return;
+            _isClosed = true;
+            opening = _opening;
+            _blocked.FailAll(Closed());
+        }
+
+        await _dueTimer.DisposeAsync().ConfigureAwait(false);
+        if (opening is not null)
+            await opening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // Who opened the store was told.
+        if (_journal is not null)
+            await _journal.DisposeAsync().ConfigureAwait(false);
+    }
+
+    private void Recover()
+    {
+        var engine = new StreamEngine();
+        var options = new JournalOptions { Directory = _directory!, Sync = _sync };
+        var journal = StreamJournal.Open(options, _time, _logger, record => engine.Replay(record.Span));
+        engine.Verify();
+        lock (_lock)
+        {
+            _engine = engine;
+            _journal = journal;
+            _isOpen = true;
+            SetTimerNeedsLock(NowMs());
+        }
+    }
+
+    /// <summary>Applies one mutation and answers when it is durable.</summary>
+    private ValueTask<TResult> ApplyAsync<TMutation, TResult>(TMutation mutation, CancellationToken cancellationToken)
+        where TMutation : struct, IMutation<TResult>
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<TResult>(cancellationToken);
+        return IsReady ? Apply<TMutation, TResult>(mutation) : ApplySlowAsync<TMutation, TResult>(mutation, cancellationToken);
+    }
+
+    private async ValueTask<TResult> ApplySlowAsync<TMutation, TResult>(TMutation mutation, CancellationToken cancellationToken)
+        where TMutation : struct, IMutation<TResult>
+    {
+        await WhenReadyAsync(cancellationToken).ConfigureAwait(false);
+        return await Apply<TMutation, TResult>(mutation).ConfigureAwait(false);
+    }
+
+    private ValueTask<TResult> Apply<TMutation, TResult>(TMutation mutation)
+        where TMutation : struct, IMutation<TResult>
+    {
+        try
+        {
+            TResult result;
+            long lsn;
+            lock (_lock)
+            {
+                var nowMs = EnterNeedsLock();
+                try
+                {
+                    result = ApplyNeedsLock<TMutation, TResult>(mutation, nowMs);
+                }
+                finally
+                {
+                    lsn = LeaveNeedsLock(nowMs);
+                }
+            }
+
+            return WhenDurableAsync(lsn, result);
+        }
+        catch (StreamException e)
+        {
+            return ValueTask.FromException<TResult>(e);
+        }
+    }
+
+    /// <summary>Asks the engine, and answers when everything the answer shows is durable.</summary>
+    private ValueTask<TResult> QueryAsync<TArguments, TResult>(
+        TArguments arguments, Func<StreamEngine, TArguments, long, TResult> query, CancellationToken cancellationToken)
+    {
+        if (cancellationToken.IsCancellationRequested)
+            return ValueTask.FromCanceled<TResult>(cancellationToken);
+        return _isOpen ? Query(arguments, query) : QuerySlowAsync(arguments, query, cancellationToken);
+    }
+
+    private async ValueTask<TResult> QuerySlowAsync<TArguments, TResult>(
+        TArguments arguments, Func<StreamEngine, TArguments, long, TResult> query, CancellationToken cancellationToken)
+    {
+        await OpenAsync(cancellationToken).ConfigureAwait(false);
+        return await Query(arguments, query).ConfigureAwait(false);
+    }
+
+    private ValueTask<TResult> Query<TArguments, TResult>(TArguments arguments, Func<StreamEngine, TArguments, long, TResult> query)
+    {
+        try
+        {
+            TResult result;
+            long lsn;
+            lock (_lock)
+            {
+                var nowMs = EnterNeedsLock();
+                try
+                {
+                    result = query(_engine, arguments, nowMs);
+                }
+                finally
+                {
+                    lsn = LeaveNeedsLock(nowMs);
+                }
+            }
+
+            return WhenDurableAsync(lsn, result);
+        }
+        catch (StreamException e)
+        {
+            return ValueTask.FromException<TResult>(e);
+        }
+    }
+
+    /// <summary>Every call begins here: the moment, and what time did by itself until then.</summary>
+    private long EnterNeedsLock()
+    {
+        if (_isClosed)
+            throw Closed();
+        var nowMs = NowMs();
+        TickNeedsLock(nowMs);
+        WakeNeedsLock(nowMs);
+        return nowMs;
+    }
+
+    /// <summary>Every call ends here: what it made due at once, the reads it woke, the timer.</summary>
+    /// <returns>The LSN the reply must wait for.</returns>
+    private long LeaveNeedsLock(long nowMs)
+    {
+        TickNeedsLock(nowMs);
+        WakeNeedsLock(nowMs);
+        SetTimerNeedsLock(nowMs);
+        return _lastLsn;
+    }
+
+    private void WakeNeedsLock(long nowMs)
+    {
+        if (_engine.Signals.Count == 0)
+            return;
+        if (!_blocked.IsEmpty)
+        {
+            foreach (var stream in _engine.Signals)
+                _blocked.Wake(stream, nowMs);
+        }
+
+        _engine.Signals.Clear();
+    }
+
+    /// <summary>
+    /// Applies a mutation and journals it if it changed anything. It is written out first, so that the journal can refuse it before
+    /// anything is changed.
+    /// </summary>
+    private TResult ApplyNeedsLock<TMutation, TResult>(in TMutation mutation, long nowMs)
+        where TMutation : struct, IMutation<TResult>
+    {
+        if (_journal is null)
+        {
+            _engine.Apply(mutation, nowMs, out TResult inMemory);
+            return inMemory;
+        }
+
+        if (_record.Capacity > KeptRecordBytes)
+            _record = new();
+        _record.ResetWrittenCount();
+        MutationRecord.Write(_record, mutation, nowMs);
+        _journal.CheckAppend(_record.WrittenCount);
+        if (_engine.Apply(mutation, nowMs, out TResult result))
+            _lastLsn = _journal.Append(_record.WrittenSpan);
+        return result;
+    }
+
+    private ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result)
+    {
+        if (_journal is null)
+            return new(result);
+        var durable = _journal.WhenDurableAsync(lsn);
+        return durable.IsCompletedSuccessfully ? new(result) : AwaitAsync(durable, result);
+
+        static async ValueTask<TResult> AwaitAsync(ValueTask durable, TResult result)
+        {
+            await durable.ConfigureAwait(false);
+            return result;
+        }
+    }
+
+    /// <summary>Whether a write can go on at once: recovery is done and the journal has room.</summary>
+    private bool IsReady => _isOpen && (_journal is null || _journal.WhenRoomAsync().IsCompletedSuccessfully);
+
+    private async ValueTask WhenReadyAsync(CancellationToken cancellationToken)
+    {
+        await OpenAsync(cancellationToken).ConfigureAwait(false);
+        if (_journal is not null)
+            await _journal.WhenRoomAsync().ConfigureAwait(false);
+        cancellationToken.ThrowIfCancellationRequested();
+    }
+
+    private long NowMs() => Math.Max(0, _time.GetUtcNow().ToUnixTimeMilliseconds());
+
+    private static StreamException Closed() => new(StreamErrorCode.Closed, "The embedded store was closed.");
+}
