@@ -68,6 +68,49 @@ public sealed partial class RedisOptions
     /// <summary>Silence after which TCP probes whether the server is still there. Default 15 s.</summary>
     public TimeSpan KeepAlive { get; set; } = TimeSpan.FromSeconds(15);
 
+    /// <summary>Checks every value.</summary>
+    /// <exception cref="ArgumentException">Values are out of range or contradict each other; the message lists all of them, without secrets.</exception>
+    public void Validate()
+    {
+        var errors = FindErrors();
+        if (errors.Count > 0)
+            throw new ArgumentException($"The Redis options are not valid: {string.Join(' ', errors)}");
+    }
+
+    /// <summary>A copy that later changes do not reach.</summary>
+    internal RedisOptions Copy() => (RedisOptions)MemberwiseClone();
+
+    private List<string> FindErrors()
+    {
+        var errors = new List<string>();
+        void Require(bool isValid, string error)
+        {
+            if (!isValid)
+                errors.Add(error);
+        }
+
+        Require(!string.IsNullOrWhiteSpace(Host), "Host is empty.");
+        Require(Port is > 0 and <= 65_535, "Port must be 1 to 65535.");
+        Require(User is null || Password is not null, "User needs a Password.");
+        Require(User is not "", "User is empty; leave it out for the default user.");
+        Require(Database >= 0, "Database must not be negative.");
+        Require(UseTls || (TlsHost is null && TlsAuthorityFile is null), "TlsHost and TlsAuthorityFile need UseTls.");
+        Require(TlsAuthorityFile is null || File.Exists(TlsAuthorityFile), $"TlsAuthorityFile '{TlsAuthorityFile}' does not exist.");
+        Require(ClientName.Length > 0 && ClientName.All(static c => c is > ' ' and <= '~'), "ClientName must be ASCII without blanks.");
+        Require(IsTimeout(ConnectTimeout), "ConnectTimeout must be 1 ms to 1 day.");
+        Require(IsTimeout(CommandTimeout), "CommandTimeout must be 1 ms to 1 day.");
+        Require(IsTimeout(ReconnectDelay), "ReconnectDelay must be 1 ms to 1 day.");
+        Require(IsTimeout(MaxReconnectDelay) && MaxReconnectDelay >= ReconnectDelay, "MaxReconnectDelay must be ReconnectDelay to 1 day.");
+        Require(KeepAlive >= TimeSpan.FromSeconds(1) && KeepAlive <= TimeSpan.FromHours(9), "KeepAlive must be 1 s to 9 h.");
+        Require(ConnectAttempts >= 1, "ConnectAttempts must be 1 or more.");
+        Require(MaxPipelinedCommands >= 1, "MaxPipelinedCommands must be 1 or more.");
+        Require(MaxPipelinedBytes >= 1, "MaxPipelinedBytes must be 1 or more.");
+        Require(MaxReplyBytes is >= 64 * 1024 and <= 1024 * 1024 * 1024, "MaxReplyBytes must be 64 KiB to 1 GiB.");
+        return errors;
+    }
+
+    private static bool IsTimeout(TimeSpan value) => value >= TimeSpan.FromMilliseconds(1) && value <= TimeSpan.FromDays(1);
+
     /// <summary>Host and port, for messages. Carries no secret.</summary>
     public override string ToString() => Host.Contains(':', StringComparison.Ordinal) ? $"[{Host}]:{Port}" : $"{Host}:{Port}";
 }

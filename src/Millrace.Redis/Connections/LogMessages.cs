@@ -16,4 +16,7 @@ internal static partial class LogMessages
 
     [LoggerMessage(3003, LogLevel.Warning, "The subscriptions to Redis at {Endpoint} are interrupted; another attempt follows in {DelayMs:0} ms. {Reason}")]
     public static partial void SubscriptionsInterrupted(this ILogger logger, string endpoint, double delayMs, string reason);
+
+    [LoggerMessage(3004, LogLevel.Warning, "A cancelled read on Redis at {Endpoint} could not be ended there; its connection is dropped. {Reason}")]
+    public static partial void UnblockFailed(this ILogger logger, string endpoint, string reason);
 }

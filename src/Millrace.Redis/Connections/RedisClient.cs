@@ -13,6 +13,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly RedisConnector _connector;
+    private readonly RedisSubscriptions _subscriptions;
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _lock = new();
     private RedisConnection? _shared;
@@ -22,10 +23,12 @@ internal sealed partial class RedisClient : IAsyncDisposable
     /// <exception cref="ArgumentException">The options contradict themselves or their limits; the message lists everything wrong.</exception>
     public RedisClient(RedisOptions options, TimeProvider time, ILogger logger)
     {
-        _options = options;
+        options.Validate();
+        _options = options = options.Copy();
         _time = time;
         _logger = logger;
         _connector = new(options, time, logger);
+        _subscriptions = new(_connector, options, time, logger);
     }
 
     /// <summary>
@@ -85,24 +88,39 @@ internal sealed partial class RedisClient : IAsyncDisposable
         }
     }
 
+    /// <summary>
+    /// Subscribes to a channel. After an interruption the subscription is renewed in the background; what was published meanwhile is not received.
+    /// </summary>
+    /// <param name="channel">The channel.</param>
+    /// <param name="onMessage">Receives each message, on the read loop: it must be quick and must not throw. It may keep the bytes.</param>
+    /// <param name="cancellationToken">Ends the waiting for the server's confirmation.</param>
+    /// <returns>Ends the subscription when disposed of.</returns>
+    /// <exception cref="StreamException">The server cannot be reached, or refused.</exception>
+    public ValueTask<IAsyncDisposable> SubscribeAsync(string channel, Action<ReadOnlyMemory<byte>> onMessage, CancellationToken cancellationToken)
+    {
+        ThrowIfClosed();
+        return _subscriptions.SubscribeAsync(channel, onMessage, cancellationToken);
+    }
+
     public async ValueTask DisposeAsync()
     {
-        RedisConnection? shared;
-        Task<RedisConnection>? connecting;
+        RedisConnection[] open;
+        Task connecting;
         lock (_lock)
         {
             if (_closing.IsCancellationRequested)
                 return;
             _closing.Cancel();
-            shared = _shared;
-            connecting = _connecting;
+            connecting = _connecting ?? Task.CompletedTask;
+            open = [.. _idle, .. _blocked];
         }
 
-        if (connecting is not null)
-            await ((Task)connecting).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (shared is not null)
+        await _subscriptions.DisposeAsync().ConfigureAwait(false);
+        await connecting.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        foreach (var connection in open)
+            await connection.DisposeAsync().ConfigureAwait(false);
+        if (_shared is { } shared)
             await shared.DisposeAsync().ConfigureAwait(false);
-        _closing.Dispose();
     }
 
     private ValueTask<RedisConnection> GetSharedAsync(CancellationToken cancellationToken) =>
@@ -128,7 +146,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
     {
         // Off the lock its caller holds.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        var connection = await ConnectAsync(Prologue).ConfigureAwait(false);
+        var connection = await ConnectAsync(Prologue, CancellationToken.None).ConfigureAwait(false);
         lock (_lock)
         {
             if (!_closing.IsCancellationRequested)
@@ -142,11 +160,12 @@ internal sealed partial class RedisClient : IAsyncDisposable
         throw Closed();
     }
 
-    private async Task<RedisConnection> ConnectAsync(IReadOnlyList<RespCommand> prologue)
+    private async Task<RedisConnection> ConnectAsync(IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)
     {
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(_closing.Token, cancellationToken);
         try
         {
-            var connection = await _connector.ConnectAsync(prologue, _closing.Token).ConfigureAwait(false);
+            var connection = await _connector.ConnectAsync(prologue, either.Token).ConfigureAwait(false);
             _logger.Connected(_options.ToString());
             return connection;
         }

@@ -109,19 +109,21 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     }
 
     /// <summary>Sends a command whose answer comes through <see cref="PushReceived"/>.</summary>
-    /// <exception cref="ConnectionLostException">The connection is broken.</exception>
-    public void Send(RespCommand command)
+    /// <returns>Whether the connection still stood.</returns>
+    public bool TrySend(RespCommand command)
     {
         lock (_lock)
         {
-            ThrowIfBrokenNeedsLock();
+            if (_failure is not null)
+                return false;
             command.WriteTo(_filling);
             if (_isWriting)
-                return;
+                return true;
             _isWriting = true;
         }
 
         _ = WriteQueuedAsync();
+        return true;
     }
 
     /// <summary>Breaks the connection: whoever waits for a reply is told that the outcome is unknown. Only the first reason counts.</summary>
