@@ -1,4 +1,3 @@
-using Microsoft.Extensions.Logging;
 using Millrace.Embedded.Journal;
 using Millrace.Streams;
 
@@ -193,18 +192,5 @@ public sealed class JournalRecoveryTests : IDisposable
         var bytes = await File.ReadAllBytesAsync(_directory.SegmentPath);
         bytes[offset] ^= 0x40;
         await File.WriteAllBytesAsync(_directory.SegmentPath, bytes);
-    }
-
-    private sealed class ListLogger : ILogger
-    {
-        public List<string> Lines { get; } = [];
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            Lines.Add(formatter(state, exception));
     }
 }
