@@ -16,7 +16,7 @@ namespace Millrace.Redis.Connections;
 /// </code>
 /// </remarks>
 [DebuggerDisplay("{ToString(),nq}")]
-internal readonly struct RespReply
+public readonly struct RespReply
 {
     private readonly byte[]? _frame;
     private readonly Node[]? _nodes;
@@ -34,10 +34,13 @@ internal readonly struct RespReply
     /// <summary>Null, Error, SimpleString, BulkString, Integer, Boolean, Double, BigNumber, Array, Map or Push.</summary>
     public RespKind Kind => _nodes is null ? RespKind.Null : _nodes[_index].Kind;
 
+    /// <summary>Whether there is no value: either null of RESP2, or RESP3's.</summary>
     public bool IsNull => Kind == RespKind.Null;
 
+    /// <summary>Whether the server refused the command.</summary>
     public bool IsError => Kind == RespKind.Error;
 
+    /// <summary>Whether it has elements.</summary>
     public bool IsAggregate => Kind is RespKind.Array or RespKind.Map or RespKind.Push;
 
     /// <summary>The value of a scalar; empty for null and aggregates. May be kept: it is never pooled.</summary>
@@ -112,8 +115,9 @@ internal readonly struct RespReply
     /// <summary>
     /// The pairs of an answer such as XREAD's: a map in RESP3, an array of two-element arrays in RESP2. A flat array counts as well.
     /// </summary>
-    public PairEnumerable Pairs => new(this);
+    internal PairEnumerable Pairs => new(this);
 
+    /// <summary>The kind and value, or the count of elements, for the debugger.</summary>
     public override string ToString() => Kind switch
     {
         RespKind.Null => "null",
@@ -125,7 +129,7 @@ internal readonly struct RespReply
     /// <param name="frame">The frame. A <see cref="RespFrameScanner"/> has found its end, so its depth is bounded.</param>
     /// <param name="elementCount">Elements of the frame or more, as the scanner counted them.</param>
     /// <exception cref="RespException">Not a whole frame.</exception>
-    public static RespReply Copy(ReadOnlySpan<byte> frame, int elementCount)
+    internal static RespReply Copy(ReadOnlySpan<byte> frame, int elementCount)
     {
         var copy = frame.ToArray();
         var nodes = new Node[elementCount];
@@ -159,19 +163,30 @@ internal readonly struct RespReply
         _ => kind,
     };
 
-    internal struct Enumerator(RespReply parent)
+    /// <summary>Walks the elements.</summary>
+    public struct Enumerator
     {
-        private int _left = parent.Count;
-        private int _next = parent._index + 1;
+        private readonly RespReply _parent;
+        private int _left;
+        private int _next;
 
+        internal Enumerator(RespReply parent)
+        {
+            _parent = parent;
+            _left = parent.Count;
+            _next = parent._index + 1;
+        }
+
+        /// <summary>The element at hand.</summary>
         public RespReply Current { get; private set; }
 
+        /// <summary>Moves to the next element.</summary>
         public bool MoveNext()
         {
             if (_left-- <= 0)
                 return false;
-            Current = new(parent._frame!, parent._nodes!, _next);
-            _next = parent._nodes![_next].Next;
+            Current = new(_parent._frame!, _parent._nodes!, _next);
+            _next = _parent._nodes![_next].Next;
             return true;
         }
     }

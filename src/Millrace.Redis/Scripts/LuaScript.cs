@@ -1,0 +1,65 @@
+using System.Security.Cryptography;
+using System.Text;
+using Millrace.Redis.Connections;
+
+namespace Millrace.Redis.Scripts;
+
+/// <summary>
+/// A Lua script of ours. Redis keeps scripts by the SHA-1 of their text, so two versions of an application can share a server. Every
+/// connection loads them before anything else is written on it; see <see cref="Load"/>.
+/// </summary>
+internal sealed class LuaScript
+{
+    private readonly string _hash;
+
+    private LuaScript(string name)
+    {
+        Name = name;
+        Text = Resource("rights") + Resource(name);
+#pragma warning disable CA5350 // SHA-1 is the name Redis gives a script, not a protection.
+        _hash = Convert.ToHexStringLower(SHA1.HashData(Encoding.UTF8.GetBytes(Text)));
+#pragma warning restore CA5350
+    }
+
+    public static LuaScript Commit { get; } = new("commit");
+
+    public static LuaScript Claim { get; } = new("claim");
+
+    public static LuaScript Extend { get; } = new("extend");
+
+    public static LuaScript AckAndDelete { get; } = new("ack_and_delete");
+
+    public static LuaScript OnStream { get; } = new("on_stream");
+
+    public static LuaScript DeleteStream { get; } = new("delete_stream");
+
+    public static LuaScript Promote { get; } = new("promote");
+
+    public static IReadOnlyList<LuaScript> All { get; } = [Commit, Claim, Extend, AckAndDelete, OnStream, DeleteStream, Promote];
+
+    /// <summary>The file's name without extension, for messages.</summary>
+    public string Name { get; }
+
+    public string Text { get; }
+
+    /// <summary>The command that makes the script known to the server.</summary>
+    public RespCommand Load() => new RespCommand("SCRIPT", Text.Length + 64).Add("LOAD"u8).Add(Text);
+
+    /// <summary>Starts a call; the script's arguments are to be added.</summary>
+    /// <param name="keys">Every key the script touches.</param>
+    public RespCommand Call(params ReadOnlySpan<string> keys)
+    {
+        var command = new RespCommand("EVALSHA").Add(_hash).Add(keys.Length);
+        foreach (var key in keys)
+            command.Add(key);
+        return command;
+    }
+
+    private static string Resource(string name)
+    {
+        using var stream = typeof(LuaScript).Assembly.GetManifestResourceStream($"{name}.lua")
+            ?? throw new InvalidOperationException($"The script {name}.lua is not part of the assembly.");
+        using var reader = new StreamReader(stream, Encoding.UTF8);
+        return reader.ReadToEnd();
+    }
+}

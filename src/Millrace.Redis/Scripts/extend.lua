@@ -1,0 +1,24 @@
+-- Sets the idle time of held entries back to zero, for those that the consumer still holds with the delivery count it knows. JUSTID
+-- keeps XCLAIM from counting a delivery.
+--
+-- KEYS[1] stream   ARGV group, consumer, then id and deliveries of each entry
+-- Answers the ids that are still held. A missing stream or group holds nothing.
+
+local key, group, consumer = KEYS[1], ARGV[1], ARGV[2]
+local held = {}
+
+local refusal = denied(key, 'XPENDING', 'XCLAIM')
+if refusal then return refusal end
+
+for i = 3, #ARGV, 2 do
+  local id = ARGV[i]
+  local pending = redis.pcall('XPENDING', key, group, id, id, 1, consumer)
+  if pending.err then
+    if string.sub(pending.err, 1, 7) == 'NOGROUP' then return {} end
+    return pending
+  end
+  if pending[1] and pending[1][4] == tonumber(ARGV[i + 1]) then
+    if redis.call('XCLAIM', key, group, consumer, 0, id, 'JUSTID')[1] then held[#held + 1] = id end
+  end
+end
+return held
