@@ -12,7 +12,7 @@ public sealed class ConsumerOptions
     public int Concurrency { get; set; } = 8;
 
     /// <summary>
-    /// Entries read ahead of the handlers, 0 to 9,000. Default: four times <see cref="Concurrency"/>. They wait in this process and are out
+    /// Entries read ahead of the handlers, 0 to 4,000. Default: four times <see cref="Concurrency"/>. They wait in this process and are out
     /// of reach of others, so keep it small when handlers are slow.
     /// </summary>
     public int? Prefetch { get; set; }
@@ -54,5 +54,5 @@ public sealed class ConsumerOptions
     /// </summary>
     public GroupStart Start { get; set; } = GroupStart.Beginning;
 
-    internal int EffectivePrefetch => Prefetch ?? Math.Min(4 * Concurrency, 9_000);
+    internal int EffectivePrefetch => Prefetch ?? Math.Min(4 * Concurrency, 4_000);
 }

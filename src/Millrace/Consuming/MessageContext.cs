@@ -16,23 +16,17 @@ public sealed class MessageContext
     private readonly MillraceCore _core;
     private readonly IStreamStore _store;
     private readonly GroupPlan _plan;
-    private readonly Func<MessageContext, SettleAction, CancellationToken, ValueTask<bool>> _settle;
+    private readonly Delivery _delivery;
+    private readonly Settlement _settlement;
     private List<CommitChange>? _outputs;
     private StateSession? _state;
 
     internal MessageContext(
-        MillraceCore core,
-        IStreamStore store,
-        GroupPlan plan,
-        DeliveredEntry entry,
-        CancellationToken leaseLost,
-        Func<MessageContext, SettleAction, CancellationToken, ValueTask<bool>> settle)
+        MillraceCore core, IStreamStore store, GroupPlan plan, Delivery delivery, long priorDeliveries, Settlement settlement)
     {
-        (_core, _store, _plan, _settle) = (core, store, plan, settle);
-        Headers = new(entry.Id, entry.Fields);
-        EntryId = entry.Id;
-        DeliveryCount = entry.DeliveryCount;
-        LeaseLost = leaseLost;
+        (_core, _store, _plan, _delivery, _settlement) = (core, store, plan, delivery, settlement);
+        Headers = new(delivery.Id, delivery.Entry.Fields);
+        DeliveryCount = priorDeliveries + delivery.Entry.DeliveryCount;
     }
 
     /// <summary>The stream the message was published to, also when it comes back from a retry.</summary>
@@ -45,7 +39,7 @@ public sealed class MessageContext
     public string Consumer => _plan.Consumer;
 
     /// <summary>The ID of the entry delivered. A retry is another entry: <see cref="MessageHeaders.SourceId"/> stays.</summary>
-    public EntryId EntryId { get; }
+    public EntryId EntryId => _delivery.Id;
 
     /// <summary>Everything the entry says about the message.</summary>
     public MessageHeaders Headers { get; }
@@ -78,13 +72,13 @@ public sealed class MessageContext
     public int Attempt => Headers.Attempt;
 
     /// <summary>Deliveries of this entry including this one, 1 for the first. See <see cref="ConsumerOptions.MaxDeliveries"/>.</summary>
-    public long DeliveryCount { get; internal init; }
+    public long DeliveryCount { get; }
 
     /// <summary>
     /// Cancelled when another consumer may have taken the entry over: nothing the handler does now will be committed. The token the handler
     /// gets is cancelled too, and also by the time limit and by an end that cannot wait.
     /// </summary>
-    public CancellationToken LeaseLost { get; }
+    public CancellationToken LeaseLost => _delivery.LeaseLost;
 
     /// <summary>State documents of <see cref="Stream"/> that are written in the same commit as the acknowledgement.</summary>
     /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
@@ -184,7 +178,7 @@ public sealed class MessageContext
         IsSettled = true;
         try
         {
-            return await _settle(this, action, cancellationToken).ConfigureAwait(false);
+            return await _settlement.SettleByHandAsync(_delivery, this, action, cancellationToken).ConfigureAwait(false);
         }
         catch
         {

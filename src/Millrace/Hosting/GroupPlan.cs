@@ -1,8 +1,9 @@
+using Millrace.Consuming;
 using Millrace.Streams;
 
 namespace Millrace.Hosting;
 
-/// <summary>One consumer group of one stream as it will run: options final and checked, handlers in the order added.</summary>
+/// <summary>One consumer group of one stream as it will run: options final and checked, handlers by message type.</summary>
 internal sealed record GroupPlan
 {
     public required string Stream { get; init; }
@@ -13,7 +14,7 @@ internal sealed record GroupPlan
 
     public required ConsumerOptions Options { get; init; }
 
-    public required IReadOnlyList<ConsumerRegistration> Handlers { get; init; }
+    public required HandlerRoutes Routes { get; init; }
 
     /// <summary>The group's private stream, for retries and handed-back entries.</summary>
     public string Again { get; private init; } = "";

@@ -3,6 +3,8 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+using Millrace.Embedded;
 using Millrace.Hosting;
 using Millrace.Streams;
 
@@ -33,6 +35,20 @@ public sealed class MillraceBuilder
         ArgumentNullException.ThrowIfNull(store);
         return UseStore(ServiceDescriptor.Singleton(store), instanceName: null);
     }
+
+    /// <summary>Uses a durable store inside this process: nothing to install, the data in a directory that only one process can open.</summary>
+    /// <param name="directory">The data directory; made when it is new.</param>
+    /// <param name="configure">Sets further options of the store.</param>
+    public MillraceBuilder UseEmbedded(string directory, Action<EmbeddedStoreOptions>? configure = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(directory);
+        var options = new EmbeddedStoreOptions { Directory = directory };
+        configure?.Invoke(options);
+        return UseEmbedded(options);
+    }
+
+    /// <summary>Uses a store in the memory of this process, for tests and trials: its content ends with the host.</summary>
+    public MillraceBuilder UseMemory() => UseEmbedded(new EmbeddedStoreOptions());
 
     /// <summary>
     /// Names this process in every consumer group, see <see cref="MillraceOptions.InstanceName"/>.
@@ -151,6 +167,12 @@ public sealed class MillraceBuilder
         _model.AddConsumer(ConsumerRegistration.ForClass(stream, group, handler, configure));
         return this;
     }
+
+    /// <summary>One process at a time can have the store, so its name stays and a restart finds at once what the last run left pending.</summary>
+    private MillraceBuilder UseEmbedded(EmbeddedStoreOptions options) => UseStore(
+        ServiceDescriptor.Singleton<IStreamStore>(services => new EmbeddedStreamStore(
+            options, services.GetService<TimeProvider>(), services.GetService<ILogger<EmbeddedStreamStore>>())),
+        instanceName: "local");
 
     private MillraceBuilder UseStore(ServiceDescriptor store, string? instanceName)
     {

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Millrace.Consuming;
 using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Streams;
@@ -74,14 +75,14 @@ internal sealed class MillraceCore
             handler.Configure?.Invoke(options);
         OptionBinder.Bind(options, configuration, group, errors);
 
-        foreach (var handler in handlers)
+        var plan = new GroupPlan
         {
-            if (Codec.Registry.Find(handler.MessageType) is null)
-                errors.Add($"Consumer of '{stream}' in group '{group}': {handler.MessageType} is not a registered message; " +
-                    "put [Message] on it or call AddMessage.");
-        }
-
-        var plan = new GroupPlan { Stream = stream, Group = group, Consumer = Options.InstanceName!, Options = options, Handlers = handlers };
+            Stream = stream,
+            Group = group,
+            Consumer = Options.InstanceName!,
+            Options = options,
+            Routes = HandlerRoutes.Build(Codec.Registry, handlers, errors),
+        };
         try
         {
             StreamArguments.CheckName(stream);

@@ -1,0 +1,271 @@
+using System.Threading.Channels;
+using Microsoft.Extensions.Logging;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>One consumer group of one stream in this process: reads, dispatches and settles until it is told to stop.</summary>
+internal sealed class ConsumerWorker
+{
+    // A conflict means another writer got through, so a few reruns settle almost anything; beyond that the message waits like a failed one.
+    private const int MaxReruns = 10;
+
+    private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
+
+    // What a cancelled handler may take to notice, and a store to take entries back, when the process has to end.
+    private static readonly TimeSpan CancelTimeout = TimeSpan.FromSeconds(2);
+    private static readonly TimeSpan HandBackTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly GroupPlan _plan;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+    private readonly HeldDeliveries _held;
+    private readonly GroupReader _reader;
+    private readonly PendingRecovery _recovery;
+    private readonly LeaseKeeper _leases;
+    private readonly DeliveryPipeline _pipeline;
+    private readonly Settlement _settlement;
+    private readonly Channel<Delivery> _queue;
+    private readonly CancellationTokenSource _stopReading = new();
+    private readonly CancellationTokenSource _cutShort = new();
+    private readonly CancellationTokenSource _abort = new();
+    private readonly TimeSpan _drainTimeout;
+    private long? _lastLogged;
+
+    public ConsumerWorker(MillraceCore core, IStreamStore store, GroupPlan plan, HandlerInvoker invoker, ILogger logger)
+    {
+        (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
+        _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch);
+        _reader = new(store, plan, _held, core.Time, logger);
+        _recovery = new(_reader, plan, core.Time, logger, QueueAndWaitAsync);
+        _leases = new(store, plan, _held, core.Time, logger);
+        _settlement = new(core, store, plan, _held, logger, _abort.Token);
+        _pipeline = new(core, store, plan, invoker, _settlement, logger);
+
+        // Never blocks: entries are only read or claimed when there is room for them. Bounded all the same, so that a mistake shows.
+        _queue = Channel.CreateBounded<Delivery>(StreamLimits.MaxBatch);
+    }
+
+    /// <summary>Ends when the worker was told to stop and has drained, or was aborted.</summary>
+    public async Task RunAsync()
+    {
+        LogMessages.WorkerStarted(_logger, _plan.Stream, _plan.Group, _plan.Consumer);
+        using var endLeases = CancellationTokenSource.CreateLinkedTokenSource(_abort.Token);
+        var leases = _leases.RunAsync(endLeases.Token);
+        var handlers = Task.WhenAll(Enumerable.Range(0, _plan.Options.Concurrency).Select(_ => HandleAsync()));
+
+        await ReadUntilStoppedAsync().ConfigureAwait(false);
+        _queue.Writer.Complete();
+        if (_abort.IsCancellationRequested)
+            await WaitForCancelledAsync(handlers).ConfigureAwait(false);
+        else
+            await DrainAsync(handlers).ConfigureAwait(false);
+
+        await endLeases.CancelAsync().ConfigureAwait(false);
+        await leases.ConfigureAwait(false);
+        LogMessages.WorkerStopped(_logger, _plan.Stream, _plan.Group);
+    }
+
+    /// <summary>Stops reading, hands back what is not begun and lets the running handlers end.</summary>
+    public void Stop() => _stopReading.Cancel();
+
+    /// <summary>Ends a drain at once: what still runs is cancelled and handed back.</summary>
+    public void CutDrainShort() => _cutShort.Cancel();
+
+    /// <summary>Stops as a killed process would: handlers are cancelled, nothing is settled, nothing is handed back.</summary>
+    public void Abort()
+    {
+        _abort.Cancel();
+        _stopReading.Cancel();
+        foreach (var delivery in _held.Snapshot())
+            delivery.Cancel(CancelCause.Abort);
+    }
+
+    /// <summary>Steps 6 and on: what was left pending, then idle entries and new ones side by side. Handlers take them from the queue.</summary>
+    private async Task ReadUntilStoppedAsync()
+    {
+        try
+        {
+            await PrepareAsync(_stopReading.Token).ConfigureAwait(false);
+            await Task.WhenAll(_recovery.RunAsync(_stopReading.Token), ReadAsync(_stopReading.Token)).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (_stopReading.IsCancellationRequested)
+        {
+            // Told to stop.
+        }
+    }
+
+    private async Task DrainAsync(Task handlers)
+    {
+        await HandBackAsync().ConfigureAwait(false);
+        try
+        {
+            await handlers.WaitAsync(_drainTimeout, _time, _cutShort.Token).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
+        {
+            var running = _held.Snapshot().Where(delivery => delivery.IsRunning).ToList();
+            LogMessages.DrainCutShort(_logger, _plan.Stream, _plan.Group, running.Count);
+            foreach (var delivery in running)
+                delivery.Cancel(CancelCause.DrainDeadline);
+            await WaitForCancelledAsync(handlers).ConfigureAwait(false);
+            await HandBackAsync().ConfigureAwait(false);
+        }
+
+        await WaitQuietlyAsync(_settlement.WhenIdleAsync(), HandBackTimeout).ConfigureAwait(false);
+    }
+
+    /// <summary>Handlers that ignore their token are left behind; what they do is not settled, and the lease gives their entries to others.</summary>
+    private Task WaitForCancelledAsync(Task handlers) => WaitQuietlyAsync(handlers, CancelTimeout);
+
+    private async Task WaitQuietlyAsync(Task task, TimeSpan timeout) =>
+        await task.WaitAsync(timeout, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+
+    private async Task HandBackAsync()
+    {
+        using var timeout = new CancellationTokenSource(HandBackTimeout, _time);
+        await _settlement.HandBackAsync([.. _held.Snapshot().Where(delivery => delivery.TryHandBack())], timeout.Token).ConfigureAwait(false);
+    }
+
+    /// <summary>Makes the group and takes over what a previous run left, for as long as it takes the store to answer.</summary>
+    private async Task PrepareAsync(CancellationToken cancellationToken)
+    {
+        for (var failures = 1; ; failures++)
+        {
+            try
+            {
+                await _reader.EnsureGroupsAsync(cancellationToken).ConfigureAwait(false);
+                await _recovery.TakeOwnAsync(cancellationToken).ConfigureAwait(false);
+                return;
+            }
+            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+            {
+                await WaitAfterFailureAsync(exception, failures, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>Reads new entries while there is room for them.</summary>
+    private async Task ReadAsync(CancellationToken cancellationToken)
+    {
+        // Half of the prefetch at least, so that a busy group reads in batches; while less is free, every handler has work.
+        var wantedRoom = Math.Max(1, _plan.Options.EffectivePrefetch / 2);
+        var failures = 0;
+        while (true)
+        {
+            var room = await _held.WaitForRoomAsync(wantedRoom, cancellationToken).ConfigureAwait(false);
+            cancellationToken.ThrowIfCancellationRequested();
+            try
+            {
+                if (failures > 0)
+                    await RepairAsync(cancellationToken).ConfigureAwait(false);
+                Queue(await _reader.ReadNewAsync(room, cancellationToken).ConfigureAwait(false));
+                failures = 0;
+            }
+            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+            {
+                await WaitAfterFailureAsync(exception, ++failures, cancellationToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>After a failed read: the group may be gone, or entries may be ours whose answer never arrived.</summary>
+    private async Task RepairAsync(CancellationToken cancellationToken)
+    {
+        await _reader.RecreateGroupsAsync(cancellationToken).ConfigureAwait(false);
+        await _recovery.TakeLostAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>One of the concurrent handlers.</summary>
+    private async Task HandleAsync()
+    {
+        await foreach (var delivery in _queue.Reader.ReadAllAsync().ConfigureAwait(false))
+        {
+            if (!_stopReading.IsCancellationRequested && delivery.TryStart())
+                await TryProcessAsync(delivery).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>A mistake of ours must not take a handler's place away for good.</summary>
+    private async Task TryProcessAsync(Delivery delivery)
+    {
+        try
+        {
+            await ProcessAsync(delivery).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            if (!_abort.IsCancellationRequested)
+                LogMessages.SettlementFailed(_logger, exception, _plan.Stream, _plan.Group, delivery.Id);
+            await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Runs one delivery to its settlement, again where state it read has changed.</summary>
+    private async Task ProcessAsync(Delivery delivery)
+    {
+        for (var run = 1; ; run++)
+        {
+            var (action, context) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);
+            var result = action is SettleAction.Retry { Error: StateConflictException conflict } && run < MaxReruns
+                ? new SettleResult { StateConflict = conflict.Key }
+                : await _settlement.SettleAsync(delivery, context, action).ConfigureAwait(false);
+
+            if (result.StateConflict is { } key && run < MaxReruns)
+            {
+                LogMessages.StateConflict(_logger, _plan.Stream, _plan.Group, delivery.Id, key.Name);
+                await WaitAfterConflictAsync(run).ConfigureAwait(false);
+                continue;
+            }
+
+            if ((result.StateConflict is { } last ? new StateConflictException(last) : (Exception?)result.Refusal) is { } failure)
+                await SettleRefusedAsync(delivery, failure).ConfigureAwait(false);
+            return;
+        }
+    }
+
+    /// <summary>The handler's effects will not be taken, so its message is treated as failed.</summary>
+    private async Task SettleRefusedAsync(Delivery delivery, Exception failure)
+    {
+        var result = await _settlement.SettleAsync(delivery, null, _pipeline.Decide(delivery, failure)).ConfigureAwait(false);
+        if (result.Refusal is null)
+            return;
+
+        // Not even the retry or dead letter can be written: the entry stays pending and comes back after the lease.
+        LogMessages.SettlementFailed(_logger, result.Refusal, _plan.Stream, _plan.Group, delivery.Id);
+        await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
+    }
+
+    /// <summary>Two at once are untangled by the first rerun; only a crowd needs to spread out.</summary>
+    private Task WaitAfterConflictAsync(int run) => run <= 2
+        ? Task.CompletedTask
+        : Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(1, 5 * run)), _time, _abort.Token);
+
+    private void Queue(IReadOnlyList<Delivery> deliveries)
+    {
+        foreach (var delivery in deliveries)
+        {
+            if (!_queue.Writer.TryWrite(delivery))
+                throw new InvalidOperationException($"Group '{_plan.Group}' holds more entries of '{_plan.Stream}' than it has room for.");
+        }
+    }
+
+    private Task QueueAndWaitAsync(IReadOnlyList<Delivery> deliveries)
+    {
+        var ended = Task.WhenAll(deliveries.Select(delivery => delivery.Ended));
+        Queue(deliveries);
+        return ended;
+    }
+
+    private Task WaitAfterFailureAsync(Exception exception, int failures, CancellationToken cancellationToken)
+    {
+        if (_lastLogged is not { } last || _time.GetElapsedTime(last) >= LogInterval)
+        {
+            _lastLogged = _time.GetTimestamp();
+            LogMessages.ReadFailed(_logger, exception, _plan.Stream, _plan.Group);
+        }
+
+        return Backoff.WaitForStoreAsync(failures, _time, cancellationToken);
+    }
+}

@@ -1,0 +1,175 @@
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>Why the token of a running handler was cancelled.</summary>
+internal enum CancelCause
+{
+    /// <summary>It was not, or by its time limit.</summary>
+    None,
+    LeaseLost,
+    DrainDeadline,
+    Abort,
+}
+
+/// <summary>An entry this process holds, from the moment it was read or claimed until it is settled or let go.</summary>
+internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, DeliveredEntry entry, long renewedAt)
+{
+    private readonly Lock _lock = new();
+    private DeliveryState _state = DeliveryState.Queued;
+    private CancelCause _cause;
+    private bool _isLost;
+
+    // The running handler's token: time limit and everything in CancelCause.
+    private CancellationTokenSource? _handler;
+
+    // Only made when a handler asks for it.
+    private CancellationTokenSource? _leaseLost;
+
+    // Only made for recovered entries, whose lane waits for them.
+    private TaskCompletionSource? _ended;
+
+    /// <summary>The stream the entry is pending in: the group's own, or its private one.</summary>
+    public string Stream => stream;
+
+    /// <summary>Whether <see cref="Stream"/> is the group's private one, whose entries nobody else needs after they are acknowledged.</summary>
+    public bool IsAgain => isAgain;
+
+    /// <summary>Whether the entry was claimed; entries claimed do not take room from entries read.</summary>
+    public bool IsRecovered => isRecovered;
+
+    public EntryId Id => entry.Id;
+
+    public DeliveredEntry Entry => entry;
+
+    public HeldEntry Held => new(entry.Id, entry.DeliveryCount);
+
+    /// <summary>Timestamp of the last moment the lease certainly began anew: read, claimed or extended.</summary>
+    public long RenewedAt { get; set; } = renewedAt;
+
+    public bool IsLost => Volatile.Read(ref _isLost);
+
+    public CancelCause Cause
+    {
+        get
+        {
+            lock (_lock)
+                return _cause;
+        }
+    }
+
+    public bool IsRunning
+    {
+        get
+        {
+            lock (_lock)
+                return _state == DeliveryState.Running;
+        }
+    }
+
+    public CancellationToken LeaseLost
+    {
+        get
+        {
+            lock (_lock)
+            {
+                _leaseLost ??= new();
+                if (_isLost)
+                    _leaseLost.Cancel();
+                return _leaseLost.Token;
+            }
+        }
+    }
+
+    /// <summary>Ends when the delivery does. Ask for it before the delivery is queued.</summary>
+    public Task Ended => (_ended ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
+    /// <summary>Moves from the queue to a handler, unless the entry was lost or handed back while it waited.</summary>
+    public bool TryStart() => TryLeaveQueue(DeliveryState.Running);
+
+    /// <summary>Takes the entry out of the queue to hand it back.</summary>
+    public bool TryHandBack() => TryLeaveQueue(DeliveryState.Ended);
+
+    /// <summary>Lets a cancelled delivery be handed back.</summary>
+    public void ReturnToQueue()
+    {
+        lock (_lock)
+            _state = DeliveryState.Queued;
+    }
+
+    /// <summary>Gives a run of the handler its token.</summary>
+    public CancellationToken BeginRun(TimeSpan timeLimit, TimeProvider time)
+    {
+        var source = timeLimit == Timeout.InfiniteTimeSpan ? new CancellationTokenSource() : new CancellationTokenSource(timeLimit, time);
+        var token = source.Token;
+        bool isCancelled;
+        lock (_lock)
+        {
+            _handler = source;
+            isCancelled = _cause != CancelCause.None;
+        }
+
+        if (isCancelled)
+            source.Cancel();
+        return token;
+    }
+
+    /// <summary>Takes the token back, so that its timer goes.</summary>
+    public void EndRun()
+    {
+        CancellationTokenSource? source;
+        lock (_lock)
+            (source, _handler) = (_handler, null);
+        source?.Dispose();
+    }
+
+    /// <summary>Notes that somebody else may have the entry now. Returns whether it was still waiting in the queue, and is out of it.</summary>
+    public bool Lose()
+    {
+        Volatile.Write(ref _isLost, true);
+        Cancel(CancelCause.LeaseLost);
+        CancellationTokenSource? leaseLost;
+        lock (_lock)
+            leaseLost = _leaseLost;
+        leaseLost?.Cancel();
+        return TryLeaveQueue(DeliveryState.Ended);
+    }
+
+    /// <summary>Cancels the handler's token. The first cause stays.</summary>
+    public void Cancel(CancelCause cause)
+    {
+        lock (_lock)
+        {
+            if (_cause == CancelCause.None)
+                _cause = cause;
+
+            // Callbacks of the token run on the pool, not under the lock.
+            _ = _handler?.CancelAsync();
+        }
+    }
+
+    public void End()
+    {
+        lock (_lock)
+            _state = DeliveryState.Ended;
+        _ended?.TrySetResult();
+    }
+
+    private bool TryLeaveQueue(DeliveryState next)
+    {
+        lock (_lock)
+        {
+            if (_state != DeliveryState.Queued)
+                return false;
+            _state = next;
+            return true;
+        }
+    }
+
+    private enum DeliveryState
+    {
+        Queued,
+        Running,
+        Ended,
+    }
+}

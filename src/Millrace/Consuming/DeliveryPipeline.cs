@@ -1,0 +1,101 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Hosting;
+using Millrace.Messages;
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>
+/// One delivery from its entry to the decision what is to become of it: delivery limit → route → decode → upcast → trace → time limit →
+/// handler. Decides, but settles nothing.
+/// </summary>
+internal sealed class DeliveryPipeline(
+    MillraceCore core, IStreamStore store, GroupPlan plan, HandlerInvoker invoker, Settlement settlement, ILogger logger)
+{
+    private readonly ConsumerOptions _options = plan.Options;
+
+    public async ValueTask<(SettleAction Action, MessageContext? Context)> RunAsync(Delivery delivery)
+    {
+        var envelope = EnvelopeCodec.Decode(delivery.Entry.Fields);
+        if (Refuse(delivery, envelope, out var type, out var route) is { } refused)
+            return (refused, null);
+        if (!TryReadMessage(envelope, type!, route.Version, out var message, out var error))
+            return (new SettleAction.DeadLetter(DeadLetterReasons.UndecodableData, error), null);
+
+        using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);
+        var context = new MessageContext(core, store, plan, delivery, envelope.PriorDeliveries, settlement);
+        Exception? failure;
+        try
+        {
+            var token = delivery.BeginRun(_options.HandlerTimeout, core.Time);
+            failure = await invoker.InvokeAsync(route.Handler, message, context, token).ConfigureAwait(false);
+            if (failure is OperationCanceledException && token.IsCancellationRequested && delivery.Cause == CancelCause.None)
+                failure = new TimeoutException($"The handler took longer than its time limit of {_options.HandlerTimeout}.", failure);
+        }
+        finally
+        {
+            delivery.EndRun();
+        }
+
+        if (failure is null)
+            return (SettleAction.Ack.Instance, context);
+        Telemetry.Fail(activity, failure);
+        if (!context.IsSettled)
+            return (Decide(delivery, failure), context);
+
+        // The handler had the last word already; what came afterwards cannot bring the message back.
+        LogMessages.FailedAfterSettling(logger, failure, plan.Stream, plan.Group, delivery.Id);
+        return (SettleAction.Ack.Instance, context);
+    }
+
+    /// <summary>What becomes of a message whose handler, or whose commit, failed.</summary>
+    public SettleAction Decide(Delivery delivery, Exception failure)
+    {
+        if (delivery.Cause != CancelCause.None)
+            return SettleAction.Abandon.Instance;
+        if (failure is MessageRejectedException)
+            return new SettleAction.DeadLetter(failure.Message, failure.InnerException);
+
+        var attempt = EnvelopeCodec.Decode(delivery.Entry.Fields).Attempt;
+        return attempt >= _options.MaxAttempts
+            ? new SettleAction.DeadLetter(DeadLetterReasons.AttemptsExhausted, failure)
+            : new SettleAction.Retry(Backoff.Next(attempt, _options.RetryBaseDelay, _options.RetryMaxDelay), failure);
+    }
+
+    /// <summary>What never reaches a handler: entries that may kill it, and those it is not for.</summary>
+    private SettleAction? Refuse(Delivery delivery, in IncomingEnvelope envelope, out MessageType? type, out HandlerRoute route)
+    {
+        type = null;
+        route = default;
+        if (delivery.Entry.Fields.Count == 0)
+            return SettleAction.Ack.Instance; // Deleted while it was pending: there is nothing left to handle.
+        if (envelope.PriorDeliveries + delivery.Entry.DeliveryCount > _options.MaxDeliveries)
+            return new SettleAction.DeadLetter(DeadLetterReasons.DeliveryLimit);
+        return plan.Routes.TryFind(envelope, out type, out route, out var otherwise) ? null : otherwise;
+    }
+
+    private static bool TryReadMessage(
+        in IncomingEnvelope envelope, MessageType type, int version, out object message, out Exception? error)
+    {
+        message = null!;
+        error = null;
+        if (envelope.Data is not { } data || !envelope.IsJson)
+        {
+            error = new FormatException(envelope.IsJson ? "The entry has no field 'data'." : "The data are not JSON by their 'datacontenttype'.");
+            return false;
+        }
+
+        try
+        {
+            var read = MessageSerializer.Deserialize(data.Span, type.Json) ?? throw new FormatException("The data are the JSON value null.");
+            message = type.Upcast(read, version);
+            return true;
+        }
+        catch (Exception exception)
+        {
+            // Converters, constructors and upcasters are the application's code and may throw anything; the same data throw it every time.
+            error = exception;
+            return false;
+        }
+    }
+}

@@ -1,0 +1,38 @@
+using Microsoft.Extensions.DependencyInjection;
+using Millrace.Hosting;
+
+namespace Millrace.Consuming;
+
+/// <summary>Calls a handler, in a scope of its own if it wants one, and turns whatever happens into data.</summary>
+internal sealed class HandlerInvoker(IServiceProvider services)
+{
+    private readonly IServiceScopeFactory _scopes = services.GetRequiredService<IServiceScopeFactory>();
+
+    /// <summary>Runs the handler to its end. Never throws.</summary>
+    /// <returns><see langword="null"/>: it returned. Otherwise what it threw.</returns>
+    public async ValueTask<Exception?> InvokeAsync(
+        ConsumerRegistration handler, object message, MessageContext context, CancellationToken cancellationToken)
+    {
+        try
+        {
+            if (handler.NeedsScope)
+                await InvokeInScopeAsync(handler, message, context, cancellationToken).ConfigureAwait(false);
+            else
+                await handler.Invoke(services, message, context, cancellationToken).ConfigureAwait(false);
+            return null;
+        }
+        catch (Exception exception)
+        {
+            // Not swallowed: the outcome decides between retry and dead letter, which keep it, and abandon, which logs it.
+            return exception;
+        }
+    }
+
+    private async Task InvokeInScopeAsync(
+        ConsumerRegistration handler, object message, MessageContext context, CancellationToken cancellationToken)
+    {
+        var scope = _scopes.CreateAsyncScope();
+        await using (scope.ConfigureAwait(false))
+            await handler.Invoke(scope.ServiceProvider, message, context, cancellationToken).ConfigureAwait(false);
+    }
+}

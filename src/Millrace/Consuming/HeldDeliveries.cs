@@ -1,0 +1,80 @@
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>Everything a group's worker holds, queued and running, and the room left for more.</summary>
+internal sealed class HeldDeliveries(int capacity)
+{
+    private readonly Lock _lock = new();
+    private readonly Dictionary<(bool IsAgain, EntryId Id), Delivery> _held = [];
+    private int _readCount;
+
+    // The reader, when it waits for this much room.
+    private int _wantedRoom;
+    private TaskCompletionSource? _roomWaiter;
+
+    public void Add(Delivery delivery)
+    {
+        lock (_lock)
+        {
+            // An entry claimed again while an old run of it still winds down takes its place; the fence of the old one fails.
+            if (_held.Remove((delivery.IsAgain, delivery.Id), out var old) && !old.IsRecovered)
+                _readCount--;
+            _held.Add((delivery.IsAgain, delivery.Id), delivery);
+            if (!delivery.IsRecovered)
+                _readCount++;
+        }
+    }
+
+    /// <summary>Ends a delivery, whatever became of it.</summary>
+    public void Remove(Delivery delivery)
+    {
+        TaskCompletionSource? waiter = null;
+        lock (_lock)
+        {
+            if (_held.TryGetValue((delivery.IsAgain, delivery.Id), out var held) && ReferenceEquals(held, delivery))
+            {
+                _held.Remove((delivery.IsAgain, delivery.Id));
+                if (!delivery.IsRecovered)
+                    _readCount--;
+                if (_roomWaiter is not null && capacity - _readCount >= _wantedRoom)
+                    (waiter, _roomWaiter) = (_roomWaiter, null);
+            }
+        }
+
+        delivery.End();
+        waiter?.TrySetResult();
+    }
+
+    /// <summary>Whether the entry is held and, as far as this process knows, still its own.</summary>
+    public bool IsHeld(bool isAgain, EntryId id)
+    {
+        lock (_lock)
+            return _held.TryGetValue((isAgain, id), out var delivery) && !delivery.IsLost;
+    }
+
+    public IReadOnlyList<Delivery> Snapshot()
+    {
+        lock (_lock)
+            return [.. _held.Values];
+    }
+
+    /// <summary>Waits until at least this much room is free and returns how much there is. For one waiter at a time.</summary>
+    public async ValueTask<int> WaitForRoomAsync(int wanted, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            Task wait;
+            lock (_lock)
+            {
+                if (capacity - _readCount >= wanted)
+                    return capacity - _readCount;
+                _wantedRoom = wanted;
+                _roomWaiter = new(TaskCreationOptions.RunContinuationsAsynchronously);
+                wait = _roomWaiter.Task;
+            }
+
+            await wait.WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+    }
+}

@@ -1,0 +1,71 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>
+/// Renews the lease of everything the worker holds, queued and running: one call a stream each third of the lease. What the store does not
+/// return belongs to somebody else now.
+/// </summary>
+internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDeliveries held, TimeProvider time, ILogger logger)
+{
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        using var timer = new PeriodicTimer(plan.Options.Lease / 3, time);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
+            {
+                var deliveries = held.Snapshot();
+                await ExtendAsync(plan.Stream, [.. deliveries.Where(delivery => !delivery.IsAgain)], cancellationToken).ConfigureAwait(false);
+                await ExtendAsync(plan.Again, [.. deliveries.Where(delivery => delivery.IsAgain)], cancellationToken).ConfigureAwait(false);
+            }
+        }
+        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        {
+            // The end of the loop.
+        }
+    }
+
+    private async Task ExtendAsync(string stream, IReadOnlyList<Delivery> deliveries, CancellationToken cancellationToken)
+    {
+        if (deliveries.Count == 0)
+            return;
+
+        var now = time.GetTimestamp();
+        try
+        {
+            var extended = await store.ExtendAsync(
+                stream, plan.Group, plan.Consumer, [.. deliveries.Select(delivery => delivery.Held)], cancellationToken).ConfigureAwait(false);
+            var ours = extended.ToHashSet();
+            foreach (var delivery in deliveries)
+            {
+                if (ours.Contains(delivery.Id))
+                    delivery.RenewedAt = now;
+                else
+                    Lose(delivery);
+            }
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            // The store cannot be asked. After a whole lease without an answer anybody may have the entries.
+            LogMessages.ExtendFailed(logger, exception, stream, plan.Group, deliveries.Count);
+            foreach (var delivery in deliveries)
+            {
+                if (time.GetElapsedTime(delivery.RenewedAt, time.GetTimestamp()) >= plan.Options.Lease)
+                    Lose(delivery);
+            }
+        }
+    }
+
+    /// <summary>A delivery that was settled meanwhile is not held any more: nothing to lose.</summary>
+    private void Lose(Delivery delivery)
+    {
+        if (!held.IsHeld(delivery.IsAgain, delivery.Id))
+            return;
+        LogMessages.LeaseLost(logger, delivery.Stream, plan.Group, delivery.Id);
+        if (delivery.Lose())
+            held.Remove(delivery);
+    }
+}

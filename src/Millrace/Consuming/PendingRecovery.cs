@@ -1,0 +1,99 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>
+/// The lane of entries that were delivered before and never settled: this consumer's own from a previous run, once, then idle ones of
+/// anybody, at start and each half lease. The blocked read of new entries knows nothing of it.
+/// </summary>
+/// <remarks>
+/// Entries delivered once are taken a page at a time, and the next page when this one is settled. Entries delivered twice or more may be what
+/// killed a process: they are taken one at a time, each when the one before is settled, beside the normal work of the group. If the process dies
+/// with one of them, the others have not been charged with that death.
+/// </remarks>
+/// <param name="reader">Lists and claims.</param>
+/// <param name="plan">The group.</param>
+/// <param name="time">The clock of the rounds.</param>
+/// <param name="logger">The log.</param>
+/// <param name="run">Queues deliveries for the handlers; its task ends when all of them have.</param>
+internal sealed class PendingRecovery(
+    GroupReader reader, GroupPlan plan, TimeProvider time, ILogger logger, Func<IReadOnlyList<Delivery>, Task> run)
+{
+    // What is left over waits for the next round; bounds the list after a disaster.
+    private const int MaxSuspects = 1_000;
+
+    private readonly List<Suspect> _suspects = [];
+    private Task _page = Task.CompletedTask;
+
+    /// <summary>
+    /// Takes over what is pending for this consumer and not held: left by a previous run, or by a read whose answer was lost on the way.
+    /// Returns when all of it is at the handlers, except the suspects, whose turn comes in <see cref="RunAsync"/>. Not during that.
+    /// </summary>
+    public Task TakeOwnAsync(CancellationToken cancellationToken) => TakeAsync(isOwn: true, _suspects, cancellationToken);
+
+    /// <summary>Runs the suspects found so far, then takes over idle entries, each half lease, until cancelled.</summary>
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            try
+            {
+                await RunSuspectsAsync(cancellationToken).ConfigureAwait(false);
+                await TakeAsync(isOwn: false, _suspects, cancellationToken).ConfigureAwait(false);
+                await RunSuspectsAsync(cancellationToken).ConfigureAwait(false);
+            }
+            catch (StreamException exception) when (exception.Code == StreamErrorCode.NoGroup)
+            {
+                // Nothing is pending in a group that is gone; the reader of new entries makes it again.
+                _suspects.Clear();
+            }
+            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+            {
+                LogMessages.RecoveryFailed(logger, exception, plan.Stream, plan.Group);
+            }
+
+            await Task.Delay(plan.Options.Lease / 2, time, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>As <see cref="TakeOwnAsync"/>, at any time: suspects are left to the next round, once they are idle.</summary>
+    public Task TakeLostAsync(CancellationToken cancellationToken) => TakeAsync(isOwn: true, [], cancellationToken);
+
+    private async Task TakeAsync(bool isOwn, List<Suspect> suspects, CancellationToken cancellationToken)
+    {
+        await TakeAsync(isAgain: true, isOwn, suspects, cancellationToken).ConfigureAwait(false);
+        await TakeAsync(isAgain: false, isOwn, suspects, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task TakeAsync(bool isAgain, bool isOwn, List<Suspect> suspects, CancellationToken cancellationToken)
+    {
+        EntryId? next = EntryId.Zero;
+        List<EntryId> found = [];
+        while (next is { } from && found.Count < MaxSuspects)
+        {
+            await _page.WaitAsync(cancellationToken).ConfigureAwait(false);
+            (var taken, next) = await reader.TakePendingAsync(isAgain, isOwn, from, found, cancellationToken).ConfigureAwait(false);
+            if (taken.Count == 0)
+                continue;
+            LogMessages.Recovered(logger, taken[0].Stream, plan.Group, taken.Count);
+            _page = run(taken);
+        }
+
+        suspects.AddRange(found.Select(id => new Suspect(isAgain, isOwn, id)));
+    }
+
+    private async Task RunSuspectsAsync(CancellationToken cancellationToken)
+    {
+        foreach (var suspect in _suspects)
+        {
+            var taken = await reader.ClaimAsync(suspect.IsAgain, suspect.IsOwn, suspect.Id, cancellationToken).ConfigureAwait(false);
+            await run(taken).WaitAsync(cancellationToken).ConfigureAwait(false);
+        }
+
+        _suspects.Clear();
+    }
+
+    private readonly record struct Suspect(bool IsAgain, bool IsOwn, EntryId Id);
+}

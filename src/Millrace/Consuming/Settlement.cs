@@ -1,0 +1,287 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>
+/// The end of every delivery: one switch over <see cref="SettleAction"/>. No other code acknowledges, retries, dead-letters or hands back.
+/// </summary>
+internal sealed class Settlement
+{
+    private readonly MillraceCore _core;
+    private readonly IStreamStore _store;
+    private readonly GroupPlan _plan;
+    private readonly HeldDeliveries _held;
+    private readonly ILogger _logger;
+    private readonly CancellationToken _abort;
+    private readonly FlushBatch<Delivery> _acks;
+    private readonly FlushBatch<PendingCommit> _commits;
+
+    /// <param name="core">Clock and options.</param>
+    /// <param name="store">The store.</param>
+    /// <param name="plan">The group.</param>
+    /// <param name="held">Where deliveries end.</param>
+    /// <param name="logger">The log.</param>
+    /// <param name="abort">Cancelled when nothing may be settled any more.</param>
+    public Settlement(
+        MillraceCore core, IStreamStore store, GroupPlan plan, HeldDeliveries held, ILogger logger, CancellationToken abort)
+    {
+        (_core, _store, _plan, _held, _logger, _abort) = (core, store, plan, held, logger, abort);
+        _acks = new(FlushAcksAsync);
+        _commits = new(FlushCommitsAsync);
+    }
+
+    /// <summary>Settles a delivery. A plain acknowledgement joins the next batch and is not waited for.</summary>
+    /// <returns>Settled or let go; or what stands against the handler's effects, and then nothing is settled yet.</returns>
+    public async ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action)
+    {
+        if (_abort.IsCancellationRequested)
+            action = SettleAction.Abandon.Instance;
+
+        switch (action)
+        {
+            case SettleAction.Ack when context is null or { IsSettled: true } or { HasEffects: false }:
+                if (context is { IsSettled: true })
+                    _held.Remove(delivery);
+                else
+                    _acks.Add(delivery);
+                return SettleResult.Done;
+
+            case SettleAction.Ack:
+                return await CommitAsync(delivery, context, []).ConfigureAwait(false);
+
+            case SettleAction.Retry retry:
+                LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
+                var again = MovedEntry.ForRetry(delivery, MovedEntry.Describe(retry.Error), _core.Time.GetUtcNow());
+                return await CommitAsync(delivery, null, [new CommitChange.Schedule(_plan.Again, again, retry.Delay)]).ConfigureAwait(false);
+
+            case SettleAction.DeadLetter dead:
+                LogMessages.DeadLettered(_logger, dead.Error, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
+                var error = dead.Error is null ? null : MovedEntry.Describe(dead.Error);
+                var letter = MovedEntry.ForDeadLetter(delivery, _plan.Group, dead.Reason, error, _core.Time.GetUtcNow());
+                return await CommitAsync(
+                    delivery, dead.KeepOutputs ? context : null, [new CommitChange.Append(_plan.DeadLetters, letter)]).ConfigureAwait(false);
+
+            default:
+                LogMessages.Abandoned(_logger, _plan.Stream, _plan.Group, delivery.Id);
+                if (delivery.Cause == CancelCause.DrainDeadline)
+                    delivery.ReturnToQueue(); // It is handed back once the handlers are through.
+                else
+                    _held.Remove(delivery);
+                return SettleResult.Done;
+        }
+    }
+
+    /// <summary>Settles for a handler that does it itself.</summary>
+    /// <returns>Whether the entry was still held, and is settled now.</returns>
+    public async ValueTask<bool> SettleByHandAsync(
+        Delivery delivery, MessageContext context, SettleAction action, CancellationToken cancellationToken)
+    {
+        List<CommitChange> changes = [];
+        if (action is SettleAction.DeadLetter dead)
+        {
+            LogMessages.DeadLettered(_logger, null, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
+            var letter = MovedEntry.ForDeadLetter(delivery, _plan.Group, dead.Reason, null, _core.Time.GetUtcNow());
+            changes.Add(new CommitChange.Append(_plan.DeadLetters, letter));
+        }
+
+        var result = await CommitAsync(delivery, context, changes, endsDelivery: false).AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
+        if (result.StateConflict is { } key)
+            throw new StateConflictException(key);
+        return result.Refusal is { } refusal ? throw refusal : result.IsApplied;
+    }
+
+    /// <summary>Gives entries back to the group that no handler began with; the delivery does not count.</summary>
+    public async Task HandBackAsync(IReadOnlyList<Delivery> deliveries, CancellationToken cancellationToken)
+    {
+        foreach (var batch in deliveries.Chunk(1_000))
+        {
+            try
+            {
+                await _store.CommitAsync([.. batch.Select(HandBack)], cancellationToken).ConfigureAwait(false);
+                LogMessages.HandedBack(_logger, _plan.Stream, _plan.Group, batch.Length);
+            }
+            catch (Exception exception) when (exception is StreamException or OperationCanceledException)
+            {
+                // They stay pending: this consumer's next run, or another one after the lease, picks them up.
+                LogMessages.HandBackFailed(_logger, exception, _plan.Stream, _plan.Group, batch.Length);
+            }
+        }
+
+        foreach (var delivery in deliveries)
+            _held.Remove(delivery);
+    }
+
+    /// <summary>Ends when everything handed over so far has left.</summary>
+    public Task WhenIdleAsync() => Task.WhenAll(_acks.WhenIdleAsync(), _commits.WhenIdleAsync());
+
+    private Commit HandBack(Delivery delivery) => new()
+    {
+        Conditions = [StillHeld(delivery)],
+        Changes = delivery.IsAgain
+            ? [new CommitChange.Append(_plan.Again, MovedEntry.ForHandBack(delivery)), AckChange(delivery)]
+            : [new CommitChange.Release(delivery.Stream, _plan.Group, delivery.Held)],
+    };
+
+    private CommitCondition StillHeld(Delivery delivery) =>
+        CommitCondition.StillHeld(delivery.Stream, _plan.Group, _plan.Consumer, delivery.Held);
+
+    /// <summary>Nobody else reads the private stream, so its entries go when they are done.</summary>
+    private CommitChange AckChange(Delivery delivery) => delivery.IsAgain
+        ? new CommitChange.AckAndDelete(delivery.Stream, _plan.Group, delivery.Id)
+        : new CommitChange.Ack(delivery.Stream, _plan.Group, delivery.Id);
+
+    /// <summary>The one shape of a fenced settlement: still mine and state unchanged → effects, changes, ack.</summary>
+    private async ValueTask<SettleResult> CommitAsync(
+        Delivery delivery, MessageContext? context, List<CommitChange> changes, bool endsDelivery = true)
+    {
+        List<CommitCondition> conditions = [StillHeld(delivery)];
+        context?.AddEffectsTo(conditions, changes);
+        changes.Add(AckChange(delivery));
+        var result = await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes }).ConfigureAwait(false);
+
+        // A refusal or a conflict on state is not the end: the handler runs again, or its message is retried.
+        if (endsDelivery && result is { StateConflict: null, Refusal: null })
+            _held.Remove(delivery);
+        return result;
+    }
+
+    private async ValueTask<SettleResult> ApplyAsync(Delivery delivery, Commit commit)
+    {
+        try
+        {
+            // One commit that breaks a limit must not take the batch down with it.
+            StreamArguments.CheckCommit(commit);
+        }
+        catch (ArgumentException exception)
+        {
+            return new() { Refusal = new StreamException(StreamErrorCode.LimitExceeded, exception.Message, exception) };
+        }
+
+        for (var failures = 1; ; failures++)
+        {
+            var pending = new PendingCommit(commit);
+            _commits.Add(pending);
+            var (result, failure) = await pending.Outcome.Task.ConfigureAwait(false);
+            failure ??= result?.Failure;
+            if (failure is null)
+                return Read(delivery, result!);
+            if (_abort.IsCancellationRequested || failure.Code == StreamErrorCode.Closed)
+                return SettleResult.LetGo;
+            if (!failure.IsTransient)
+                return new() { Refusal = failure };
+            if (delivery.IsLost)
+                return LetGo(delivery);
+
+            // Fenced, so it may be sent again whatever became of it: if it was applied, it now conflicts with its own fence.
+            LogMessages.SettlementRetried(_logger, failure, _plan.Stream, _plan.Group, delivery.Id);
+            await Backoff.WaitForStoreAsync(failures, _core.Time, _abort)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    private SettleResult Read(Delivery delivery, CommitResult result) => result.Conflict switch
+    {
+        null => SettleResult.Done,
+        CommitCondition.State state => new() { StateConflict = state.Key },
+        _ => LetGo(delivery),
+    };
+
+    private SettleResult LetGo(Delivery delivery)
+    {
+        LogMessages.LeaseLost(_logger, _plan.Stream, _plan.Group, delivery.Id);
+        return SettleResult.LetGo;
+    }
+
+    /// <summary>Never throws: what fails is asked again for as long as the entries are ours.</summary>
+    private async Task FlushAcksAsync(List<Delivery> batch)
+    {
+        for (var failures = 1; !_abort.IsCancellationRequested; failures++)
+        {
+            try
+            {
+                await AckAsync(batch, isAgain: false).ConfigureAwait(false);
+                await AckAsync(batch, isAgain: true).ConfigureAwait(false);
+                break;
+            }
+            catch (StreamException exception) when (exception.IsTransient && !batch.TrueForAll(delivery => delivery.IsLost))
+            {
+                LogMessages.SettlementRetried(_logger, exception, _plan.Stream, _plan.Group, batch[0].Id);
+                await Backoff.WaitForStoreAsync(failures, _core.Time, _abort).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+            catch (Exception exception)
+            {
+                // They stay pending and are delivered again after the lease: at least once, as promised.
+                if (!_abort.IsCancellationRequested)
+                    LogMessages.SettlementFailed(_logger, exception, _plan.Stream, _plan.Group, batch[0].Id);
+                break;
+            }
+        }
+
+        foreach (var delivery in batch)
+            _held.Remove(delivery);
+    }
+
+    private async ValueTask AckAsync(List<Delivery> batch, bool isAgain)
+    {
+        var count = batch.Count(delivery => delivery.IsAgain == isAgain);
+        if (count == 0)
+            return;
+
+        var ids = new EntryId[count];
+        var next = 0;
+        foreach (var delivery in batch)
+        {
+            if (delivery.IsAgain == isAgain)
+                ids[next++] = delivery.Id;
+        }
+
+        if (isAgain)
+            await _store.AckAndDeleteAsync(_plan.Again, _plan.Group, ids, _abort).ConfigureAwait(false);
+        else
+            await _store.AckAsync(_plan.Stream, _plan.Group, ids, _abort).ConfigureAwait(false);
+    }
+
+    /// <summary>Never throws: a failure of the whole call becomes every commit's.</summary>
+    private async Task FlushCommitsAsync(List<PendingCommit> batch)
+    {
+        try
+        {
+            var results = await _store.CommitAsync([.. batch.Select(pending => pending.Commit)], _abort).ConfigureAwait(false);
+            for (var i = 0; i < batch.Count; i++)
+                batch[i].Outcome.TrySetResult((results[i], null));
+        }
+        catch (Exception exception)
+        {
+            var failure = exception as StreamException ?? new StreamException(StreamErrorCode.ServerError, exception.Message, exception);
+            foreach (var pending in batch)
+                pending.Outcome.TrySetResult((null, failure));
+        }
+    }
+
+    private sealed class PendingCommit(Commit commit)
+    {
+        public Commit Commit => commit;
+
+        public TaskCompletionSource<(CommitResult? Result, StreamException? Failure)> Outcome { get; } =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+}
+
+/// <summary>What came of settling.</summary>
+internal readonly record struct SettleResult
+{
+    public static SettleResult Done => new() { IsApplied = true };
+
+    /// <summary>Nothing was written: the entry stays pending, here or with its new owner.</summary>
+    public static SettleResult LetGo => default;
+
+    public bool IsApplied { get; private init; }
+
+    /// <summary>A state document that changed since the handler read it.</summary>
+    public StateKey? StateConflict { get; init; }
+
+    /// <summary>Why the store will never take the handler's effects.</summary>
+    public StreamException? Refusal { get; init; }
+}

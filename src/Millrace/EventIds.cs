@@ -1,0 +1,24 @@
+namespace Millrace;
+
+/// <summary>Numbers of log events. Consuming has 1100 to 1199.</summary>
+internal static class EventIds
+{
+    public const int HandlerFailed = 1100;
+    public const int DeadLettered = 1101;
+    public const int Abandoned = 1102;
+    public const int LeaseLost = 1103;
+    public const int HandedBack = 1104;
+    public const int HandBackFailed = 1105;
+    public const int SettlementRetried = 1106;
+    public const int SettlementFailed = 1107;
+    public const int GroupRecreated = 1108;
+    public const int ReadFailed = 1109;
+    public const int RecoveryFailed = 1110;
+    public const int Recovered = 1111;
+    public const int ExtendFailed = 1112;
+    public const int WorkerStarted = 1113;
+    public const int WorkerStopped = 1114;
+    public const int DrainCutShort = 1115;
+    public const int FailedAfterSettling = 1116;
+    public const int StateConflict = 1117;
+}
