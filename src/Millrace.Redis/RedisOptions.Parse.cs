@@ -87,13 +87,18 @@ public sealed partial class RedisOptions
     private static void ParseList(string text, RedisOptions options, List<string> errors)
     {
         var endpoints = 0;
+        var isAfterPassword = false;
         foreach (var part in text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries))
         {
+            // What follows a password and is no option may be the rest of it: not to be repeated.
             var (name, value) = SplitAtFirst(part, '=');
-            if (value is not null)
+            if (isAfterPassword && (value is null || !Settings.ContainsKey(name)))
+                errors.Add("What follows the password is no option; a password with a comma needs the URL form.");
+            else if (value is not null)
                 Apply(name, value, options, errors);
             else if (++endpoints == 1)
                 ParseEndpoint(part, options, errors);
+            isAfterPassword = name.Equals("password", StringComparison.OrdinalIgnoreCase);
         }
 
         if (endpoints != 1)

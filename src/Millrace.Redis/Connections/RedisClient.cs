@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Streams;
 
@@ -46,6 +47,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
     /// <exception cref="StreamException">
     /// The server answered with an error; Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the connection broke.
     /// </exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<RespReply> ExecuteAsync(RespCommand command, CancellationToken cancellationToken)
     {
         var reply = await TryExecuteAsync(command, cancellationToken).ConfigureAwait(false);
@@ -54,6 +56,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
 
     /// <summary>As <see cref="ExecuteAsync"/>, but an error the server answers is a reply like any other: see <see cref="RespReply.ErrorCode"/>.</summary>
     /// <exception cref="StreamException">Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the connection broke.</exception>
+    [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<RespReply> TryExecuteAsync(RespCommand command, CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
@@ -152,12 +155,20 @@ internal sealed partial class RedisClient : IAsyncDisposable
             if (!_closing.IsCancellationRequested)
             {
                 Volatile.Write(ref _shared, connection);
+                _ = ReportWhenBrokenAsync(connection);
                 return connection;
             }
         }
 
         await connection.DisposeAsync().ConfigureAwait(false);
         throw Closed();
+    }
+
+    private async Task ReportWhenBrokenAsync(RedisConnection connection)
+    {
+        await connection.Closed.ConfigureAwait(false);
+        if (!_closing.IsCancellationRequested)
+            _logger.ConnectionBroke(_options.ToString(), connection.Failure!.Message);
     }
 
     private async Task<RedisConnection> ConnectAsync(IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)

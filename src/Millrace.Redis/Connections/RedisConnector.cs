@@ -30,7 +30,7 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
                 if (attempt == options.ConnectAttempts)
                     throw Unavailable(exception);
                 var delay = DelayAfter(attempt);
-                logger.ConnectFailed(options.ToString(), attempt, options.ConnectAttempts, delay.TotalMilliseconds, exception.Message);
+                logger.ConnectFailed(options.ToString(), attempt, options.ConnectAttempts, delay.TotalMilliseconds, ReasonOf(exception));
                 await Task.Delay(delay, time, cancellationToken).ConfigureAwait(false);
             }
         }
@@ -58,8 +58,12 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
 
     private StreamException Unavailable(Exception cause) => new(
         StreamErrorCode.Unavailable,
-        $"Redis at {options} cannot be reached: {options.ConnectAttempts} attempts failed. Nothing was sent. {cause.Message}",
+        $"Redis at {options} cannot be reached: {options.ConnectAttempts} attempts failed. Nothing was sent. {ReasonOf(cause)}",
         cause);
+
+    // That a command of the handshake may have been applied or not is of no interest.
+    private static string ReasonOf(Exception exception) =>
+        exception is StreamException { Code: StreamErrorCode.OutcomeUnknown, InnerException: { } inner } ? inner.Message : exception.Message;
 
     private async Task<RedisConnection> ConnectOnceAsync(IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)
     {

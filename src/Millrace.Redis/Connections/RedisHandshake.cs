@@ -27,6 +27,8 @@ internal static class RedisHandshake
         await ExecuteAsync(new RespCommand("CLIENT").Add("SETINFO").Add("LIB-NAME").Add("millrace")).ConfigureAwait(false);
         await ExecuteAsync(new RespCommand("CLIENT").Add("SETINFO").Add("LIB-VER").Add(LibraryVersion)).ConfigureAwait(false);
         var id = await ExecuteAsync(new RespCommand("CLIENT").Add("ID")).ConfigureAwait(false);
+        if (id.IsError && RedisErrors.Map(id.Span) == StreamErrorCode.AuthenticationFailed)
+            throw RedisErrors.ToException("CLIENT ID", id);
         connection.ClientId = id.IsError ? 0 : id.Integer;
 
         foreach (var command in prologue)

@@ -1,0 +1,110 @@
+using Millrace.Redis;
+using Millrace.Redis.Connections;
+using Millrace.Streams;
+
+namespace Millrace.Tests.Redis.Connections;
+
+/// <summary>A connection over a stream that accepts a write and never finishes it.</summary>
+public sealed class ConnectionTests
+{
+    private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(5);
+
+    [Fact]
+    public async Task Break_tells_what_was_sent_from_what_was_not()
+    {
+        await using var connection = RedisConnection.Start(new StalledStream(), new RedisOptions(), TimeProvider.System);
+        var sent = connection.ExecuteAsync(new RespCommand("SET"), Timeout, default).AsTask();
+        var queued = connection.ExecuteAsync(new RespCommand("GET"), Timeout, default).AsTask();
+        var queuedTogether = connection.ExecuteManyAsync([new RespCommand("GET"), new RespCommand("GET")], Timeout, default).AsTask();
+
+        connection.Break(new IOException("Pulled."));
+
+        Assert.Equal(StreamErrorCode.OutcomeUnknown, (await Assert.ThrowsAsync<StreamException>(() => sent)).Code);
+        await Assert.ThrowsAsync<ConnectionLostException>(() => queued);
+        await Assert.ThrowsAsync<ConnectionLostException>(() => queuedTogether);
+        await Assert.ThrowsAsync<ConnectionLostException>(() => connection.ExecuteAsync(new RespCommand("GET"), Timeout, default).AsTask());
+    }
+
+    [Fact]
+    public async Task Commands_wait_in_line_for_room_and_fail_unsent_with_the_connection()
+    {
+        var options = new RedisOptions { MaxPipelinedCommands = 1 };
+        await using var connection = RedisConnection.Start(new StalledStream(), options, TimeProvider.System);
+        var first = connection.ExecuteAsync(new RespCommand("SET"), Timeout, default).AsTask();
+        var second = connection.ExecuteAsync(new RespCommand("SET"), Timeout, default).AsTask();
+
+        connection.Break(new IOException("Pulled."));
+
+        await Assert.ThrowsAsync<StreamException>(() => first);
+        await Assert.ThrowsAsync<ConnectionLostException>(() => second);
+    }
+
+    [Fact]
+    public async Task Gate_admits_in_order_and_passes_a_batch_larger_than_itself_alone()
+    {
+        var gate = new FlowGate(maxCommands: 2, maxBytes: 100);
+        Assert.True(gate.EnterAsync(1, 10, default).IsCompletedSuccessfully);
+        var large = gate.EnterAsync(5, 500, default).AsTask();
+        var small = gate.EnterAsync(1, 10, default).AsTask();
+        Assert.False(large.IsCompleted);
+        Assert.False(small.IsCompleted);
+
+        gate.Exit(1, 10);
+        await large;
+        Assert.False(small.IsCompleted);
+
+        for (var i = 0; i < 5; i++)
+            gate.Exit(1, 100);
+        await small;
+    }
+
+    [Fact]
+    public async Task Gate_forgets_a_caller_that_gives_up()
+    {
+        var gate = new FlowGate(maxCommands: 1, maxBytes: 100);
+        await gate.EnterAsync(1, 1, default);
+        using var cancellation = new CancellationTokenSource();
+        var givesUp = gate.EnterAsync(1, 1, cancellation.Token).AsTask();
+        var waits = gate.EnterAsync(1, 1, default).AsTask();
+
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => givesUp);
+        gate.Exit(1, 1);
+
+        await waits;
+        Assert.False(gate.EnterAsync(1, 1, default).IsCompleted);
+    }
+
+    private sealed class StalledStream : Stream
+    {
+        private readonly TaskCompletionSource<int> _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+        public override bool CanRead => true;
+
+        public override bool CanSeek => false;
+
+        public override bool CanWrite => true;
+
+        public override long Length => throw new NotSupportedException();
+
+        public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => new(_closed.Task);
+
+        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => new(_closed.Task);
+
+        public override void Flush()
+        {
+        }
+
+        public override int Read(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        public override long Seek(long offset, SeekOrigin origin) => throw new NotSupportedException();
+
+        public override void SetLength(long value) => throw new NotSupportedException();
+
+        public override void Write(byte[] buffer, int offset, int count) => throw new NotSupportedException();
+
+        protected override void Dispose(bool disposing) => _closed.TrySetException(new ObjectDisposedException(nameof(StalledStream)));
+    }
+}
