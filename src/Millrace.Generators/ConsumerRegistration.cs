@@ -1,0 +1,65 @@
+using System.Globalization;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+
+namespace Millrace.Generators;
+
+/// <summary>A method with [StreamConsumer], as the parts of the call that registers it.</summary>
+/// <param name="Handler">The class of the method, as generated code names it.</param>
+/// <param name="Message">The type of the message, likewise.</param>
+/// <param name="IsStatic">Whether the method needs no object of the class.</param>
+/// <param name="Call">The body of the lambda that calls the method.</param>
+/// <param name="Stream">The stream, as a literal.</param>
+/// <param name="Group">The group, as a literal.</param>
+/// <param name="Options">Statements that set the options of the attribute; may be empty.</param>
+internal sealed record ConsumerRegistration(
+    string Handler, string Message, bool IsStatic, string Call, string Stream, string Group, string Options)
+{
+    private static readonly SymbolDisplayFormat NameOnly = new(miscellaneousOptions: SymbolDisplayMiscellaneousOptions.EscapeKeywordIdentifiers);
+
+    public static Read<ConsumerRegistration> Read(GeneratorAttributeSyntaxContext context, CancellationToken cancellationToken)
+    {
+        var method = (IMethodSymbol)context.TargetSymbol;
+        var attribute = context.Attributes[0];
+        var stream = attribute.ConstructorArguments.FirstOrDefault().Value as string;
+        var group = attribute.NamedArguments.FirstOrDefault(static argument => argument.Key == "Group").Value.Value as string;
+        if (ConsumerShape.FindProblem(method, stream, group) is { } reason)
+            return new(null, Problem.With(method, reason, Problem.NoConsumer));
+
+        return new(
+            new(
+                method.ContainingType.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat),
+                method.Parameters[0].Type.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat),
+                method.IsStatic,
+                WriteCall(method),
+                SymbolDisplay.FormatLiteral(stream!, quote: true),
+                SymbolDisplay.FormatLiteral(group!, quote: true),
+                WriteOptions(attribute)),
+            null);
+    }
+
+    private static string WriteCall(IMethodSymbol method)
+    {
+        var arguments = method.Parameters.Select((parameter, i) =>
+            i == 0 ? "message" : ConsumerShape.IsContext(parameter.Type) ? "context" : "cancellationToken");
+        var target = method.IsStatic ? method.ContainingType.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat) : "handler";
+        var call = $"{target}.{method.ToDisplayString(NameOnly)}({string.Join(", ", arguments)})";
+        return method.ReturnsVoid ? $"{{ {call}; return global::System.Threading.Tasks.Task.CompletedTask; }}"
+            : method.ReturnType.Name == "ValueTask" ? $"{call}.AsTask()"
+            : call;
+    }
+
+    /// <summary>Every option of the attribute has a namesake in ConsumerOptions; one in seconds sets a time span.</summary>
+    private static string WriteOptions(AttributeData attribute)
+    {
+        const string seconds = "Seconds";
+        var statements = attribute.NamedArguments.Where(static argument => argument.Key != "Group").Select(static argument =>
+        {
+            var value = Convert.ToString(argument.Value.Value, CultureInfo.InvariantCulture);
+            return argument.Key.EndsWith(seconds, StringComparison.Ordinal)
+                ? $"options.{argument.Key.Substring(0, argument.Key.Length - seconds.Length)} = global::System.TimeSpan.FromSeconds({value}D);"
+                : $"options.{argument.Key} = {value};";
+        });
+        return string.Join(" ", statements);
+    }
+}

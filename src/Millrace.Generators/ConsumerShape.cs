@@ -1,0 +1,65 @@
+using Microsoft.CodeAnalysis;
+
+namespace Millrace.Generators;
+
+/// <summary>The rules a [StreamConsumer] method keeps.</summary>
+internal static class ConsumerShape
+{
+    /// <summary>The first rule the method breaks, to follow "because", or <see langword="null"/>.</summary>
+    public static string? FindProblem(IMethodSymbol method, string? stream, string? group)
+    {
+        if (string.IsNullOrEmpty(stream))
+            return "the attribute names no stream";
+        if (string.IsNullOrEmpty(group))
+            return "the attribute names no Group";
+        return FindMethodProblem(method) ?? FindReturnProblem(method) ?? FindParameterProblem(method);
+    }
+
+    public static bool IsContext(ITypeSymbol type) => IsType(type, "MessageContext", "Millrace");
+
+    private static string? FindMethodProblem(IMethodSymbol method)
+    {
+        var owner = method.ContainingType;
+        if (method.MethodKind != MethodKind.Ordinary || owner.TypeKind == TypeKind.Interface)
+            return "it is not an ordinary method of a class";
+        if (method.IsGenericMethod)
+            return "it is generic";
+        if (!Naming.IsVisible(method.DeclaredAccessibility))
+            return "it is not public or internal";
+        if (!method.IsStatic && (owner.IsAbstract || owner.TypeKind != TypeKind.Class))
+            return "no object of its type can be made for a delivery: the type is abstract or not a class";
+        return Naming.FindProblem(owner);
+    }
+
+    private static string? FindReturnProblem(IMethodSymbol method)
+    {
+        if (method.ReturnsVoid)
+            return method.IsAsync ? "it is async void: nobody could wait for it; return a Task" : null;
+        return IsType(method.ReturnType, "Task", "System.Threading.Tasks") || IsType(method.ReturnType, "ValueTask", "System.Threading.Tasks")
+            ? null
+            : "it returns neither nothing nor a Task nor a ValueTask";
+    }
+
+    private static string? FindParameterProblem(IMethodSymbol method)
+    {
+        if (method.Parameters.FirstOrDefault() is not { } message || IsContext(message.Type) || IsCancellationToken(message.Type))
+            return "its first parameter is not the message";
+        if (message.Type is not INamedTypeSymbol { IsRefLikeType: false, TypeKind: not (TypeKind.Dynamic or TypeKind.Error) } ||
+            message.Type.OriginalDefinition.SpecialType == SpecialType.System_Nullable_T)
+            return $"'{message.Type.ToDisplayString()}' cannot be a message";
+        if (method.Parameters.FirstOrDefault(static parameter => parameter.RefKind != RefKind.None) is { } byReference)
+            return $"its parameter '{byReference.Name}' is passed by reference";
+
+        var rest = method.Parameters.RemoveAt(0);
+        if (rest.FirstOrDefault(static parameter => !IsContext(parameter.Type) && !IsCancellationToken(parameter.Type)) is { } other)
+            return $"its parameter '{other.Name}' is neither a MessageContext nor a CancellationToken; services come through the constructor";
+        if (rest.Count(static parameter => IsContext(parameter.Type)) > 1 || rest.Count(static parameter => IsCancellationToken(parameter.Type)) > 1)
+            return "it takes the MessageContext or the CancellationToken twice";
+        return Naming.FindProblem(message.Type);
+    }
+
+    private static bool IsCancellationToken(ITypeSymbol type) => IsType(type, "CancellationToken", "System.Threading");
+
+    private static bool IsType(ITypeSymbol type, string name, string @namespace) =>
+        type.Name == name && type.ContainingType is null && type.ContainingNamespace?.ToDisplayString() == @namespace;
+}
