@@ -16,6 +16,8 @@ internal static partial class DurableFile
 {
     private const int Eintr = 4;
     private const int OpenReadOnly = 0;
+    private const int CloseOnExecLinux = 0x80000;
+    private const int CloseOnExecMacOS = 0x1000000;
     private const int FullFsync = 51; // F_FULLFSYNC of macOS, whose plain fsync leaves the bytes in the drive's cache.
 
     /// <summary>A signal storm must not hold a flush for ever; a real signal interrupts it a few times at most.</summary>
@@ -59,7 +61,9 @@ internal static partial class DurableFile
     /// <summary>Opens a file or directory without the advisory lock that every managed open takes on Unix. Not for Windows.</summary>
     public static SafeFileHandle OpenReadOnlyUnlocked(string path)
     {
-        var descriptor = NativeMethods.Open(path, OpenReadOnly);
+        // Without the flag a child process that starts at this moment would inherit the descriptor.
+        var closeOnExec = OperatingSystem.IsMacOS() ? CloseOnExecMacOS : CloseOnExecLinux;
+        var descriptor = NativeMethods.Open(path, OpenReadOnly | closeOnExec);
         return descriptor >= 0
             ? new SafeFileHandle(descriptor, ownsHandle: true)
             : throw Failed($"open of '{path}'", Marshal.GetLastPInvokeError());

@@ -1,0 +1,23 @@
+// Measures Millrace end to end and prints a markdown report.
+//   dotnet run -c Release --project bench/Millrace.Benchmarks -- latency|idle|journal|throughput|all
+using Millrace.Benchmarks;
+
+var benchmarks = new Dictionary<string, Func<Task>>
+{
+    ["latency"] = LatencyBenchmark.RunAsync,
+    ["idle"] = IdleBenchmark.RunAsync,
+    ["journal"] = JournalBenchmark.RunAsync,
+    ["throughput"] = ThroughputBenchmark.RunAsync,
+};
+
+var name = args.Length == 1 ? args[0] : "";
+if (name != "all" && !benchmarks.ContainsKey(name))
+{
+    Console.Error.WriteLine($"Usage: Millrace.Benchmarks {string.Join('|', benchmarks.Keys)}|all");
+    return 2;
+}
+
+Machine.Print();
+foreach (var benchmark in benchmarks.Where(benchmark => name == "all" || benchmark.Key == name))
+    await benchmark.Value();
+return 0;
