@@ -142,7 +142,7 @@ public sealed class JournalFailureTests : IDisposable
     }
 
     /// <summary>Makes the descriptor that is open on a path refer to a device from now on.</summary>
-    private static void ReplaceDescriptor(string path, string device)
+    internal static void ReplaceDescriptor(string path, string device)
     {
         var descriptor = Directory.EnumerateFiles("/proc/self/fd")
             .Where(link => new FileInfo(link).LinkTarget == path)

@@ -1,0 +1,120 @@
+using Millrace.Streams;
+using Millrace.Streams.Engine;
+using Millrace.Streams.Engine.Mutations;
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Tests.Engine;
+
+/// <summary>The bytes of every mutation: what is on people's disks must be read for ever.</summary>
+public sealed class MutationRecordTests
+{
+    private const long NowMs = 1_700_000_000_123;
+
+    private static readonly EntryId Id = new(1_700_000_000_000, 300);
+    private static readonly EntryFields Fields = EntryFields.Create(("a", "1"), ("", "é"));
+
+    [Fact]
+    public void Every_mutation_reads_back_what_it_wrote()
+    {
+        var seen = new HashSet<MutationKind>();
+        Check(new Append("s", Fields, null), Append.Read, seen);
+        Check(new Append("s", Fields, StreamTrim.ToLength(1_000, approximate: true)), Append.Read, seen);
+        Check(new AppendMany("s", [Fields, Fields], StreamTrim.ToMinId(Id)), AppendMany.Read, seen);
+        Check(new ReadGroup("s", "g", "c", 100), ReadGroup.Read, seen);
+        Check(new Ack("s", "g", [Id, Id.Next()]), Ack.Read, seen);
+        Check(new AckAndDelete("s", "g", [Id]), AckAndDelete.Read, seen);
+        Check(new Extend("s", "g", "c", [new(Id, 3)]), Extend.Read, seen);
+        Check(new Claim("s", "g", "c", 30_000, [Id]), Claim.Read, seen);
+        Check(new Delete("s", [EntryId.Max]), Delete.Read, seen);
+        Check(new Trim("s", StreamTrim.ToMinId(Id, approximate: true)), Trim.Read, seen);
+        Check(new DeleteStream("s"), DeleteStream.Read, seen);
+        Check(new CreateGroup("s", "g", GroupStart.Now), CreateGroup.Read, seen);
+        Check(new SetGroup("s", "g", GroupStart.After(Id)), SetGroup.Read, seen);
+        Check(new DestroyGroup("s", "g"), DestroyGroup.Read, seen);
+        Check(new CreateConsumer("s", "g", "c"), CreateConsumer.Read, seen);
+        Check(new DeleteConsumer("s", "g", "c"), DeleteConsumer.Read, seen);
+        Check(new ApplyCommit(EveryChange()), ApplyCommit.Read, seen);
+        Check(new Tick(), (ref RecordReader _) => default, seen);
+
+        Assert.Equal(Enum.GetValues<MutationKind>(), seen.Order());
+    }
+
+    [Theory]
+    [InlineData("append", "0101FBD095FFBC310173" + "0801610131" + "0002C3A9" + "00")]
+    [InlineData("read", "0301FBD095FFBC31" + "017301670163" + "64")]
+    [InlineData("ack", "0401FBD095FFBC31" + "01730167" + "01" + "80D095FFBC31AC02")]
+    [InlineData("tick", "1101FBD095FFBC31")]
+    public void Records_have_the_bytes_that_are_documented(string name, string hex)
+    {
+        var record = name switch
+        {
+            "append" => EngineRun.Encode(new Append("s", Fields, null), NowMs),
+            "read" => EngineRun.Encode(new ReadGroup("s", "g", "c", 100), NowMs),
+            "ack" => EngineRun.Encode(new Ack("s", "g", [Id]), NowMs),
+            _ => EngineRun.Encode(new Tick(), NowMs),
+        };
+
+        Assert.Equal(hex, Convert.ToHexString(record));
+    }
+
+    [Fact]
+    public void Record_cut_off_anywhere_is_corrupt_and_changes_nothing()
+    {
+        var record = EngineRun.Encode(new ApplyCommit(EveryChange()), NowMs);
+        var engine = new StreamEngine();
+        for (var length = 0; length < record.Length; length++)
+        {
+            var corrupt = Assert.Throws<StreamException>(() => engine.Replay(record.AsSpan(0, length)));
+            Assert.Equal(StreamErrorCode.Corrupt, corrupt.Code);
+        }
+
+        Assert.Empty(engine.Keyspace);
+    }
+
+    [Theory]
+    [InlineData("00010A")]
+    [InlineData("FF010A")]
+    [InlineData("11020A")]
+    [InlineData("11010A00")]
+    [InlineData("0401010173" + "0167" + "FFFFFFFF07")]
+    [InlineData("0101010173" + "FFFFFFFF07")]
+    public void Record_of_nonsense_is_corrupt(string hex)
+    {
+        var corrupt = Assert.Throws<StreamException>(() => new StreamEngine().Replay(Convert.FromHexString(hex)));
+        Assert.Equal(StreamErrorCode.Corrupt, corrupt.Code);
+    }
+
+    private delegate TMutation Read<TMutation>(ref RecordReader reader);
+
+    private static void Check<TMutation>(TMutation mutation, Read<TMutation> read, HashSet<MutationKind> seen)
+        where TMutation : struct, IMutation
+    {
+        var record = EngineRun.Encode(mutation, NowMs);
+        var reader = new RecordReader(record);
+        Assert.Equal(mutation.Kind, (MutationKind)reader.Byte());
+        Assert.Equal(1, reader.Byte());
+        Assert.Equal(NowMs, reader.PositiveNumber());
+
+        var copy = read(ref reader);
+
+        reader.End();
+        Assert.Equal(record, EngineRun.Encode(copy, NowMs));
+        seen.Add(mutation.Kind);
+    }
+
+    private static Commit EveryChange() => new()
+    {
+        Changes =
+        [
+            new CommitChange.Append("s", Fields),
+            new CommitChange.Append("s", Fields, EntryId.Max),
+            new CommitChange.PutState(new("s", "a"), new byte[] { 1, 2 }),
+            new CommitChange.PutState(new("s", "b"), default, TimeSpan.FromSeconds(5)),
+            new CommitChange.DeleteState(new("s", "a")),
+            new CommitChange.Ack("s", "g", Id),
+            new CommitChange.AckAndDelete("s", "g", Id),
+            new CommitChange.Release("s", "g", new(Id, 2), TimeSpan.FromSeconds(1)),
+            new CommitChange.Schedule("s", Fields, TimeSpan.FromDays(3650)),
+        ],
+    };
+}
