@@ -35,7 +35,8 @@ internal sealed class BlockedRead<TEntry>(
     /// Completed under the lock, but its continuation runs on the thread pool: nothing of the reader runs under the lock, and a
     /// cancellation either comes before the entries are delivered or too late to lose them.
     /// </summary>
-    private readonly TaskCompletionSource<IReadOnlyList<StreamBatch<TEntry>>> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource<IReadOnlyList<StreamBatch<TEntry>>> _answer =
+        new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     public Task<IReadOnlyList<StreamBatch<TEntry>>> Answer => _answer.Task;
 

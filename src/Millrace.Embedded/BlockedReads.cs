@@ -48,7 +48,9 @@ internal sealed class BlockedReads
         return true;
     }
 
-    /// <summary>Lets the reads of a stream try again: all without a group, and of each group the first ones, as long as there are entries.</summary>
+    /// <summary>
+    /// Lets the reads of a stream try again: all without a group, and of each group the first ones, as long as there are entries.
+    /// </summary>
     public void Wake(string stream, long nowMs)
     {
         if (!_queues.TryGetValue(stream, out var groups))

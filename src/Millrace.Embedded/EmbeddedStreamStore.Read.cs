@@ -142,8 +142,8 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <summary>
-    /// Waits until the read is served, its time is over or it is cancelled, whichever takes it out of the queue first. Who comes later finds
-    /// that it waits no longer: entries that were delivered are answered, never lost to a cancellation.
+    /// Waits until the read is served, its time is over or it is cancelled, whichever takes it out of the queue first. Who comes
+    /// later finds that it waits no longer: entries that were delivered are answered, never lost to a cancellation.
     /// </summary>
     private async Task<IReadOnlyList<StreamBatch<TEntry>>> WaitAsync<TEntry>(
         BlockedRead<TEntry> blocked, TimeSpan block, CancellationToken cancellationToken)
@@ -152,7 +152,8 @@ public sealed partial class EmbeddedStreamStore
         // A wait that no timer can measure is one without an end.
         var dueTime = block > LongestTimer ? Timeout.InfiniteTimeSpan : block;
         await using var timer = _time.CreateTimer(
-            _ => EndWait(blocked, static (read, _) => read.Expire(), default), null, dueTime, Timeout.InfiniteTimeSpan).ConfigureAwait(false);
+            _ => EndWait(blocked, static (read, _) => read.Expire(), default), null, dueTime, Timeout.InfiniteTimeSpan)
+            .ConfigureAwait(false);
         await using var cancellation = cancellationToken.UnsafeRegister(
             (_, token) => EndWait(blocked, static (read, token) => read.Cancel(token), token), null).ConfigureAwait(false);
         return await blocked.Answer.ConfigureAwait(false);

@@ -185,7 +185,9 @@ internal sealed class IdMap<TValue>
         Debug.Assert(_chunks.TrueForAll(chunk => chunk.Count > 0), "No chunk is empty.");
     }
 
-    /// <summary>The index of the first chunk whose last ID is not below <paramref name="id"/>; the number of chunks when there is none.</summary>
+    /// <summary>
+    /// The index of the first chunk whose last ID is not below <paramref name="id"/>; the number of chunks when there is none.
+    /// </summary>
     private int ChunkOf(EntryId id)
     {
         if (_chunks.Count == 0 || id > _chunks[^1].Last)

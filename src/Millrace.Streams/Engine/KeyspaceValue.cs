@@ -1,6 +1,8 @@
 namespace Millrace.Streams.Engine;
 
-/// <summary>What a key holds. A key keeps its type until it is deleted: another use of it is <see cref="StreamErrorCode.WrongType"/>.</summary>
+/// <summary>
+/// What a key holds. A key keeps its type until it is deleted: another use of it is <see cref="StreamErrorCode.WrongType"/>.
+/// </summary>
 internal abstract class KeyspaceValue;
 
 /// <summary>A state document.</summary>
@@ -28,7 +30,8 @@ internal sealed class ScheduleValue(string stream) : KeyspaceValue
     public int Count => _entries.Count;
 
     /// <summary>When the first entry is due. There must be one.</summary>
-    public long FirstDueMs => _entries.TryPeek(out _, out var priority) ? priority.DueMs : throw new InvalidOperationException("Nothing is scheduled.");
+    public long FirstDueMs =>
+        _entries.TryPeek(out _, out var priority) ? priority.DueMs : throw new InvalidOperationException("Nothing is scheduled.");
 
     /// <summary>All entries in the order they will be appended. For tests and snapshots: sorts.</summary>
     public IEnumerable<(long DueMs, EntryFields Fields)> InOrder =>

@@ -33,7 +33,8 @@ public sealed class EmbeddedDiskTests : IDisposable
                 new CommitChange.Schedule("s", Fields("later"), TimeSpan.FromSeconds(5)),
             ],
         });
-        var (info, group, state) = (await before.GetStreamInfoAsync("s"), await before.GetGroupsAsync("s"), await before.GetStateAsync(key));
+        var (info, group) = (await before.GetStreamInfoAsync("s"), await before.GetGroupsAsync("s"));
+        var state = await before.GetStateAsync(key);
         await before.DisposeAsync();
 
         await using var after = NewStore(sync);
@@ -85,7 +86,8 @@ public sealed class EmbeddedDiskTests : IDisposable
         await using var second = NewStore();
 
         Assert.Equal(StreamErrorCode.Locked, (await Assert.ThrowsAsync<StreamException>(() => second.OpenAsync().AsTask())).Code);
-        Assert.Equal(StreamErrorCode.Locked, (await Assert.ThrowsAsync<StreamException>(() => second.AppendAsync("s", Fields("a")).AsTask())).Code);
+        Assert.Equal(
+            StreamErrorCode.Locked, (await Assert.ThrowsAsync<StreamException>(() => second.AppendAsync("s", Fields("a")).AsTask())).Code);
         await first.DisposeAsync();
 
         await second.AppendAsync("s", Fields("a"));
@@ -130,8 +132,10 @@ public sealed class EmbeddedDiskTests : IDisposable
 
     private static EntryFields Fields(string value) => EntryFields.Create(("v", value));
 
-    private static async Task<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadAsync(EmbeddedStreamStore store, string consumer, int count) =>
-        await store.ReadGroupAsync(new() { Group = "g", Consumer = consumer, Streams = ["s"], Count = count, Block = TimeSpan.FromMinutes(1) });
+    private static async Task<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadAsync(
+        EmbeddedStreamStore store, string consumer, int count) =>
+        await store.ReadGroupAsync(
+            new() { Group = "g", Consumer = consumer, Streams = ["s"], Count = count, Block = TimeSpan.FromMinutes(1) });
 
     private EmbeddedStreamStore NewStore(SyncPolicy sync = SyncPolicy.EverySecond) =>
         new(new() { Directory = _directory.Path, Sync = sync }, _time);

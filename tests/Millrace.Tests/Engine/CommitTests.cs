@@ -52,7 +52,8 @@ public sealed class CommitTests
         var append = new CommitChange.Append("s", EngineRun.Fields("x"));
 
         Assert.Equal(StreamErrorCode.IdNotIncreasing, _run.Commit(append, append with { Id = new(10, 0) }).Failure?.Code);
-        Assert.Equal(StreamErrorCode.IdNotIncreasing, _run.Commit(append with { Id = new(20, 5) }, append with { Id = new(20, 5) }).Failure?.Code);
+        var explicitly = append with { Id = new(20, 5) };
+        Assert.Equal(StreamErrorCode.IdNotIncreasing, _run.Commit(explicitly, explicitly).Failure?.Code);
         Assert.Null(_run.Engine.Info("s"));
         Assert.Equal(
             [new(10, 0), new(10, 5), new(10, 6), new(30, 0)],
@@ -228,7 +229,8 @@ public sealed class CommitTests
     private void Prepare()
     {
         _run.Append("s");
-        _run.Commit(new CommitChange.PutState(Key, new byte[] { 7 }), new CommitChange.Schedule("s", EngineRun.Fields("x"), TimeSpan.FromDays(1)));
+        _run.Commit(
+            new CommitChange.PutState(Key, new byte[] { 7 }), new CommitChange.Schedule("s", EngineRun.Fields("x"), TimeSpan.FromDays(1)));
         _run.Commit(new CommitChange.Append("full", EngineRun.Fields("x"), EntryId.Max));
         _run.Append(StreamNames.State(new("blocked", "doc")));
         _run.Append(StreamNames.Schedule("odd"));

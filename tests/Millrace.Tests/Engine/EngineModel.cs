@@ -34,8 +34,8 @@ internal sealed class EngineModel
     public bool Holds(CommitCondition condition) => condition switch
     {
         CommitCondition.LastId last => (Streams.TryGetValue(last.Stream, out var stream) ? stream.Last : (EntryId?)null) == last.Expected,
-        CommitCondition.Held held => FindGroup(held.Stream, held.Group) is { } group && group.Pending.TryGetValue(held.Entry.Id, out var pending) &&
-            pending.Consumer == held.Consumer && pending.Count == held.Entry.DeliveryCount,
+        CommitCondition.Held held => FindGroup(held.Stream, held.Group) is { } group &&
+            group.Pending.TryGetValue(held.Entry.Id, out var pending) && pending.Consumer == held.Consumer && pending.Count == held.Entry.DeliveryCount,
         _ => throw new NotSupportedException(),
     };
 
@@ -47,7 +47,8 @@ internal sealed class EngineModel
                 ids.Add(GetStream(append.Stream).Append(append.Fields, nowMs));
                 break;
             case CommitChange.PutState put:
-                States[StreamNames.State(put.Key)] = (Encoding.UTF8.GetString(put.Payload.Span), nowMs + (long?)put.TimeToLive?.TotalMilliseconds);
+                States[StreamNames.State(put.Key)] =
+                    (Encoding.UTF8.GetString(put.Payload.Span), nowMs + (long?)put.TimeToLive?.TotalMilliseconds);
                 break;
             case CommitChange.DeleteState delete:
                 States.Remove(StreamNames.State(delete.Key));

@@ -86,7 +86,9 @@ public sealed class EngineModelTests
             switch (_random.Next(20))
             {
                 case < 5:
-                    Assert.Equal(_model.GetStream(stream).Append(NextFields(out var fields), _run.NowMs), _run.Apply<Append, EntryId>(new(stream, fields, null)));
+                    var fields = NextFields();
+                    Assert.Equal(
+                        _model.GetStream(stream).Append(fields, _run.NowMs), _run.Apply<Append, EntryId>(new(stream, fields, null)));
                     break;
                 case < 9:
                     ReadGroup(stream, group, consumer, foundGroup);
@@ -199,7 +201,8 @@ public sealed class EngineModelTests
                     Assert.Equal(_model.Streams.Remove(stream), _run.Apply<DeleteStream, bool>(new(stream)));
                     break;
                 case 1:
-                    Assert.Equal(found is not null && _model.Streams[stream].Groups.Remove(group), _run.Apply<DestroyGroup, bool>(new(stream, group)));
+                    var isThere = found is not null && _model.Streams[stream].Groups.Remove(group);
+                    Assert.Equal(isThere, _run.Apply<DestroyGroup, bool>(new(stream, group)));
                     break;
                 case 2 when found is not null:
                     var gone = found.Pending.Where(entry => entry.Value.Consumer == consumer).Select(entry => entry.Key).ToArray();
@@ -243,19 +246,21 @@ public sealed class EngineModelTests
 
         private CommitChange NextChange(string stream, string group, HeldEntry entry) => _random.Next(7) switch
         {
-            0 => new CommitChange.Append(Pick(StreamNamesUsed), NextFields(out _)),
+            0 => new CommitChange.Append(Pick(StreamNamesUsed), NextFields()),
             1 => new CommitChange.PutState(
-                NextKey(), Encoding.UTF8.GetBytes($"{_values++}"), _random.Next(2) == 0 ? null : TimeSpan.FromMilliseconds(_random.Next(1, 40))),
+                NextKey(),
+                Encoding.UTF8.GetBytes($"{_values++}"),
+                _random.Next(2) == 0 ? null : TimeSpan.FromMilliseconds(_random.Next(1, 40))),
             2 => new CommitChange.DeleteState(NextKey()),
             3 => new CommitChange.Ack(stream, group, entry.Id),
             4 => new CommitChange.AckAndDelete(stream, group, entry.Id),
             5 => new CommitChange.Release(stream, group, entry, TimeSpan.FromMilliseconds(_random.Next(3) * 10)),
-            _ => new CommitChange.Schedule(Pick(StreamNamesUsed), NextFields(out _), TimeSpan.FromMilliseconds(_random.Next(40))),
+            _ => new CommitChange.Schedule(Pick(StreamNamesUsed), NextFields(), TimeSpan.FromMilliseconds(_random.Next(40))),
         };
 
         private StateKey NextKey() => new("a", $"k{_random.Next(3)}");
 
-        private EntryFields NextFields(out EntryFields fields) => fields = EngineRun.Fields($"{_values++}");
+        private EntryFields NextFields() => EngineRun.Fields($"{_values++}");
 
         /// <summary>A few IDs of a stream, pending or not, and one that is not there.</summary>
         private EntryId[] SomeIds(string stream)
@@ -279,7 +284,8 @@ public sealed class EngineModelTests
                     states.AppendLine($"{key}: {Encoding.UTF8.GetString(state.Payload.Span)} {state.ExpiresMs}");
             }
 
-            foreach (var schedule in engine.Keyspace.Values.OfType<ScheduleValue>().OrderBy(schedule => schedule.Stream, StringComparer.Ordinal))
+            var inOrder = engine.Keyspace.Values.OfType<ScheduleValue>().OrderBy(schedule => schedule.Stream, StringComparer.Ordinal);
+            foreach (var schedule in inOrder)
             {
                 foreach (var (dueMs, fields) in schedule.InOrder)
                     schedules.AppendLine($"{schedule.Stream} at {dueMs}: {fields}");

@@ -42,11 +42,15 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
         return ids;
     }
 
-    /// <summary>A number of items that follow: each takes a byte at least, so that a damaged count cannot make us allocate gigabytes.</summary>
+    /// <summary>
+    /// A number of items that follow: each takes a byte at least, so that a damaged count cannot make us allocate gigabytes.
+    /// </summary>
     public int Count()
     {
         var count = Number();
-        return count <= (ulong)(_record.Length - _offset) ? (int)count : throw EngineErrors.Damaged("a count is larger than the record", _offset);
+        return count <= (ulong)(_record.Length - _offset)
+            ? (int)count
+            : throw EngineErrors.Damaged("a count is larger than the record", _offset);
     }
 
     public EntryFields Fields()
