@@ -1,0 +1,182 @@
+using Millrace.Embedded;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Consuming;
+
+/// <summary>With a clock that stands still: leases of 30 s, renewed each 10 s, idle entries looked for each 15 s.</summary>
+public sealed class LeaseTests : IAsyncLifetime
+{
+    private readonly ManualTimeProvider _time = new();
+    private readonly EmbeddedStreamStore _store;
+
+    public LeaseTests() => _store = new(new(), _time);
+
+    public ValueTask InitializeAsync() => ValueTask.CompletedTask;
+
+    public ValueTask DisposeAsync() => _store.DisposeAsync();
+
+    [Fact]
+    public async Task Lease_is_renewed_for_as_long_as_the_handler_runs()
+    {
+        var started = new TaskCompletionSource();
+        var end = new TaskCompletionSource();
+        await using var host = await StartAsync(async (_, context, _) =>
+        {
+            started.SetResult();
+            await end.Task;
+            context.Publish("done", new OrderPaid("o1"));
+        }, o => o.HandlerTimeout = Timeout.InfiniteTimeSpan);
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await started.Task.WaitAsync(Eventually.Deadline);
+
+        for (var i = 0; i < 9; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(10));
+            await Eventually.TrueAsync("the lease is renewed", async () => (await PendingAsync())[0].IdleTime == TimeSpan.Zero);
+        }
+
+        Assert.Equal(("local", 1L), ((await PendingAsync())[0].Consumer, (await PendingAsync())[0].DeliveryCount));
+        end.SetResult();
+        Assert.Single(await host.ReadAsync("done"));
+    }
+
+    [Fact]
+    public async Task Lost_lease_cancels_the_handler_and_drops_its_effects()
+    {
+        var started = new TaskCompletionSource();
+        var noticed = new TaskCompletionSource<bool>();
+        await using var host = await StartAsync(async (_, context, token) =>
+        {
+            started.SetResult();
+            await Record.ExceptionAsync(() => Task.Delay(Timeout.Infinite, token));
+            context.Publish("done", new OrderPaid("o1"));
+            noticed.SetResult(context.LeaseLost.IsCancellationRequested);
+        }, o => o.HandlerTimeout = Timeout.InfiniteTimeSpan);
+        var id = await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await started.Task.WaitAsync(Eventually.Deadline);
+
+        await _store.ClaimAsync("orders", "billing", new() { Consumer = "thief", Ids = [id], MinIdleTime = TimeSpan.Zero });
+        _time.Advance(TimeSpan.FromSeconds(10));
+
+        Assert.True(await noticed.Task.WaitAsync(Eventually.Deadline));
+        await host.StopAsync();
+        Assert.Equal("thief", (await PendingAsync())[0].Consumer);
+        Assert.Null(await _store.GetStreamInfoAsync("done"));
+    }
+
+    [Fact]
+    public async Task Idle_entry_of_a_dead_consumer_is_taken_over_after_the_lease()
+    {
+        await DeliverAsync("dead", times: 1);
+        var seen = new TaskCompletionSource<long>();
+        await using var host = await StartAsync((_, context, _) => Task.FromResult(seen.TrySetResult(context.DeliveryCount)));
+
+        await _time.WaitForTimerAsync(TimeSpan.FromSeconds(15));
+        _time.Advance(TimeSpan.FromSeconds(15));
+        await _time.WaitForTimerAsync(TimeSpan.FromSeconds(15));
+        Assert.False(seen.Task.IsCompleted);
+        _time.Advance(TimeSpan.FromSeconds(15));
+
+        Assert.Equal(2, await seen.Task.WaitAsync(Eventually.Deadline));
+        await host.WhenSettledAsync("orders", "billing");
+    }
+
+    [Fact]
+    public async Task Aborted_worker_leaves_its_entry_pending_and_the_next_run_finds_it_at_once()
+    {
+        var started = new TaskCompletionSource();
+        await using (var first = await StartAsync(async (_, _, token) =>
+        {
+            started.SetResult();
+            await Task.Delay(Timeout.Infinite, token);
+        }))
+        {
+            await first.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+            await started.Task.WaitAsync(Eventually.Deadline);
+            await first.AbortAsync();
+        }
+
+        Assert.Single(await PendingAsync());
+        Assert.Equal(0, (await _store.GetStreamInfoAsync(StreamNames.Again("orders", "billing")))!.EntriesAdded);
+
+        var seen = new TaskCompletionSource<(long, int)>();
+        await using var second = await StartAsync((_, context, _) => Task.FromResult(seen.TrySetResult((context.DeliveryCount, context.Attempt))));
+        Assert.Equal((2, 1), await seen.Task.WaitAsync(Eventually.Deadline));
+        await second.WhenSettledAsync("orders", "billing");
+    }
+
+    [Fact]
+    public async Task Entry_delivered_too_often_is_dead_without_running()
+    {
+        await DeliverAsync("local", times: 3);
+        var runs = 0;
+        await using var host = await StartAsync((_, _, _) => Task.FromResult(Interlocked.Increment(ref runs)), o => o.MaxDeliveries = 3);
+
+        var dead = (await host.ReadAsync(StreamNames.DeadLetters("orders", "billing")))[0].Fields;
+
+        Assert.Equal(DeadLetterReasons.DeliveryLimit, dead.GetText("deadreason"u8));
+        Assert.Equal("3", dead.GetText("priordeliveries"u8));
+        Assert.Equal(0, runs);
+    }
+
+    [Fact]
+    public async Task Suspects_are_claimed_one_at_a_time_beside_normal_work()
+    {
+        await DeliverAsync("local", times: 2);
+        await DeliverAsync("local", times: 2);
+        await DeliverAsync("local", times: 2);
+        var gate = new SemaphoreSlim(0);
+        var suspects = 0;
+        await using var host = await StartAsync(async (order, context, token) =>
+        {
+            if (order.OrderId == "suspect")
+            {
+                Interlocked.Increment(ref suspects);
+                await gate.WaitAsync(token);
+            }
+
+            context.Publish("done", new OrderPaid(order.OrderId));
+        });
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("fresh", 1));
+        await host.ReadAsync("done");
+        await Eventually.TrueAsync("the first suspect runs", () => new(suspects == 1));
+        Assert.Equal([3, 2, 2], (await PendingAsync()).Select(pending => pending.DeliveryCount));
+
+        gate.Release(3);
+        await host.ReadAsync("done", 4);
+        await host.WhenSettledAsync("orders", "billing");
+    }
+
+    [Fact]
+    public async Task Handler_over_its_time_limit_is_cancelled_and_has_failed()
+    {
+        await using var host = await StartAsync(
+            (_, _, token) => Task.Delay(Timeout.Infinite, token), o => (o.HandlerTimeout, o.MaxAttempts) = (TimeSpan.FromSeconds(3), 1));
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await _time.WaitForTimerAsync(TimeSpan.FromSeconds(3));
+
+        _time.Advance(TimeSpan.FromSeconds(3));
+
+        var dead = (await host.ReadAsync(StreamNames.DeadLetters("orders", "billing")))[0].Fields;
+        Assert.StartsWith("TimeoutException: The handler took longer than its time limit of 00:00:03.", dead.GetText("deaderror"u8));
+    }
+
+    private Task<ConsumerHost> StartAsync(
+        Func<OrderCreated, MessageContext, CancellationToken, Task> handler, Action<ConsumerOptions>? configure = null) =>
+        ConsumerHost.StartAsync(m => m.AddConsumer("orders", "billing", handler, configure), _store, _time);
+
+    /// <summary>Leaves an entry with a consumer that does nothing with it, as often as wanted.</summary>
+    private async Task DeliverAsync(string consumer, int times)
+    {
+        await _store.CreateGroupAsync("orders", "billing", GroupStart.Beginning);
+        var id = await _store.AppendAsync("orders", EntryFields.Create(
+            ("type", "order.created"), ("schemaversion", "2"), ("data", "{\"orderId\":\"suspect\"}")));
+        await _store.ReadGroupAsync(new() { Group = "billing", Consumer = consumer, Streams = ["orders"] });
+        for (var i = 1; i < times; i++)
+            await _store.ClaimAsync("orders", "billing", new() { Consumer = consumer, Ids = [id], MinIdleTime = TimeSpan.Zero });
+    }
+
+    private ValueTask<IReadOnlyList<PendingEntry>> PendingAsync() => _store.PendingAsync("orders", "billing", new());
+}

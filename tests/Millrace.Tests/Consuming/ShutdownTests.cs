@@ -1,0 +1,99 @@
+using Millrace.Embedded;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Consuming;
+
+public sealed class ShutdownTests
+{
+    private static readonly string Again = StreamNames.Again("orders", "billing");
+
+    [Fact]
+    public async Task Concurrency_and_prefetch_bound_what_runs_and_what_is_held()
+    {
+        int running = 0, most = 0;
+        var gate = new TaskCompletionSource();
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", async (_, _, token) =>
+        {
+            InterlockedMax(ref most, Interlocked.Increment(ref running));
+            await gate.Task.WaitAsync(token);
+            Interlocked.Decrement(ref running);
+        }, o => (o.Concurrency, o.Prefetch) = (3, 4)));
+
+        await PublishAsync(host, 30);
+        await Eventually.TrueAsync("all handlers are busy", () => new(running == 3));
+        Assert.InRange((await host.Store.PendingSummaryAsync("orders", "billing")).Count, 3, 7);
+
+        gate.SetResult();
+        await host.WhenSettledAsync("orders", "billing");
+        Assert.Equal(3, most);
+    }
+
+    [Fact]
+    public async Task Stopping_hands_back_what_is_not_begun_and_waits_for_what_runs()
+    {
+        await using var store = new EmbeddedStreamStore(new());
+        var started = new TaskCompletionSource();
+        var gate = new TaskCompletionSource();
+        await using (var first = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", async (_, _, _) =>
+        {
+            started.TrySetResult();
+            await gate.Task;
+        }, o => (o.Concurrency, o.Prefetch) = (1, 20)), store))
+        {
+            await PublishAsync(first, 6);
+            await started.Task.WaitAsync(Eventually.Deadline);
+            await Eventually.TrueAsync("all entries are held", async () => (await store.PendingSummaryAsync("orders", "billing")).Count == 6);
+
+            var stop = first.StopAsync();
+            await Eventually.TrueAsync("entries are handed back", async () => (await store.GetStreamInfoAsync(Again))!.Length == 5);
+            Assert.False(stop.IsCompleted);
+            gate.SetResult();
+            await stop.WaitAsync(Eventually.Deadline);
+        }
+
+        Assert.Equal(0, (await store.PendingSummaryAsync("orders", "billing")).Count);
+        await using var second = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", (order, context, _) =>
+        {
+            Assert.Equal((1L, 1, "orders"), (context.DeliveryCount, context.Attempt, context.Stream));
+            context.Publish("done", new OrderPaid(order.OrderId));
+            return Task.CompletedTask;
+        }), store, instance: "other");
+        await second.ReadAsync("done", 5);
+        Assert.Null(await store.GetStreamInfoAsync(StreamNames.DeadLetters("orders", "billing")));
+    }
+
+    [Fact]
+    public async Task Handler_that_runs_past_the_drain_time_is_cancelled_and_its_entry_handed_back()
+    {
+        var time = new ManualTimeProvider();
+        var started = new TaskCompletionSource();
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.Configure(o => o.DrainTimeout = TimeSpan.FromSeconds(7)).AddConsumer<OrderCreated>("orders", "billing", async (_, _, token) =>
+            {
+                started.TrySetResult();
+                await Task.Delay(Timeout.Infinite, token);
+            }),
+            time: time);
+        await PublishAsync(host, 1);
+        await started.Task.WaitAsync(Eventually.Deadline);
+
+        var stop = host.StopAsync();
+        await time.WaitForTimerAsync(TimeSpan.FromSeconds(7));
+        time.Advance(TimeSpan.FromSeconds(7));
+        await stop.WaitAsync(Eventually.Deadline);
+
+        Assert.Equal(0, (await host.Store.PendingSummaryAsync("orders", "billing")).Count);
+        var back = Assert.Single(await host.ReadAsync(Again)).Fields;
+        Assert.False(back.TryGet(EntryFieldNames.PriorDeliveries, out _));
+    }
+
+    private static async Task PublishAsync(ConsumerHost host, int count) =>
+        await host.Publisher.PublishManyAsync("orders", Enumerable.Range(0, count).Select(i => new OrderCreated($"o{i}", i)).ToList());
+
+    private static void InterlockedMax(ref int most, int value)
+    {
+        for (var seen = most; seen < value; seen = most)
+            Interlocked.CompareExchange(ref most, value, seen);
+    }
+}

@@ -1,0 +1,125 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Millrace.Streams;
+using Millrace.Tests.Consuming;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Hosting;
+
+public sealed class StartTests
+{
+    private sealed record Nameless(string Value);
+
+    [Message("order.created", Version = 2)]
+    private sealed record Impostor(string Value);
+
+    [Message("order.created", Version = 4)]
+    private sealed record OrderCreatedV4(string Value);
+
+    [Fact]
+    public async Task Everything_wrong_is_reported_at_once_when_the_host_starts()
+    {
+        var configuration = new Dictionary<string, string?>
+        {
+            ["Millrace:DrainTimeout"] = "soon",
+            ["Millrace:Consumers:billing:Concurrency"] = "0",
+            ["Millrace:Consumers:billing:MaxAttempts"] = "many",
+            ["Millrace:Consumers:billing:Lease"] = "00:00:00.5",
+            ["Millrace:Consumers:billing:Start"] = "Yesterday",
+            ["Millrace:Consumers:billing:Paralelism"] = "3",
+        };
+
+        var error = await Assert.ThrowsAsync<MillraceConfigurationException>(() => ConsumerHost.StartAsync(
+            m => m
+                .AddMessage<Impostor>()
+                .AddMessage<OrderCreatedV1>()
+                .AddUpcaster<OrderCreatedV1, OrderPaid>(old => new(old.OrderId))
+                .AddConsumer<OrderCreated>("orders", "billing", Ignore)
+                .AddConsumer<OrderCreatedV4>("orders", "gap", Ignore)
+                .AddConsumer<Nameless>("orders", "nameless", Ignore)
+                .AddConsumer<OrderPaid>("orders", "twice", Ignore)
+                .AddConsumer<OrderPaid>("orders", "twice", Ignore)
+                .AddConsumer<OrderPaid>("or{ders", "braces", Ignore),
+            configuration: configuration));
+
+        string[] expected =
+        [
+            "Millrace:DrainTimeout: 'soon'", "Millrace:Consumers:billing:Concurrency: 0 is outside 1 to 1000",
+            "Millrace:Consumers:billing:MaxAttempts: 'many'", "Millrace:Consumers:billing:Lease: 00:00:00.5",
+            "Millrace:Consumers:billing:Start: 'Yesterday'", "Millrace:Consumers:billing:Paralelism: there is no such option",
+            "Message order.created version 2: declared by both", "group 'gap': there is no upcaster from order.created version 1",
+            "Nameless is not a registered message", "two handlers of order.paid version 1", "stray braces", "goes to the next version of the same name",
+        ];
+        Assert.All(expected, text => Assert.Contains(error.Errors, found => found.Contains(text, StringComparison.Ordinal)));
+        Assert.All(error.Errors, text => Assert.Contains(text, error.Message, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Configuration_has_the_last_word_over_code()
+    {
+        var configuration = new Dictionary<string, string?> { ["Millrace:Consumers:billing:MaxAttempts"] = "1", ["Millrace:Source"] = "shop" };
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>("orders", "billing", (_, _, _) => throw new InvalidOperationException("no"), o => o.MaxAttempts = 9),
+            configuration: configuration);
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        var dead = (await host.ReadAsync(StreamNames.DeadLetters("orders", "billing")))[0].Fields;
+
+        Assert.Equal(("1", "shop"), (dead.GetText("attempt"u8), dead.GetText("source"u8)));
+    }
+
+    [Fact]
+    public async Task Missing_store_is_reported()
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Services.AddMillrace(_ => { });
+        using var host = builder.Build();
+
+        var error = await Assert.ThrowsAsync<MillraceConfigurationException>(() => host.StartAsync());
+
+        Assert.Contains("UseEmbedded", Assert.Single(error.Errors));
+    }
+
+    [Fact]
+    public async Task Store_that_cannot_open_fails_the_start()
+    {
+        var directory = Directory.CreateTempSubdirectory("millrace-start-");
+        using var first = Build(m => m.UseEmbedded(directory.FullName));
+        await first.StartAsync();
+        using (var second = Build(m => m.UseEmbedded(directory.FullName)))
+        {
+            var error = await Assert.ThrowsAsync<StreamException>(() => second.StartAsync());
+            Assert.Equal(StreamErrorCode.Locked, error.Code);
+        }
+
+        await first.StopAsync();
+        await ((IAsyncDisposable)first).DisposeAsync();
+        directory.Delete(recursive: true);
+    }
+
+    [Fact]
+    public async Task Mapped_consumer_runs_with_services_and_comes_too_late_after_the_start()
+    {
+        using var host = Build(m => m.UseMemory());
+        var seen = new TaskCompletionSource<bool>();
+        host.MapConsumer<OrderCreated>("orders", "billing", (_, _, services, _) =>
+            Task.FromResult(seen.TrySetResult(services.GetRequiredService<Publisher>() is not null)));
+        await host.StartAsync();
+
+        await host.Services.GetRequiredService<Publisher>().PublishAsync("orders", new OrderCreated("o1", 1));
+
+        Assert.True(await seen.Task.WaitAsync(Eventually.Deadline));
+        Assert.Throws<InvalidOperationException>(() => host.MapConsumer<OrderPaid>("orders", "late", Ignore));
+        await host.StopAsync();
+    }
+
+    private static IHost Build(Action<MillraceBuilder> configure)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(null);
+        builder.Services.AddMillrace(configure);
+        builder.Services.AddMillrace(m => m.AddMessage<OrderPaid>());
+        return builder.Build();
+    }
+
+    private static Task Ignore<T>(T message, MessageContext context, CancellationToken cancellationToken) => Task.CompletedTask;
+}
