@@ -108,6 +108,7 @@ public static class StreamArguments
                 break;
             case CommitChange.Schedule schedule:
                 CheckName(schedule.Stream);
+                CheckName(StreamNames.Schedule(schedule.Stream));
                 CheckFields(schedule.Fields);
                 CheckDuration(schedule.Delay);
                 break;

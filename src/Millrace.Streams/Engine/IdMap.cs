@@ -15,7 +15,7 @@ namespace Millrace.Streams.Engine;
 /// IDs arrive at the end and leave at the front, so both cost O(1) there and no object per item; anywhere else O(log n) to find and at most
 /// one chunk to move. Chunks are not merged when items leave from their middle: what is left of them soon leaves at the front.
 /// </remarks>
-internal sealed class IdMap<TValue>
+internal sealed partial class IdMap<TValue>
 {
     /// <summary>
     /// Large enough that the list of chunks stays short (a million items: 8,000 chunks), small enough that moving half of one is cheap.
@@ -25,6 +25,9 @@ internal sealed class IdMap<TValue>
     private const int FirstCapacity = 4;
 
     private readonly List<Chunk> _chunks = [];
+
+    /// <summary>A chunk that was emptied, for the next one needed: a queue that runs empty again and again allocates nothing.</summary>
+    private Chunk? _spare;
 
     /// <summary>Number of items.</summary>
     public long Count { get; private set; }
@@ -68,10 +71,8 @@ internal sealed class IdMap<TValue>
         if (at == _chunks.Count)
         {
             // Above every ID, the usual case: the last chunk takes it, or a new one.
-            if (at == 0)
-                _chunks.Add(new(FirstCapacity));
-            else if (_chunks[^1].IsUsedUp)
-                _chunks.Add(new(ChunkCapacity));
+            if (at == 0 || _chunks[^1].IsUsedUp)
+                _chunks.Add(TakeSpare() ?? new(at == 0 ? FirstCapacity : ChunkCapacity));
             var last = _chunks[^1];
             last.Insert(last.End, id, value);
             return;
@@ -110,7 +111,11 @@ internal sealed class IdMap<TValue>
         value = chunk.Values[index];
         chunk.RemoveAt(index);
         if (chunk.Count == 0)
+        {
             _chunks.RemoveAt(at);
+            _spare = chunk.Reset();
+        }
+
         Count--;
         return true;
     }
@@ -123,7 +128,11 @@ internal sealed class IdMap<TValue>
         var chunks = 0;
         while (chunks < _chunks.Count && _chunks[chunks].Count <= count - dropped)
             dropped += _chunks[chunks++].Count;
-        _chunks.RemoveRange(0, chunks);
+        if (chunks > 0)
+        {
+            _spare = _chunks[0].Reset();
+            _chunks.RemoveRange(0, chunks);
+        }
 
         if (!wholeChunks && dropped < count && _chunks.Count > 0)
         {
@@ -183,6 +192,13 @@ internal sealed class IdMap<TValue>
 
         Debug.Assert(count == Count, "The count is right.");
         Debug.Assert(_chunks.TrueForAll(chunk => chunk.Count > 0), "No chunk is empty.");
+    }
+
+    private Chunk? TakeSpare()
+    {
+        var spare = _spare;
+        _spare = null;
+        return spare;
     }
 
     /// <summary>
@@ -274,109 +290,6 @@ internal sealed class IdMap<TValue>
             }
 
             return _chunks[_at].Ids[_index] >= _bound;
-        }
-    }
-
-    /// <summary>A sorted run of items.</summary>
-    internal sealed class Chunk(int capacity)
-    {
-        public EntryId[] Ids = new EntryId[capacity];
-        public TValue[] Values = new TValue[capacity];
-        public int Start;
-        public int End;
-
-        public int Count => End - Start;
-
-        public bool IsFull => Count == ChunkCapacity;
-
-        /// <summary>
-        /// Whether the end is reached and too little is free at the front to be worth moving the items there: each move is then paid for by
-        /// half a chunk of additions.
-        /// </summary>
-        public bool IsUsedUp => End == ChunkCapacity && Start < ChunkCapacity / 2;
-
-        public EntryId First => Ids[Start];
-
-        public EntryId Last => Ids[End - 1];
-
-        /// <summary>The index of an ID, or the complement of where it would go.</summary>
-        public int IndexOf(EntryId id)
-        {
-            // The oldest is what acknowledgements ask for most.
-            if (Ids[Start] == id)
-                return Start;
-            var index = Ids.AsSpan(Start, Count).BinarySearch(id);
-            return index >= 0 ? Start + index : ~(Start + ~index);
-        }
-
-        /// <summary>The index of the first ID that is not below <paramref name="id"/>.</summary>
-        public int LowerBound(EntryId id)
-        {
-            var index = IndexOf(id);
-            return index >= 0 ? index : ~index;
-        }
-
-        public void Insert(int index, EntryId id, TValue value)
-        {
-            if (End == Ids.Length)
-                index -= MakeRoomAtEnd();
-
-            Array.Copy(Ids, index, Ids, index + 1, End - index);
-            Array.Copy(Values, index, Values, index + 1, End - index);
-            Ids[index] = id;
-            Values[index] = value;
-            End++;
-        }
-
-        public void RemoveAt(int index)
-        {
-            if (index == Start)
-            {
-                RemoveFirst(1);
-                return;
-            }
-
-            Array.Copy(Ids, index + 1, Ids, index, End - index - 1);
-            Array.Copy(Values, index + 1, Values, index, End - index - 1);
-            Values[--End] = default!;
-        }
-
-        public void RemoveFirst(int count)
-        {
-            Array.Clear(Values, Start, count);
-            Start += count;
-        }
-
-        public Chunk SplitUpperHalf()
-        {
-            // A full chunk starts at index 0, as its arrays have exactly the capacity.
-            var kept = Count / 2;
-            var upper = new Chunk(ChunkCapacity) { End = Count - kept };
-            Array.Copy(Ids, kept, upper.Ids, 0, upper.End);
-            Array.Copy(Values, kept, upper.Values, 0, upper.End);
-            Array.Clear(Values, kept, upper.End);
-            End = kept;
-            return upper;
-        }
-
-        /// <summary>Grows the arrays or moves the items to their front.</summary>
-        /// <returns>How far the items moved.</returns>
-        private int MakeRoomAtEnd()
-        {
-            if (Ids.Length < ChunkCapacity && Start < Ids.Length / 2)
-            {
-                var capacity = Math.Min(Ids.Length * 2, ChunkCapacity);
-                Array.Resize(ref Ids, capacity);
-                Array.Resize(ref Values, capacity);
-                return 0;
-            }
-
-            var (moved, count) = (Start, Count);
-            Array.Copy(Ids, Start, Ids, 0, count);
-            Array.Copy(Values, Start, Values, 0, count);
-            Array.Clear(Values, count, moved);
-            (Start, End) = (0, count);
-            return moved;
         }
     }
 }
