@@ -15,11 +15,27 @@
 -- Answers one list a commit: {0, id...} applied; {1, index} that condition does not hold; {2, error} refused, nothing changed;
 -- {3, error} applied in part, which the checks are there to prevent.
 --
--- IDs and versions have 64 bits and Lua numbers 53: they stay decimal text. CommitCommand.cs must change with this file.
+-- IDs and versions have 64 bits and Lua numbers 53: they stay decimal text. CommitCommand.cs must change with this file. Redis runs the
+-- whole file for each call, so every function here costs something even when it is not used.
 
 local call, try = redis.call, redis.pcall
 
--- 64-bit decimal text -------------------------------------------------------------------------------------------------------------
+local clock = call('TIME')
+local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
+local now = string.format('%.0f', now_ms)
+local salt = ARGV[1]
+local scheduled = 0     -- entries scheduled so far; makes the members of a schedule unique and keeps their order
+local wrote = false     -- whether the commit at hand changed something already
+
+-- What this run knows.
+local types = {}        -- key -> type, 'none' when missing
+local last_ids = {}     -- stream -> last generated ID, false when missing
+local versions = {}     -- state document -> version this run gave it last, also when it was deleted since
+local groups = {}       -- stream -> group -> true, for groups known to exist
+local allowed = {}      -- command -> key -> true, for rights that were checked
+local fences = {}       -- stream -> group -> consumer -> {ids = {id -> deliveries}, whole = nothing was left out, min, max, count}
+
+-- 64-bit decimal text ---------------------------------------------------------------------------------------------------------------
 
 local MAX = '18446744073709551615'
 
@@ -30,7 +46,7 @@ end
 
 local function increment(number)
   local head, digit, nines = string.match(number, '^(%d-)([0-8]?)(9*)$')
-  if digit == '' then head, digit = '', '0' end
+  if digit == '' then digit = '0' end
   return head .. (digit + 1) .. string.rep('0', #nines)
 end
 
@@ -41,25 +57,11 @@ local function id_less(a, b)
   return less(a_seq, b_seq)
 end
 
--- What this run knows ---------------------------------------------------------------------------------------------------------------
+-- Looking -----------------------------------------------------------------------------------------------------------------------------
 
-local clock = call('TIME')
-local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
-local now = string.format('%.0f', now_ms)
-local now_us = string.format('%.0f', clock[1] * 1000000 + clock[2])
-local salt = ARGV[1]
-local scheduled = 0     -- entries scheduled so far; makes the members of a schedule unique and keeps their order
-
-local types = {}        -- key -> type, 'none' when missing
-local last_ids = {}     -- stream -> last generated ID, false when missing
-local versions = {}     -- state document -> version this run gave it last, also when it was deleted since
-local groups = {}       -- stream -> group -> true, for groups known to exist
-local allowed = {}      -- command and key -> true, for rights that were checked
-local fences = {}       -- stream, group and consumer -> {ids = {id -> deliveries}, whole = nothing was left out, min, max}
-
+-- Ends the commit at hand. The first word of the text is the code of the error.
 local function refuse(text) error({2, text}, 0) end
 
--- The error of a command ends the commit; the first word of its text is its code.
 local function read(...)
   local reply = try(...)
   if type(reply) == 'table' and reply.err then refuse(reply.err) end
@@ -67,12 +69,19 @@ local function read(...)
 end
 
 local function allow(command, key, subcommand)
-  local right = command .. (subcommand or '') .. ' ' .. key
-  if allowed[right] then return end
+  local keys = allowed[command]
+  if not keys then
+    keys = {}
+    allowed[command] = keys
+  elseif keys[key] then
+    return
+  end
+
   local ok
   if subcommand then ok = redis.acl_check_cmd(command, subcommand, key) else ok = redis.acl_check_cmd(command, key) end
   if not ok then refuse('NOPERM The user may not run ' .. command .. ' on the key ' .. key) end
-  allowed[right] = true
+  -- Rights to one subcommand say nothing of another's; those are rare enough to be asked for again.
+  if not subcommand then keys[key] = true end
 end
 
 local function type_of(key)
@@ -130,51 +139,54 @@ end
 local function take_key() return KEYS[tonumber(take())] end
 
 -- The parts of an entry stay where they are: unpack(ARGV, from, to) hands them on without a copy.
-local function take_parts(item)
+local function take_parts(change)
   local count = tonumber(take())
-  item.from, item.to = position + 1, position + count
-  position = item.to
-  return item
+  change.from, change.to = position + 1, position + count
+  position = change.to
+  return change
 end
 
-local take_condition = {
-  last = function() return {check = 'last', key = take_key(), expected = take()} end,
-  state = function() return {check = 'state', key = take_key(), expected = take()} end,
-  held = function()
-    return {check = 'held', key = take_key(), group = take(), consumer = take(), id = take(), deliveries = tonumber(take())}
-  end,
-}
+local function take_condition()
+  local kind, key = take(), take_key()
+  if kind == 'held' then
+    return {kind = kind, key = key, group = take(), consumer = take(), id = take(), deliveries = tonumber(take())}
+  end
+  return {kind = kind, key = key, expected = take()}
+end
 
-local take_change = {
-  append = function() return take_parts({op = 'append', key = take_key(), id = take()}) end,
-  schedule = function()
-    return take_parts({op = 'schedule', key = take_key(), schedule = take_key(), delay = tonumber(take())})
-  end,
-  put = function() return {op = 'put', key = take_key(), payload = take(), ttl = take()} end,
-  delete = function() return {op = 'delete', key = take_key()} end,
-  ack = function() return {op = 'ack', key = take_key(), group = take(), id = take()} end,
-  ackdel = function() return {op = 'ackdel', key = take_key(), group = take(), id = take()} end,
-  release = function()
-    return {
-      op = 'release', source = take_key(), key = take_key(), schedule = take_key(), group = take(), id = take(),
-      deliveries = tonumber(take()), delay = tonumber(take()),
-    }
-  end,
-}
+local function take_change()
+  local kind, key = take(), take_key()
+  if kind == 'ack' or kind == 'ackdel' then return {kind = kind, key = key, group = take(), id = take()} end
+  if kind == 'append' then return take_parts({kind = kind, key = key, id = take()}) end
+  if kind == 'put' then return {kind = kind, key = key, payload = take(), ttl = take()} end
+  if kind == 'delete' then return {kind = kind, key = key} end
+  if kind == 'schedule' then return take_parts({kind = kind, key = key, schedule = take_key(), delay = tonumber(take())}) end
+  return {
+    kind = kind, source = key, key = take_key(), schedule = take_key(), group = take(), id = take(), deliveries = tonumber(take()),
+    delay = tonumber(take()),
+  }
+end
 
-local function take_list(kinds)
+local function take_list(take_one)
   local list = {}
-  for i = 1, tonumber(take()) do list[i] = kinds[take()]() end
+  for i = 1, tonumber(take()) do list[i] = take_one() end
   return list
+end
+
+local function take_fences()
+  for _ = 1, tonumber(take()) do
+    local key, group, consumer = take_key(), take(), take()
+    fences[key] = fences[key] or {}
+    fences[key][group] = fences[key][group] or {}
+    fences[key][group][consumer] = {min = take(), max = take(), count = tonumber(take())}
+  end
 end
 
 -- Conditions ------------------------------------------------------------------------------------------------------------------------
 
-local function fence_name(key, group, consumer) return #key .. ':' .. #group .. ':' .. key .. group .. consumer end
-
-local function pending(key, group, consumer, from, to, count)
-  allow('XPENDING', key)
-  local reply = try('XPENDING', key, group, from, to, count, consumer)
+local function pending(condition, from, to, count)
+  allow('XPENDING', condition.key)
+  local reply = try('XPENDING', condition.key, condition.group, from, to, count, condition.consumer)
   if reply.err then
     -- No stream or no group: nothing is held there.
     if string.sub(reply.err, 1, 7) == 'NOGROUP' then return {} end
@@ -183,46 +195,44 @@ local function pending(key, group, consumer, from, to, count)
   return reply
 end
 
-local function learn_fence(fence)
-  local reply = pending(fence.key, fence.group, fence.consumer, fence.min, fence.max, fence.count)
-  fence.ids, fence.whole = {}, #reply < fence.count
-  for _, entry in ipairs(reply) do fence.ids[entry[1]] = entry[4] end
-end
-
 local function is_held(condition)
-  local fence = fences[fence_name(condition.key, condition.group, condition.consumer)]
+  local fence = fences[condition.key]
+  fence = fence and fence[condition.group]
+  fence = fence and fence[condition.consumer]
   if fence then
-    if not fence.ids then learn_fence(fence) end
+    if not fence.ids then
+      local entries = pending(condition, fence.min, fence.max, fence.count)
+      fence.ids, fence.whole = {}, #entries < fence.count
+      for _, entry in ipairs(entries) do fence.ids[entry[1]] = entry[4] end
+    end
     local deliveries = fence.ids[condition.id]
     if deliveries or fence.whole then return deliveries == condition.deliveries end
   end
 
-  local entry = pending(condition.key, condition.group, condition.consumer, condition.id, condition.id, 1)[1]
+  local entry = pending(condition, condition.id, condition.id, 1)[1]
   return entry ~= nil and entry[4] == condition.deliveries
 end
 
-local holds = {
-  last = function(condition)
-    local kind = type_of(condition.key)
-    if kind ~= 'stream' and kind ~= 'none' then refuse('WRONGTYPE The key ' .. condition.key .. ' holds no stream') end
-    return (last_id(condition.key) or '') == condition.expected
-  end,
-  state = function(condition)
-    local kind = type_of(condition.key)
-    if kind == 'none' then return condition.expected == '' end
-    if kind ~= 'string' then refuse('WRONGTYPE The key ' .. condition.key .. ' holds no state document') end
-    allow('GETRANGE', condition.key)
-    return version_of(condition.key) == condition.expected
-  end,
-  held = is_held,
-}
+local function holds(condition)
+  if condition.kind == 'held' then return is_held(condition) end
+
+  local key, found = condition.key, type_of(condition.key)
+  if condition.kind == 'last' then
+    if found ~= 'stream' and found ~= 'none' then refuse('WRONGTYPE The key ' .. key .. ' holds no stream') end
+    return (last_id(key) or '') == condition.expected
+  end
+
+  if found == 'none' then return condition.expected == '' end
+  if found ~= 'string' then refuse('WRONGTYPE The key ' .. key .. ' holds no state document') end
+  allow('GETRANGE', key)
+  return version_of(key) == condition.expected
+end
 
 -- Checks: everything that could fail a write, before the first one ------------------------------------------------------------------
 
-local grow = {}         -- the verbs that need memory, filled in below
-
 -- plan.types: what keys will hold that are missing now. plan.last: last IDs after the appends checked so far, where they matter.
--- plan.explicit: streams that get an explicit ID. plan.growing: number of changes that add something. plan.final: state document -> index of the last change to it, the only one that shows.
+-- plan.explicit: streams that get an explicit ID. plan.growing: number of changes that add something. plan.final: state document ->
+-- the last change to it, the only one that shows.
 
 local function expect(plan, key, kind, makes)
   local found = plan.types[key] or type_of(key)
@@ -247,6 +257,7 @@ local function plan_append(plan, change)
   expect(plan, change.key, 'stream', true)
   allow('XADD', change.key)
   if plan.growing == 1 and not plan.explicit[change.key] then return end
+
   local last = plan.last[change.key] or last_id(change.key) or '0-0'
   local id = change.id
   if id == '*' then id = next_id(last) end
@@ -260,30 +271,28 @@ end
 local function plan_schedule(plan, change)
   expect(plan, change.key, 'stream', false)
   expect(plan, change.schedule, 'zset', true)
+  allow('XADD', change.key)
   allow('ZADD', change.schedule)
   allow('ZRANGE', change.schedule)
 end
 
-local function plan_ack(plan, key)
-  expect(plan, key, 'stream', false)
-  allow('XACK', key)
-end
-
 -- The copy of a released entry: its fields, then where it came from and the deliveries that count besides those to come.
-local function release_parts(change)
+local function copy_parts(change)
   local entry = read('XRANGE', change.source, change.id, change.id)[1]
   if not entry then return nil end
-  local parts, source, deliveries = {}, change.id, change.deliveries - 1
-  local fields = entry[2]
+
+  local fields, parts, source, deliveries = entry[2], {}, change.id, change.deliveries - 1
   for i = 1, #fields, 2 do
-    local name, value = fields[i], fields[i + 1]
-    if name == 'sourceid' then source = value
-    elseif name == 'priordeliveries' then deliveries = deliveries + (tonumber(value) or 0)
+    if fields[i] == 'sourceid' then
+      source = fields[i + 1]
+    elseif fields[i] == 'priordeliveries' then
+      deliveries = deliveries + (tonumber(fields[i + 1]) or 0)
     else
-      parts[#parts + 1] = name
-      parts[#parts + 1] = value
+      parts[#parts + 1] = fields[i]
+      parts[#parts + 1] = fields[i + 1]
     end
   end
+
   parts[#parts + 1] = 'sourceid'
   parts[#parts + 1] = source
   if deliveries > 0 then
@@ -293,152 +302,149 @@ local function release_parts(change)
   return parts
 end
 
-local check = {
-  append = plan_append,
-  schedule = function(plan, change)
-    plan_schedule(plan, change)
-    allow('XADD', change.key)
-  end,
-  put = function(plan, change)
-    expect(plan, change.key, 'string', true)
-    allow('SET', change.key)
-    allow('GETRANGE', change.key)
-  end,
-  delete = function(plan, change)
-    expect(plan, change.key, 'string', false)
-    allow('DEL', change.key)
-  end,
-  ack = function(plan, change) plan_ack(plan, change.key) end,
-  ackdel = function(plan, change)
-    plan_ack(plan, change.key)
-    allow('XDEL', change.key)
-  end,
-  release = function(plan, change)
-    plan_ack(plan, change.source)
-    allow('XRANGE', change.source)
-    expect(plan, change.key, 'stream', false)
-    change.parts = release_parts(change)
-    if not change.parts then return end
+local function plan_release(plan, change)
+  expect(plan, change.source, 'stream', false)
+  expect(plan, change.key, 'stream', false)
+  allow('XACK', change.source)
+  allow('XRANGE', change.source)
+  change.parts = copy_parts(change)
+  if not change.parts then return end
 
-    expect(plan, change.key, 'stream', true)
-    if not has_group(change.key, change.group) then
-      allow('XGROUP', change.key, 'CREATE')
-      plan.growing = plan.growing + 1
-    end
-    if change.delay > 0 then
-      plan_schedule(plan, change)
-      allow('XADD', change.key)
-    else
-      change.id_there = '*'
-      local append = {key = change.key, id = '*'}
-      plan_append(plan, append)
-      change.id_there = append.id
-    end
-  end,
-}
+  expect(plan, change.key, 'stream', true)
+  if not has_group(change.key, change.group) then
+    allow('XGROUP', change.key, 'CREATE')
+    plan.growing = plan.growing + 1
+  end
+  if change.delay > 0 then
+    plan_schedule(plan, change)
+  else
+    change.append = {key = change.key, id = '*'}
+    plan_append(plan, change.append)
+  end
+end
+
+local function check(plan, change)
+  local kind, key = change.kind, change.key
+  if kind == 'append' then
+    plan_append(plan, change)
+  elseif kind == 'schedule' then
+    plan_schedule(plan, change)
+  elseif kind == 'put' then
+    expect(plan, key, 'string', true)
+    allow('SET', key)
+    allow('GETRANGE', key)
+  elseif kind == 'delete' then
+    expect(plan, key, 'string', false)
+    allow('DEL', key)
+  elseif kind == 'release' then
+    plan_release(plan, change)
+  else
+    expect(plan, key, 'stream', false)
+    allow('XACK', key)
+    if kind == 'ackdel' then allow('XDEL', key) end
+  end
+end
 
 local function check_changes(changes)
   local plan = {types = {}, last = {}, explicit = {}, final = {}, growing = 0}
-  for i, change in ipairs(changes) do
-    if grow[change.op] then plan.growing = plan.growing + 1 end
-    if change.op == 'append' and change.id ~= '*' then plan.explicit[change.key] = true end
-    if change.op == 'put' or change.op == 'delete' then plan.final[change.key] = i end
+  for _, change in ipairs(changes) do
+    local kind = change.kind
+    if kind == 'append' or kind == 'put' or kind == 'schedule' or kind == 'release' then plan.growing = plan.growing + 1 end
+    if kind == 'append' and change.id ~= '*' then plan.explicit[change.key] = true end
+    if kind == 'put' or kind == 'delete' then plan.final[change.key] = change end
   end
-  for _, change in ipairs(changes) do check[change.op](plan, change) end
+  for _, change in ipairs(changes) do check(plan, change) end
   return plan
 end
 
 -- Writes ----------------------------------------------------------------------------------------------------------------------------
 
-local wrote = false     -- whether the commit at hand changed something already
+local function fail(text) error({wrote and 3 or 2, text}, 0) end
 
 local function write(...)
   local reply = try(...)
-  if type(reply) == 'table' and reply.err then error({wrote and 3 or 2, reply.err}, 0) end
+  if type(reply) == 'table' and reply.err then fail(reply.err) end
   wrote = true
   return reply
 end
 
 local function append(key, id, ...)
-  local given = write('XADD', key, id, ...)
-  types[key], last_ids[key] = 'stream', given
+  local given = try('XADD', key, id, ...)
+  if type(given) == 'table' then
+    -- Redis has no code of its own for used-up IDs.
+    if not wrote and last_id(key) == MAX .. '-' .. MAX then refuse('IDNOTINC The stream ' .. key .. ' has no larger ID left') end
+    fail(given.err)
+  end
+  wrote, types[key], last_ids[key] = true, 'stream', given
   return given
 end
 
-local function publish(stream)
-  -- Without the right to the channel nobody is woken; the regular check of each process finds the entry a little later.
-  if redis.acl_check_cmd('PUBLISH', 'millrace:scheduled', stream) then try('PUBLISH', 'millrace:scheduled', stream) end
-end
-
--- Members of one due time are sorted by when they were scheduled: time in microseconds, then a counter, both big endian.
+-- Members of one due time are sorted by when they were scheduled: time in microseconds, then a counter, both big endian. A new head is
+-- published so that other processes set their timers. Without the right to the channel nobody is woken, and their regular check finds
+-- the entry a little later.
 local function schedule(change, parts)
   scheduled = scheduled + 1
   local member = struct.pack('>I8I4', clock[1] * 1000000 + clock[2], scheduled) .. salt .. cmsgpack.pack(parts)
   write('ZADD', change.schedule, string.format('%.0f', now_ms + change.delay), member)
   types[change.schedule] = 'zset'
-  if call('ZRANGE', change.schedule, 0, 0)[1] == member then publish(change.key) end
+  if call('ZRANGE', change.schedule, 0, 0)[1] == member and redis.acl_check_cmd('PUBLISH', 'millrace:scheduled', change.key) then
+    try('PUBLISH', 'millrace:scheduled', change.key)
+  end
 end
 
 -- A version is the time in microseconds, so that it is new also for a document that was deleted; a put takes longer than one.
 local function put(change)
-  local version = now_us
-  local previous = types[change.key] == 'string' and version_of(change.key) or versions[change.key]
+  local key, version = change.key, string.format('%.0f', clock[1] * 1000000 + clock[2])
+  local previous = types[key] == 'string' and version_of(key) or versions[key]
   if previous and not less(previous, version) then version = increment(previous) end
-  versions[change.key] = version
+
   local document = version .. '\n' .. change.payload
-  if change.ttl == '' then write('SET', change.key, document) else write('SET', change.key, document, 'PX', change.ttl) end
-  types[change.key] = 'string'
+  if change.ttl == '' then write('SET', key, document) else write('SET', key, document, 'PX', change.ttl) end
+  types[key], versions[key] = 'string', version
 end
 
 local function release(change)
   if not change.parts then return end
-  if not has_group(change.key, change.group) then
-    write('XGROUP', 'CREATE', change.key, change.group, '0-0', 'MKSTREAM')
-    groups[change.key][change.group] = true
-    if types[change.key] == 'none' then types[change.key], last_ids[change.key] = 'stream', '0-0' end
+
+  local key, group = change.key, change.group
+  if not has_group(key, group) then
+    write('XGROUP', 'CREATE', key, group, '0-0', 'MKSTREAM')
+    groups[key][group] = true
+    if types[key] == 'none' then types[key], last_ids[key] = 'stream', '0-0' end
   end
-  if change.delay > 0 then schedule(change, change.parts) else append(change.key, change.id_there, unpack(change.parts)) end
+  if change.delay > 0 then schedule(change, change.parts) else append(key, change.append.id, unpack(change.parts)) end
 end
 
 local function ack(key, group, id)
   local acked = write('XACK', key, group, id)
-  for _, fence in pairs(fences) do
-    if fence.ids and fence.key == key and fence.group == group then fence.ids[id] = nil end
+  local fenced = fences[key] and fences[key][group]
+  if fenced then
+    for _, fence in pairs(fenced) do
+      if fence.ids then fence.ids[id] = nil end
+    end
   end
   return acked
 end
 
-grow.put, grow.release = put, release
-
-function grow.append(change, ids)
-  ids[#ids + 1] = append(change.key, change.id, unpack(ARGV, change.from, change.to))
-end
-
-function grow.schedule(change)
-  local parts = {}
-  for i = change.from, change.to do parts[#parts + 1] = ARGV[i] end
-  schedule(change, parts)
-end
-
-local shrink = {
-  delete = function(change)
-    write('DEL', change.key)
-    types[change.key] = 'none'
-  end,
-  ack = function(change) ack(change.key, change.group, change.id) end,
-  ackdel = function(change)
-    if ack(change.key, change.group, change.id) == 1 then write('XDEL', change.key, change.id) end
-  end,
-  release = function(change) ack(change.source, change.group, change.id) end,
-}
-
 local function apply(changes, plan)
   local ids = {0}
-  for _, verbs in ipairs({grow, shrink}) do
-    for i, change in ipairs(changes) do
-      local verb = verbs[change.op]
-      local shown = (change.op ~= 'put' and change.op ~= 'delete') or plan.final[change.key] == i
-      if verb and shown then verb(change, ids) end
+  for _, change in ipairs(changes) do
+    local kind = change.kind
+    if kind == 'append' then ids[#ids + 1] = append(change.key, change.id, unpack(ARGV, change.from, change.to))
+    elseif kind == 'schedule' then schedule(change, {unpack(ARGV, change.from, change.to)})
+    elseif kind == 'release' then release(change)
+    elseif kind == 'put' and plan.final[change.key] == change then put(change) end
+  end
+
+  for _, change in ipairs(changes) do
+    local kind = change.kind
+    if kind == 'ack' then ack(change.key, change.group, change.id)
+    elseif kind == 'release' then ack(change.source, change.group, change.id)
+    elseif kind == 'ackdel' then
+      if ack(change.key, change.group, change.id) == 1 then write('XDEL', change.key, change.id) end
+    elseif kind == 'delete' and plan.final[change.key] == change then
+      write('DEL', change.key)
+      types[change.key] = 'none'
     end
   end
   return ids
@@ -448,20 +454,15 @@ end
 
 local function commit(conditions, changes)
   for i, condition in ipairs(conditions) do
-    if not holds[condition.check](condition) then return {1, i - 1} end
+    if not holds(condition) then return {1, i - 1} end
   end
   return apply(changes, check_changes(changes))
 end
 
-for _ = 1, tonumber(take()) do
-  local fence = {key = take_key(), group = take(), consumer = take(), min = take(), max = take(), count = tonumber(take())}
-  fences[fence_name(fence.key, fence.group, fence.consumer)] = fence
-end
-
+take_fences()
 local outcomes = {}
 for i = 1, tonumber(take()) do
-  local conditions = take_list(take_condition)
-  local changes = take_list(take_change)
+  local conditions, changes = take_list(take_condition), take_list(take_change)
   wrote = false
   local ok, outcome = pcall(commit, conditions, changes)
   -- What is thrown here is an outcome; anything else is a mistake in this file.

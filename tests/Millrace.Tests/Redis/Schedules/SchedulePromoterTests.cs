@@ -1,0 +1,123 @@
+using Millrace.Redis;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Redis.Schedules;
+
+/// <summary>Scheduled entries are moved by any process that is alive and interested, on time and once.</summary>
+public sealed class SchedulePromoterTests(SharedRedis redis)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(30);
+
+    private readonly string _stream = Guid.NewGuid().ToString("N")[..12];
+
+    [Fact]
+    public async Task Entry_scheduled_by_another_process_is_moved_when_its_message_comes()
+    {
+        // Without its regular check the reader's process learns of the entry from the channel or not at all.
+        await using var reader = await OpenAsync(new TimersUpTo(seconds: 3));
+        var reading = reader.ReadAsync([new(_stream, default)], 10, Patience).AsTask();
+        await using (var scheduler = await OpenAsync())
+            await ScheduleAsync(scheduler, "due", TimeSpan.FromMilliseconds(300));
+
+        var batch = Assert.Single(await reading);
+
+        Assert.Equal("due", Assert.Single(batch.Entries).Fields.GetText("v"u8));
+    }
+
+    [Fact]
+    public async Task Sooner_entry_of_another_process_goes_before_a_later_one()
+    {
+        await using var reader = await OpenAsync(new TimersUpTo(seconds: 3));
+        await ScheduleAsync(reader, "later", TimeSpan.FromHours(1));
+        var reading = reader.ReadAsync([new(_stream, default)], 10, Patience).AsTask();
+        await using (var scheduler = await OpenAsync())
+            await ScheduleAsync(scheduler, "sooner", TimeSpan.FromMilliseconds(300));
+
+        Assert.Equal("sooner", Assert.Single(Assert.Single(await reading).Entries).Fields.GetText("v"u8));
+        Assert.Equal(1, (await reader.ExecuteAsync(["ZCARD", StreamNames.Schedule(_stream)])).Integer);
+    }
+
+    [Fact]
+    public async Task Entries_that_are_due_when_a_process_starts_reading_are_moved()
+    {
+        await using (var scheduler = await OpenAsync(new TimersUpTo(seconds: -1)))
+            await ScheduleAsync(scheduler, "overdue", TimeSpan.FromMilliseconds(1));
+        await using var reader = await OpenAsync(new TimersUpTo(seconds: 3));
+
+        Assert.Single(await reader.ReadAsync([new(_stream, default)], 10, Patience));
+    }
+
+    [Fact]
+    public async Task Entries_moved_by_several_processes_at_once_arrive_once_each()
+    {
+        const int count = 1_000;
+        var stores = new List<RedisStreamStore>();
+        for (var i = 0; i < 4; i++)
+            stores.Add(await OpenAsync());
+
+        await Task.WhenAll(stores.Select(async (store, i) => await store.CommitAsync(
+        [
+            .. Enumerable.Range(0, count / 4).Select(n => new Commit
+            {
+                Changes = [new CommitChange.Schedule(_stream, EntryFields.Create(("v", $"{i}:{n}")), TimeSpan.FromMilliseconds(n % 50))],
+            }),
+        ])));
+
+        var values = new List<string?>();
+        for (var position = EntryId.Zero; values.Count < count;)
+        {
+            var batch = Assert.Single(await stores[0].ReadAsync([new(_stream, position)], count, Patience));
+            values.AddRange(batch.Entries.Select(entry => entry.Fields.GetText("v"u8)));
+            position = batch.Entries[^1].Id;
+        }
+
+        Assert.Equal(count, values.Distinct().Count());
+        Assert.Equal(0, (await stores[0].ExecuteAsync(["ZCARD", StreamNames.Schedule(_stream)])).Integer);
+        foreach (var store in stores)
+            await store.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Entry_for_a_key_of_another_type_stays_scheduled()
+    {
+        await using var store = await OpenAsync(new TimersUpTo(seconds: -1));
+        await ScheduleAsync(store, "kept", TimeSpan.FromMilliseconds(1));
+        await store.ExecuteAsync(["SET", _stream, "text"]);
+        await using var reader = await OpenAsync();
+        var refusal = await Assert.ThrowsAsync<StreamException>(async () => await reader.ReadAsync([new(_stream, default)], 1, Patience));
+
+        Assert.Equal(StreamErrorCode.WrongType, refusal.Code);
+        await store.ExecuteAsync(["DEL", _stream]);
+        await store.ExecuteAsync(["PUBLISH", "millrace:scheduled", _stream]);
+        var batch = Assert.Single(await reader.ReadAsync([new(_stream, default)], 1, Patience));
+        Assert.Equal("kept", Assert.Single(batch.Entries).Fields.GetText("v"u8));
+    }
+
+    private async Task ScheduleAsync(RedisStreamStore store, string value, TimeSpan delay) => Assert.True((await store.CommitAsync(
+        new Commit { Changes = [new CommitChange.Schedule(_stream, EntryFields.Create(("v", value)), delay)] })).IsApplied);
+
+    private async Task<RedisStreamStore> OpenAsync(TimeProvider? time = null) =>
+        new(new() { Host = "127.0.0.1", Port = (await redis.StartedAsync()).Port }, time);
+
+    /// <summary>
+    /// Timers set for longer never fire. With three seconds: neither the regular check nor a time-out. With none: a process that schedules and
+    /// then does nothing more.
+    /// </summary>
+    private sealed class TimersUpTo(double seconds) : TimeProvider
+    {
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            new LimitedTimer(System.CreateTimer(callback, state, Limit(dueTime), period), this);
+
+        private TimeSpan Limit(TimeSpan dueTime) => dueTime > TimeSpan.FromSeconds(seconds) ? Timeout.InfiniteTimeSpan : dueTime;
+
+        private sealed class LimitedTimer(ITimer timer, TimersUpTo owner) : ITimer
+        {
+            public bool Change(TimeSpan dueTime, TimeSpan period) => timer.Change(owner.Limit(dueTime), period);
+
+            public void Dispose() => timer.Dispose();
+
+            public ValueTask DisposeAsync() => timer.DisposeAsync();
+        }
+    }
+}
