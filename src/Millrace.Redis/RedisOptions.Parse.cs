@@ -19,7 +19,8 @@ public sealed partial class RedisOptions
         ["connectTimeout"] = static (options, value) => SetNumber(value, ms => options.ConnectTimeout = TimeSpan.FromMilliseconds(ms)),
         ["connectAttempts"] = static (options, value) => SetNumber(value, number => options.ConnectAttempts = number),
         ["reconnectDelay"] = static (options, value) => SetNumber(value, ms => options.ReconnectDelay = TimeSpan.FromMilliseconds(ms)),
-        ["maxReconnectDelay"] = static (options, value) => SetNumber(value, ms => options.MaxReconnectDelay = TimeSpan.FromMilliseconds(ms)),
+        ["maxReconnectDelay"] = static (options, value) =>
+            SetNumber(value, ms => options.MaxReconnectDelay = TimeSpan.FromMilliseconds(ms)),
         ["commandTimeout"] = static (options, value) => SetNumber(value, ms => options.CommandTimeout = TimeSpan.FromMilliseconds(ms)),
         ["keepAlive"] = static (options, value) => SetNumber(value, seconds => options.KeepAlive = TimeSpan.FromSeconds(seconds)),
         ["maxPipelinedCommands"] = static (options, value) => SetNumber(value, number => options.MaxPipelinedCommands = number),
@@ -28,17 +29,20 @@ public sealed partial class RedisOptions
     };
 
     /// <summary>
-    /// Reads a configuration string, <c>host:port,option=value,…</c>, or a URL, <c>redis://user:password@host:port/database?option=value</c>;
+    /// Reads a configuration string, <c>host:port,option=value,…</c>, or a URL,
+    /// <c>redis://user:password@host:port/database?option=value</c>;
     /// <c>rediss</c> means TLS. A password with a comma needs the URL form, where special characters are percent-encoded.
     /// </summary>
     /// <remarks>
-    /// Options, in any case: <c>user</c>, <c>password</c>, <c>db</c> (or <c>defaultDatabase</c>), <c>ssl</c> (or <c>tls</c>), <c>tlsHost</c> (or
+    /// Options, in any case: <c>user</c>, <c>password</c>, <c>db</c> (or <c>defaultDatabase</c>), <c>ssl</c> (or
+    /// <c>tls</c>), <c>tlsHost</c> (or
     /// <c>sslHost</c>), <c>tlsAuthorityFile</c>, <c>name</c>, <c>connectTimeout</c>, <c>reconnectDelay</c>, <c>maxReconnectDelay</c> and
     /// <c>commandTimeout</c> in milliseconds, <c>keepAlive</c> in seconds, <c>connectAttempts</c>, <c>maxPipelinedCommands</c>,
     /// <c>maxPipelinedBytes</c>, <c>maxReplyBytes</c>.
     /// </remarks>
     /// <param name="text">The text.</param>
-    /// <exception cref="FormatException">Something is wrong; the message lists everything, without repeating values, which may be secret.</exception>
+    /// <exception cref="FormatException">Something is wrong; the message lists everything, without repeating values,
+    /// which may be secret.</exception>
     public static RedisOptions Parse(string text)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -50,7 +54,9 @@ public sealed partial class RedisOptions
             ParseList(text, options, errors);
 
         errors.AddRange(options.FindErrors());
-        return errors.Count == 0 ? options : throw new FormatException($"The Redis connection string is not valid: {string.Join(' ', errors)}");
+        return errors.Count == 0
+            ? options
+            : throw new FormatException($"The Redis connection string is not valid: {string.Join(' ', errors)}");
     }
 
     private static bool IsUrl(string text) =>

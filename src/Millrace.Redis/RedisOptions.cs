@@ -23,7 +23,8 @@ public sealed partial class RedisOptions
     /// <summary>Whether connections use TLS 1.2 or newer. The certificate must be valid for the host. Default: no.</summary>
     public bool UseTls { get; set; }
 
-    /// <summary>The name the server's certificate must be valid for, where it is not <see cref="Host"/>. Default: <see cref="Host"/>.</summary>
+    /// <summary>The name the server's certificate must be valid for, where it is not <see cref="Host"/>. Default: <see
+    /// cref="Host"/>.</summary>
     public string? TlsHost { get; set; }
 
     /// <summary>
@@ -39,20 +40,23 @@ public sealed partial class RedisOptions
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Attempts to connect, 1 or more, before a call fails with <see cref="Streams.StreamErrorCode.Unavailable"/>. The next call starts anew.
+    /// Attempts to connect, 1 or more, before a call fails with <see cref="Streams.StreamErrorCode.Unavailable"/>. The
+    /// next call starts anew.
     /// Default 5, which with the other
     /// defaults takes up to 1.5 s when the server refuses at once, and 27 s when it does not answer.
     /// </summary>
     public int ConnectAttempts { get; set; } = 5;
 
-    /// <summary>The longest pause before the second attempt to connect; doubled for each further one, and drawn at random below that. Default 100 ms.</summary>
+    /// <summary>The longest pause before the second attempt to connect; doubled for each further one, and drawn at
+    /// random below that. Default 100 ms.</summary>
     public TimeSpan ReconnectDelay { get; set; } = TimeSpan.FromMilliseconds(100);
 
     /// <summary>The longest pause between any two attempts to connect. Default 5 s.</summary>
     public TimeSpan MaxReconnectDelay { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// How long a reply may take. After that the call fails with <see cref="Streams.StreamErrorCode.OutcomeUnknown"/> and its connection is dropped, with
+    /// How long a reply may take. After that the call fails with <see cref="Streams.StreamErrorCode.OutcomeUnknown"/>
+    /// and its connection is dropped, with
     /// whatever else was under way on it. A blocked read may take its own wait on top. Default 5 s.
     /// </summary>
     public TimeSpan CommandTimeout { get; set; } = TimeSpan.FromSeconds(5);
@@ -60,17 +64,20 @@ public sealed partial class RedisOptions
     /// <summary>Commands under way on the shared connection at a time, 1 or more; further calls wait. Default 1,024.</summary>
     public int MaxPipelinedCommands { get; set; } = 1_024;
 
-    /// <summary>Bytes of commands under way on the shared connection at a time; further calls wait. A single larger command passes alone. Default 32 MiB.</summary>
+    /// <summary>Bytes of commands under way on the shared connection at a time; further calls wait. A single larger
+    /// command passes alone. Default 32 MiB.</summary>
     public int MaxPipelinedBytes { get; set; } = 32 * 1024 * 1024;
 
-    /// <summary>Bytes of one reply. A longer one costs the connection: <see cref="Streams.StreamErrorCode.OutcomeUnknown"/>. Default 64 MiB.</summary>
+    /// <summary>Bytes of one reply. A longer one costs the connection: <see
+    /// cref="Streams.StreamErrorCode.OutcomeUnknown"/>. Default 64 MiB.</summary>
     public int MaxReplyBytes { get; set; } = 64 * 1024 * 1024;
 
     /// <summary>Silence after which TCP probes whether the server is still there. Default 15 s.</summary>
     public TimeSpan KeepAlive { get; set; } = TimeSpan.FromSeconds(15);
 
     /// <summary>Checks every value.</summary>
-    /// <exception cref="ArgumentException">Values are out of range or contradict each other; the message lists all of them, without secrets.</exception>
+    /// <exception cref="ArgumentException">Values are out of range or contradict each other; the message lists all of
+    /// them, without secrets.</exception>
     public void Validate()
     {
         var errors = FindErrors();

@@ -105,7 +105,8 @@ public sealed class RespFrameScanner(RespLimits limits)
         _kind = (RespKind)prefix;
         _stage = _kind switch
         {
-            RespKind.SimpleString or RespKind.Error or RespKind.Double or RespKind.BigNumber or RespKind.Boolean or RespKind.Null => Stage.Text,
+            RespKind.SimpleString or RespKind.Error or RespKind.Double or RespKind.BigNumber or RespKind.Boolean
+                or RespKind.Null => Stage.Text,
             RespKind.Integer or RespKind.BulkString or RespKind.BulkError or RespKind.VerbatimString or RespKind.Array or RespKind.Map
                 or RespKind.Set or RespKind.Push or RespKind.Attribute => Stage.Number,
             _ => throw new RespException($"0x{prefix:X2} starts no RESP element."),

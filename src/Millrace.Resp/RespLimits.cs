@@ -18,7 +18,8 @@ public sealed record RespLimits
     /// <summary>Elements of a frame on all levels, its root included. Default 4,194,304: 10,000 entries of 200 fields.</summary>
     public int MaxElements { get; init; } = 4 * 1024 * 1024;
 
-    /// <summary>Levels of arrays, maps, sets, pushes and attributes inside each other. Default 16; the deepest stream reply has 5.</summary>
+    /// <summary>Levels of arrays, maps, sets, pushes and attributes inside each other. Default 16; the deepest stream
+    /// reply has 5.</summary>
     public int MaxDepth { get; init; } = 16;
 
     /// <summary>Bytes of a simple string, an error, a double or a big number. Default 64 KiB.</summary>

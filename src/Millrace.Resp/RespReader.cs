@@ -7,7 +7,8 @@ namespace Millrace.Resp;
 
 /// <summary>
 /// Walks the elements of one whole frame in the order of the wire: an aggregate first, then what it holds. Attributes are skipped.
-/// Copies and allocates nothing. The frame should have passed a <see cref="RespFrameScanner"/>, which enforces the limits; a damaged one ends in a
+/// Copies and allocates nothing. The frame should have passed a <see cref="RespFrameScanner"/>, which enforces the
+/// limits; a damaged one ends in a
 /// <see cref="RespException"/>, never in a read outside of it.
 /// </summary>
 public ref struct RespReader

@@ -6,10 +6,12 @@ using System.Text;
 namespace Millrace.Resp;
 
 /// <summary>
-/// Writes RESP: commands as a client sends them, and replies in the version the other side speaks. Writes straight into the output; allocates nothing itself.
+/// Writes RESP: commands as a client sends them, and replies in the version the other side speaks. Writes straight
+/// into the output; allocates nothing itself.
 /// </summary>
 /// <param name="output">Where the bytes go.</param>
-/// <param name="version">2 or 3. Where RESP2 lacks a type, its customary stand-in is written: a map as a flat array, a boolean as 1 or 0.</param>
+/// <param name="version">2 or 3. Where RESP2 lacks a type, its customary stand-in is written: a map as a flat array, a
+/// boolean as 1 or 0.</param>
 public readonly ref struct RespWriter(IBufferWriter<byte> output, int version = 2)
 {
     // A prefix, the 20 characters of the longest number, CR and LF.

@@ -97,6 +97,7 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
 
     ValueTaskSourceStatus IValueTaskSource<RespReply>.GetStatus(short token) => _source.GetStatus(token);
 
-    void IValueTaskSource<RespReply>.OnCompleted(Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
+    void IValueTaskSource<RespReply>.OnCompleted(
+        Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _source.OnCompleted(continuation, state, token, flags);
 }

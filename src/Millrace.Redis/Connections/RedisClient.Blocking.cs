@@ -12,7 +12,8 @@ internal sealed partial class RedisClient
     private readonly HashSet<RedisConnection> _blocked = [];
 
     /// <summary>
-    /// Sends a command that blocks on a connection of its own. A cancelled wait is ended on the server with CLIENT UNBLOCK; when the reply crossed with
+    /// Sends a command that blocks on a connection of its own. A cancelled wait is ended on the server with CLIENT
+    /// UNBLOCK; when the reply crossed with
     /// that and carries entries, it is returned all the same, so that none are lost.
     /// </summary>
     /// <param name="command">The command, with its finite BLOCK.</param>
@@ -32,7 +33,7 @@ internal sealed partial class RedisClient
                 var reading = connection.ExecuteAsync(command, block + _options.CommandTimeout, CancellationToken.None).AsTask();
                 isReusable = await WaitOrUnblockAsync(connection, reading, cancellationToken).ConfigureAwait(false);
                 if (!isReusable)
-                    connection.Break(new OperationCanceledException("A cancelled read was not ended by the server in time.", cancellationToken));
+                    connection.Break(new TimeoutException("The server did not end a cancelled read in time."));
 
                 var reply = await reading.ConfigureAwait(false);
                 if (reply.IsError)
@@ -45,7 +46,8 @@ internal sealed partial class RedisClient
             {
                 ThrowIfLastAttempt(attempt, exception);
             }
-            catch (StreamException exception) when (exception.Code == StreamErrorCode.OutcomeUnknown && cancellationToken.IsCancellationRequested)
+            catch (StreamException exception)
+                when (exception.Code == StreamErrorCode.OutcomeUnknown && cancellationToken.IsCancellationRequested)
             {
                 // Entries that were delivered meanwhile are pending for this consumer, which reads those first the next time.
                 throw new OperationCanceledException("The read was cancelled.", exception, cancellationToken);
@@ -58,7 +60,8 @@ internal sealed partial class RedisClient
     }
 
     /// <summary>Waits for the reply; after a cancellation, for the server to end the read.</summary>
-    /// <returns>Whether the connection is clean: the reply has come and no CLIENT UNBLOCK is still on its way to hit a later read.</returns>
+    /// <returns>Whether the connection is clean: the reply has come and no CLIENT UNBLOCK is still on its way to hit a
+    /// later read.</returns>
     private async Task<bool> WaitOrUnblockAsync(RedisConnection connection, Task<RespReply> reading, CancellationToken cancellationToken)
     {
         var cancelled = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

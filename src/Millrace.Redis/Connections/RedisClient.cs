@@ -5,7 +5,8 @@ using Millrace.Streams;
 namespace Millrace.Redis.Connections;
 
 /// <summary>
-/// The client: one shared pipelined connection for commands, one connection of its own for each read that blocks, and one for subscriptions.
+/// The client: one shared pipelined connection for commands, one connection of its own for each read that blocks, and
+/// one for subscriptions.
 /// Thread-safe.
 /// </summary>
 internal sealed partial class RedisClient : IAsyncDisposable
@@ -21,7 +22,8 @@ internal sealed partial class RedisClient : IAsyncDisposable
     private Task<RedisConnection>? _connecting;     // The attempts under way, which all callers wait for together.
 
     /// <summary>Makes a client. Connects with the first call.</summary>
-    /// <exception cref="ArgumentException">The options contradict themselves or their limits; the message lists everything wrong.</exception>
+    /// <exception cref="ArgumentException">The options contradict themselves or their limits; the message lists
+    /// everything wrong.</exception>
     public RedisClient(RedisOptions options, TimeProvider time, ILogger logger)
     {
         options.Validate();
@@ -33,7 +35,8 @@ internal sealed partial class RedisClient : IAsyncDisposable
     }
 
     /// <summary>
-    /// The first commands of every shared connection, SCRIPT LOAD for one: no other command can be sent before them. Blocked reads and subscriptions,
+    /// The first commands of every shared connection, SCRIPT LOAD for one: no other command can be sent before them.
+    /// Blocked reads and subscriptions,
     /// which run no scripts, do without.
     /// </summary>
     public IReadOnlyList<RespCommand> Prologue { get; init; } = [];
@@ -54,8 +57,10 @@ internal sealed partial class RedisClient : IAsyncDisposable
         return reply.IsError ? throw RedisErrors.ToException(command.Name, reply) : reply;
     }
 
-    /// <summary>As <see cref="ExecuteAsync"/>, but an error the server answers is a reply like any other: see <see cref="RespReply.ErrorCode"/>.</summary>
-    /// <exception cref="StreamException">Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the connection broke.</exception>
+    /// <summary>As <see cref="ExecuteAsync"/>, but an error the server answers is a reply like any other: see <see
+    /// cref="RespReply.ErrorCode"/>.</summary>
+    /// <exception cref="StreamException">Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the
+    /// connection broke.</exception>
     [AsyncMethodBuilder(typeof(PoolingAsyncValueTaskMethodBuilder<>))]
     public async ValueTask<RespReply> TryExecuteAsync(RespCommand command, CancellationToken cancellationToken)
     {
@@ -73,8 +78,10 @@ internal sealed partial class RedisClient : IAsyncDisposable
         }
     }
 
-    /// <summary>Sends commands together, in one write where they fit, and waits for all replies. Error replies are replies like any other.</summary>
-    /// <exception cref="StreamException">Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the connection broke.</exception>
+    /// <summary>Sends commands together, in one write where they fit, and waits for all replies. Error replies are
+    /// replies like any other.</summary>
+    /// <exception cref="StreamException">Unavailable: nothing was sent; OutcomeUnknown: no reply in time, or the
+    /// connection broke.</exception>
     public async ValueTask<RespReply[]> ExecuteManyAsync(IReadOnlyList<RespCommand> commands, CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
@@ -92,14 +99,16 @@ internal sealed partial class RedisClient : IAsyncDisposable
     }
 
     /// <summary>
-    /// Subscribes to a channel. After an interruption the subscription is renewed in the background; what was published meanwhile is not received.
+    /// Subscribes to a channel. After an interruption the subscription is renewed in the background; what was
+    /// published meanwhile is not received.
     /// </summary>
     /// <param name="channel">The channel.</param>
     /// <param name="onMessage">Receives each message, on the read loop: it must be quick and must not throw. It may keep the bytes.</param>
     /// <param name="cancellationToken">Ends the waiting for the server's confirmation.</param>
     /// <returns>Ends the subscription when disposed of.</returns>
     /// <exception cref="StreamException">The server cannot be reached, or refused.</exception>
-    public ValueTask<IAsyncDisposable> SubscribeAsync(string channel, Action<ReadOnlyMemory<byte>> onMessage, CancellationToken cancellationToken)
+    public ValueTask<IAsyncDisposable> SubscribeAsync(
+        string channel, Action<ReadOnlyMemory<byte>> onMessage, CancellationToken cancellationToken)
     {
         ThrowIfClosed();
         return _subscriptions.SubscribeAsync(channel, onMessage, cancellationToken);
@@ -190,8 +199,10 @@ internal sealed partial class RedisClient : IAsyncDisposable
     private void ThrowIfLastAttempt(int attempt, ConnectionLostException exception)
     {
         ThrowIfClosed();
-        if (attempt >= _options.ConnectAttempts)
-            throw new StreamException(StreamErrorCode.Unavailable, $"Redis at {_options} closed {attempt} connections. Nothing was sent.", exception);
+        if (attempt < _options.ConnectAttempts)
+            return;
+        throw new StreamException(
+            StreamErrorCode.Unavailable, $"Redis at {_options} closed {attempt} connections. Nothing was sent.", exception);
     }
 
     private void ThrowIfClosed()

@@ -11,7 +11,8 @@ namespace Millrace.Redis.Connections;
 /// <remarks>
 /// <para>Writing: a caller encodes its command into the filling buffer and, if nobody is writing, writes itself, on its own thread. What
 /// others add meanwhile goes out with the next write, so under load many commands share one.</para>
-/// <para>Reading: one loop cuts the bytes into frames and completes the oldest command in line; its caller goes on on the thread pool.</para>
+/// <para>Reading: one loop cuts the bytes into frames and completes the oldest command in line; its caller goes on on
+/// the thread pool.</para>
 /// <para>Time: only the head of the line has a clock. When it runs out the whole connection is dropped, since a reply that
 /// comes late would be taken for the reply of another command.</para>
 /// </remarks>
@@ -45,7 +46,8 @@ internal sealed partial class RedisConnection : IAsyncDisposable
         _time = time;
         _gate = new(options.MaxPipelinedCommands, options.MaxPipelinedBytes);
         _scanner = new(new RespLimits { MaxFrameBytes = options.MaxReplyBytes, MaxBulkBytes = options.MaxReplyBytes });
-        _timer = time.CreateTimer(static state => ((RedisConnection)state!).CheckDeadline(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = time.CreateTimer(
+            static state => ((RedisConnection)state!).CheckDeadline(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Takes an open stream over and starts to read from it.</summary>
@@ -88,7 +90,8 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     /// <summary>Sends commands together and waits for all replies, error replies included.</summary>
     /// <exception cref="ConnectionLostException">The connection broke before any command was sent.</exception>
     /// <exception cref="StreamException">The connection broke, or time ran out, after that: OutcomeUnknown.</exception>
-    public async ValueTask<RespReply[]> ExecuteManyAsync(IReadOnlyList<RespCommand> commands, TimeSpan timeout, CancellationToken cancellationToken)
+    public async ValueTask<RespReply[]> ExecuteManyAsync(
+        IReadOnlyList<RespCommand> commands, TimeSpan timeout, CancellationToken cancellationToken)
     {
         var bytes = 0L;
         foreach (var command in commands)
@@ -126,7 +129,8 @@ internal sealed partial class RedisConnection : IAsyncDisposable
         return true;
     }
 
-    /// <summary>Breaks the connection: whoever waits for a reply is told that the outcome is unknown. Only the first reason counts.</summary>
+    /// <summary>Breaks the connection: whoever waits for a reply is told that the outcome is unknown. Only the first
+    /// reason counts.</summary>
     public void Break(Exception reason)
     {
         PendingReply[] lost;

@@ -36,7 +36,8 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
         }
     }
 
-    /// <summary>The pause after a failed attempt: random, so that many clients do not come back at the same moment, below a bound that doubles.</summary>
+    /// <summary>The pause after a failed attempt: random, so that many clients do not come back at the same moment,
+    /// below a bound that doubles.</summary>
     /// <param name="attempt">Failed attempts so far, from 1.</param>
     public TimeSpan DelayAfter(int attempt)
     {
@@ -63,7 +64,9 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
 
     // That a command of the handshake may have been applied or not is of no interest.
     private static string ReasonOf(Exception exception) =>
-        exception is StreamException { Code: StreamErrorCode.OutcomeUnknown, InnerException: { } inner } ? inner.Message : exception.Message;
+        exception is StreamException { Code: StreamErrorCode.OutcomeUnknown, InnerException: { } inner }
+            ? inner.Message
+            : exception.Message;
 
     private async Task<RedisConnection> ConnectOnceAsync(IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)
     {
@@ -90,7 +93,8 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
         }
         catch (AuthenticationException exception)
         {
-            throw new StreamException(StreamErrorCode.AuthenticationFailed, $"The TLS handshake with {options} failed. {exception.Message}", exception);
+            throw new StreamException(
+                StreamErrorCode.AuthenticationFailed, $"The TLS handshake with {options} failed. {exception.Message}", exception);
         }
     }
 
@@ -114,7 +118,8 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
         }
     }
 
-    // A reader that waits for messages sends nothing, so only probes tell it that the server is gone: after the silence, three, a third of it apart.
+    // A reader that waits for messages sends nothing, so only probes tell it that the server is gone: after the
+    // silence, three, a third of it apart.
     private void KeepAlive(Socket socket)
     {
         var seconds = Math.Max(1, (int)options.KeepAlive.TotalSeconds);

@@ -3,7 +3,8 @@ using Millrace.Streams;
 
 namespace Millrace.Redis.Connections;
 
-/// <summary>The only place that turns Redis's errors into ours: by the first word of the error, which is its code, never by the text.</summary>
+/// <summary>The only place that turns Redis's errors into ours: by the first word of the error, which is its code,
+/// never by the text.</summary>
 internal static class RedisErrors
 {
     // Enough for every message Redis writes itself; what scripts raise may be longer.
@@ -26,11 +27,13 @@ internal static class RedisErrors
             // MISCONF: the disk failed. NOREPLICAS: too few replicas are in reach.
             "READONLY" or "MISCONF" or "NOREPLICAS" => StreamErrorCode.ReadOnly,
 
-            // Refused for now, by a server that is up. UNBLOCKED: the stream was deleted or the server became a replica while a read waited; the same
+            // Refused for now, by a server that is up. UNBLOCKED: the stream was deleted or the server became a
+            // replica while a read waited; the same
             // read sent again tells which.
             "LOADING" or "BUSY" or "MASTERDOWN" or "CLUSTERDOWN" or "TRYAGAIN" or "UNBLOCKED" => StreamErrorCode.Busy,
 
-            // ERR, BUSYGROUP, NOSCRIPT, NOPROTO, EXECABORT, and MOVED and ASK of a cluster: who sends the command knows what they mean there.
+            // ERR, BUSYGROUP, NOSCRIPT, NOPROTO, EXECABORT, and MOVED and ASK of a cluster: who sends the command
+            // knows what they mean there.
             _ => StreamErrorCode.ServerError,
         };
     }

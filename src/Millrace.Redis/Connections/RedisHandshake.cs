@@ -2,7 +2,8 @@ using Millrace.Streams;
 
 namespace Millrace.Redis.Connections;
 
-/// <summary>What every connection says first: version of the protocol, log-in, name, database; then what its owner wants said before all else.</summary>
+/// <summary>What every connection says first: version of the protocol, log-in, name, database; then what its owner
+/// wants said before all else.</summary>
 internal static class RedisHandshake
 {
     private static readonly string LibraryVersion = typeof(RedisHandshake).Assembly.GetName().Version?.ToString(3) ?? "0";

@@ -4,7 +4,8 @@ using Millrace.Streams;
 namespace Millrace.Redis.Connections;
 
 /// <summary>Pub/sub on one connection, which is opened with the first subscription and renewed for as long as there may be any.</summary>
-internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions options, TimeProvider time, ILogger logger) : IAsyncDisposable
+internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions options, TimeProvider time, ILogger logger)
+    : IAsyncDisposable
 {
     private readonly CancellationTokenSource _closing = new();
 

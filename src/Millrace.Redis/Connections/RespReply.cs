@@ -44,7 +44,8 @@ public readonly struct RespReply
     public bool IsAggregate => Kind is RespKind.Array or RespKind.Map or RespKind.Push;
 
     /// <summary>The value of a scalar; empty for null and aggregates. May be kept: it is never pooled.</summary>
-    public ReadOnlyMemory<byte> Bytes => IsAggregate || _nodes is null ? default : _frame.AsMemory(_nodes[_index].Offset, _nodes[_index].Length);
+    public ReadOnlyMemory<byte> Bytes =>
+        IsAggregate || _nodes is null ? default : _frame.AsMemory(_nodes[_index].Offset, _nodes[_index].Length);
 
     /// <summary>The value of a scalar; empty for null and aggregates.</summary>
     public ReadOnlySpan<byte> Span => Bytes.Span;

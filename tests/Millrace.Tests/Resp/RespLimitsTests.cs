@@ -6,7 +6,8 @@ namespace Millrace.Tests.Resp;
 
 public sealed class RespLimitsTests
 {
-    private static readonly RespLimits Small = new() { MaxFrameBytes = 100, MaxBulkBytes = 50, MaxElements = 10, MaxDepth = 3, MaxLineBytes = 20 };
+    private static readonly RespLimits Small =
+        new() { MaxFrameBytes = 100, MaxBulkBytes = 50, MaxElements = 10, MaxDepth = 3, MaxLineBytes = 20 };
 
     public static TheoryData<string, string> AtTheLimit => new()
     {

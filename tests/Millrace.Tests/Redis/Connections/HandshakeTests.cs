@@ -52,11 +52,13 @@ public sealed class HandshakeTests
     public async Task User_logs_in_and_lacks_what_it_may_not_do(string protocol)
     {
         string[] fallback = protocol == "RESP2" ? ["--rename-command", "HELLO", ""] : [];
-        await using var server = await RedisServer.StartAsync([.. fallback, "--user", "shop", "on", $">{Secret}", "~orders*", "+@all", "-flushall"]);
+        await using var server = await RedisServer.StartAsync(
+            [.. fallback, "--user", "shop", "on", $">{Secret}", "~orders*", "+@all", "-flushall"]);
         await using var client = ClientOf(server, options => (options.User, options.Password) = ("shop", Secret));
 
         Assert.Equal("shop", (await client.ExecuteAsync(new RespCommand("ACL").Add("WHOAMI"), default)).Text);
-        var exception = await Assert.ThrowsAsync<StreamException>(async () => await client.ExecuteAsync(new RespCommand("FLUSHALL"), default));
+        var exception = await Assert.ThrowsAsync<StreamException>(
+            async () => await client.ExecuteAsync(new RespCommand("FLUSHALL"), default));
 
         Assert.Equal(StreamErrorCode.PermissionDenied, exception.Code);
     }
@@ -70,8 +72,12 @@ public sealed class HandshakeTests
     {
         string[] fallback = protocol == "RESP2" ? ["--rename-command", "HELLO", ""] : [];
         await using var server = await RedisServer.StartAsync([.. fallback, "--requirepass", Secret]);
-        await using var client = ClientOf(server, options => (options.Password, options.ConnectAttempts, options.ReconnectDelay, options.MaxReconnectDelay) =
-            (password, 1_000, TimeSpan.FromHours(1), TimeSpan.FromHours(1)));
+        await using var client = ClientOf(server, options =>
+        {
+            // A second attempt would come too late for this test.
+            options.Password = password;
+            options.ReconnectDelay = options.MaxReconnectDelay = TimeSpan.FromHours(1);
+        });
 
         var exception = await Assert.ThrowsAsync<StreamException>(async () => await client.ConnectAsync(default));
 
@@ -177,7 +183,8 @@ public sealed class HandshakeTests
         {
             var start = DateTimeOffset.FromUnixTimeSeconds(TimeProvider.System.GetUtcNow().ToUnixTimeSeconds()).AddDays(-1);
             using var authorityKey = RSA.Create(2048);
-            var authorityRequest = new CertificateRequest("CN=Millrace test authority", authorityKey, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
+            var authorityRequest = new CertificateRequest(
+                "CN=Millrace test authority", authorityKey, HashAlgorithmName.SHA256, RSASignaturePadding.Pkcs1);
             authorityRequest.CertificateExtensions.Add(new X509BasicConstraintsExtension(true, false, 0, true));
             using var authority = authorityRequest.CreateSelfSigned(start, start.AddDays(10));
 

@@ -48,7 +48,8 @@ public sealed class RedisClientTests : IAsyncLifetime
     public async Task Commands_together_keep_errors_as_replies()
     {
         var replies = await _client.ExecuteManyAsync(
-            [new RespCommand("SET").Add("k").Add("v"), new RespCommand("LPUSH").Add("k").Add("v"), new RespCommand("GET").Add("k")], default);
+            [new RespCommand("SET").Add("k").Add("v"), new RespCommand("LPUSH").Add("k").Add("v"), new RespCommand("GET").Add("k")],
+            default);
 
         Assert.Equal("OK", replies[0].Text);
         Assert.True(replies[1].IsError);

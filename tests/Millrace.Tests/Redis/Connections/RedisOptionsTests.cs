@@ -26,8 +26,8 @@ public sealed class RedisOptionsTests
     public void List_sets_every_option()
     {
         var options = RedisOptions.Parse(
-            "h:1,user=u,password=p=w,db=2,SSL=true,tlsHost=t,name=n,connectTimeout=10,connectAttempts=3,reconnectDelay=4,maxReconnectDelay=50,"
-            + "commandTimeout=60,keepAlive=7,maxPipelinedCommands=8,maxPipelinedBytes=9,maxReplyBytes=100000");
+            "h:1,user=u,password=p=w,db=2,SSL=true,tlsHost=t,name=n,connectTimeout=10,connectAttempts=3,reconnectDelay=4,"
+            + "maxReconnectDelay=50,commandTimeout=60,keepAlive=7,maxPipelinedCommands=8,maxPipelinedBytes=9,maxReplyBytes=100000");
 
         Assert.Equal(("u", "p=w", 2, true, "t", "n"),
             (options.User, options.Password, options.Database, options.UseTls, options.TlsHost, options.ClientName));

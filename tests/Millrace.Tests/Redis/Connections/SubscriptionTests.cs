@@ -21,7 +21,8 @@ public sealed class SubscriptionTests
         await using var client = ClientOf(server);
         var received = Channel.CreateUnbounded<string>();
 
-        await using (await client.SubscribeAsync("news", message => received.Writer.TryWrite(Encoding.UTF8.GetString(message.Span)), default))
+        await using (await client.SubscribeAsync(
+            "news", message => received.Writer.TryWrite(Encoding.UTF8.GetString(message.Span)), default))
         {
             await PublishAsync(client, "one");
             Assert.Equal("one", await received.Reader.ReadAsync().AsTask().WaitAsync(Deadline));
@@ -76,7 +77,8 @@ public sealed class SubscriptionTests
     }
 
     private static RedisClient ClientOf(RedisServer server) => new(
-        new RedisOptions { Host = "127.0.0.1", Port = server.Port, ReconnectDelay = TimeSpan.FromMilliseconds(5) }, TimeProvider.System, NullLogger.Instance);
+        new RedisOptions { Host = "127.0.0.1", Port = server.Port, ReconnectDelay = TimeSpan.FromMilliseconds(5) },
+        TimeProvider.System, NullLogger.Instance);
 
     private static async Task<long> PublishAsync(RedisClient client, string message) =>
         (await client.ExecuteAsync(new RespCommand("PUBLISH").Add("news").Add(message), default)).Integer;
