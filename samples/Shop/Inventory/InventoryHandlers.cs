@@ -1,0 +1,95 @@
+using Millrace;
+using Shop.Orders;
+
+namespace Shop.Inventory;
+
+/// <summary>
+/// Reserves goods. The stock lives in the store, so its change, the event and the acknowledgement are one commit: exactly once, also
+/// when a handler dies in the middle. Two orders for the same product conflict, and the later one runs again on the new level.
+/// </summary>
+public sealed class InventoryHandlers
+{
+    [StreamConsumer(OrderNames.Stream, Group = InventoryNames.Group)]
+    public async Task ReserveAsync(OrderCreated order, MessageContext context, CancellationToken cancellationToken)
+    {
+        Catalog.Open(order.Items.Select(line => line.Sku));
+        var key = Reservation.Key(order.OrderId);
+        var earlier = await context.State.GetAsync<Reservation>(key, cancellationToken);
+        if (earlier is { Status: not ReservationStatus.Forestalled })
+            return; // Published twice: the first one decided.
+
+        StockLine[] lines =
+            [.. order.Items.GroupBy(line => line.Sku).Select(lines => new StockLine(lines.Key, lines.Sum(line => line.Quantity)))];
+        var problem = earlier is null
+            ? await TakeAsync(order.Warehouse, lines, context, cancellationToken)
+            : "The order ended before its goods were reserved.";
+
+        var options = new PublishOptions { Subject = order.OrderId };
+        if (problem is null)
+        {
+            context.State.Put(key, new Reservation(ReservationStatus.Reserved, order.Warehouse, lines));
+            context.Publish(InventoryNames.Stream, new StockReserved(order.OrderId, order.Warehouse, lines), options);
+        }
+        else
+        {
+            context.State.Put(key, new Reservation(ReservationStatus.Rejected, order.Warehouse, []));
+            context.Publish(InventoryNames.Stream, new StockRejected(order.OrderId, problem), options);
+        }
+    }
+
+    [StreamConsumer(OrderNames.Stream, Group = InventoryNames.Group)]
+    public Task ReleaseCancelledAsync(OrderCancelled order, MessageContext context, CancellationToken cancellationToken) =>
+        ReleaseAsync(order.OrderId, context, cancellationToken);
+
+    [StreamConsumer(OrderNames.Stream, Group = InventoryNames.Group)]
+    public Task ReleaseDeadLetteredAsync(OrderDeadLettered order, MessageContext context, CancellationToken cancellationToken) =>
+        ReleaseAsync(order.OrderId, context, cancellationToken);
+
+    /// <summary>Takes all lines or none. Returns what is missing, or <see langword="null"/>.</summary>
+    private static async Task<string?> TakeAsync(
+        string warehouse, StockLine[] lines, MessageContext context, CancellationToken cancellationToken)
+    {
+        var levels = new List<(StockLine Line, StockLevel Level)>(lines.Length);
+        foreach (var line in lines)
+        {
+            var level = await LevelAsync(warehouse, line.Sku, context, cancellationToken);
+            if (level.Available < line.Quantity)
+                return $"Only {level.Available} of '{line.Sku}' in stock, {line.Quantity} ordered.";
+            levels.Add((line, level));
+        }
+
+        foreach (var (line, level) in levels)
+            context.State.Put(StockLevel.Key(warehouse, line.Sku), new StockLevel(level.Available - line.Quantity));
+        return null;
+    }
+
+    private static async Task ReleaseAsync(string orderId, MessageContext context, CancellationToken cancellationToken)
+    {
+        var key = Reservation.Key(orderId);
+        var reservation = await context.State.GetAsync<Reservation>(key, cancellationToken);
+        if (reservation is null)
+        {
+            context.State.Put(key, new Reservation(ReservationStatus.Forestalled, "", []));
+            return;
+        }
+
+        if (reservation.Status != ReservationStatus.Reserved)
+            return;
+
+        foreach (var line in reservation.Lines)
+        {
+            var level = await LevelAsync(reservation.Warehouse, line.Sku, context, cancellationToken);
+            context.State.Put(StockLevel.Key(reservation.Warehouse, line.Sku), new StockLevel(level.Available + line.Quantity));
+        }
+
+        context.State.Put(key, reservation with { Status = ReservationStatus.Released });
+        context.Publish(
+            InventoryNames.Stream,
+            new StockReleased(orderId, reservation.Warehouse, reservation.Lines),
+            new PublishOptions { Subject = orderId });
+    }
+
+    private static async Task<StockLevel> LevelAsync(
+        string warehouse, string sku, MessageContext context, CancellationToken cancellationToken) =>
+        await context.State.GetAsync<StockLevel>(StockLevel.Key(warehouse, sku), cancellationToken) ?? StockLevel.Initial(sku);
+}

@@ -1,0 +1,17 @@
+using Millrace;
+
+namespace Shop.Notifications;
+
+/// <summary>Names the notification service gives its stream and its group.</summary>
+public static class NotificationNames
+{
+    public const string Stream = "notifications";
+
+    public const string Group = "notifications";
+}
+
+/// <summary>A mail about an order was handed to the mail gateway.</summary>
+/// <param name="OrderId">The order.</param>
+/// <param name="Kind">Which mail, see <see cref="Fakes.MailKinds"/>.</param>
+[Message("notification.sent")]
+public sealed record NotificationSent(string OrderId, string Kind);

@@ -1,0 +1,58 @@
+using Millrace;
+using Shop.Fakes;
+using Shop.Orders;
+
+namespace Shop.Payments;
+
+/// <summary>
+/// Charges orders through the payment provider, which is outside the store: a handler that died after the charge runs again, and the
+/// provider recognises the message ID and answers as before. The provider also remembers cancelled orders, so that a charge that
+/// comes after the cancellation is refused; this service needs no state of its own.
+/// </summary>
+public sealed class PaymentHandlers(PaymentProvider provider)
+{
+    /// <summary>
+    /// A provider that is down for minutes must not end in the dead letters, so the group tries long; a damaged order must, so it is
+    /// rejected at this attempt.
+    /// </summary>
+    private const int MaxAttemptsOnDamage = 4;
+
+    [StreamConsumer(OrderNames.Stream, Group = PaymentNames.Group)]
+    public async Task ChargeAsync(OrderCreated order, MessageContext context, CancellationToken cancellationToken)
+    {
+        OpenCatalog(order, context);
+        var charge = await provider.ChargeAsync(context.MessageId, order.OrderId, order.Card, order.Total, cancellationToken);
+        var options = new PublishOptions { Subject = order.OrderId };
+        if (charge.IsCharged)
+            context.Publish(PaymentNames.Stream, new PaymentCompleted(order.OrderId, charge.Amount), options);
+        else
+            context.Publish(PaymentNames.Stream, new PaymentFailed(order.OrderId, charge.Reason), options);
+    }
+
+    [StreamConsumer(OrderNames.Stream, Group = PaymentNames.Group)]
+    public Task RefundCancelledAsync(OrderCancelled order, MessageContext context, CancellationToken cancellationToken) =>
+        RefundAsync(order.OrderId, context, cancellationToken);
+
+    [StreamConsumer(OrderNames.Stream, Group = PaymentNames.Group)]
+    public Task RefundDeadLetteredAsync(OrderDeadLettered order, MessageContext context, CancellationToken cancellationToken) =>
+        RefundAsync(order.OrderId, context, cancellationToken);
+
+    private async Task RefundAsync(string orderId, MessageContext context, CancellationToken cancellationToken)
+    {
+        var refunded = await provider.CancelAsync(context.MessageId, orderId, cancellationToken);
+        if (refunded > 0)
+            context.Publish(PaymentNames.Stream, new PaymentRefunded(orderId, refunded), new PublishOptions { Subject = orderId });
+    }
+
+    private static void OpenCatalog(OrderCreated order, MessageContext context)
+    {
+        try
+        {
+            Catalog.Open(order.Items.Select(line => line.Sku));
+        }
+        catch (InvalidDataException damage) when (context.Attempt >= MaxAttemptsOnDamage)
+        {
+            throw new MessageRejectedException(damage.Message, damage);
+        }
+    }
+}

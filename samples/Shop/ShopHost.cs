@@ -1,0 +1,131 @@
+using Microsoft.Extensions.Configuration.Memory;
+using Millrace;
+using Millrace.Streams;
+using Shop.Fakes;
+using Shop.Inventory;
+using Shop.Notifications;
+using Shop.Orders;
+using Shop.Page;
+using Shop.Payments;
+using Shop.Users;
+
+namespace Shop;
+
+/// <summary>Puts the services into hosts: all in one web application, or one each in a process or host of its own.</summary>
+internal static class ShopHost
+{
+    private const int MaxBodyBytes = 64 * 1024;
+
+    private static readonly Dictionary<Role, Type[]> Handlers = new()
+    {
+        [Role.Orders] = [typeof(OrderHandlers), typeof(ProfileHandlers)],
+        [Role.Payments] = [typeof(PaymentHandlers)],
+        [Role.Inventory] = [typeof(InventoryHandlers)],
+        [Role.Notifications] = [typeof(NotificationHandlers), typeof(WelcomeHandlers)],
+    };
+
+    /// <summary>The API, the page and the read model, with the handlers of the given roles.</summary>
+    public static WebApplication BuildWeb(ShopOptions options, IReadOnlyCollection<Role> roles)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        AddShop(builder, options, roles, millrace => UseOwnStore(millrace, options));
+        builder.Services.AddSingleton<OrderBoard>();
+        builder.Services.AddHostedService(services => services.GetRequiredService<OrderBoard>());
+        builder.Services.AddSingleton<StreamTable>();
+        builder.Services.AddSingleton<LiveFeed>();
+        builder.Services.AddProblemDetails();
+        builder.Services.AddExceptionHandler<StoreProblems>();
+        builder.Services.ConfigureHttpJsonOptions(json =>
+        {
+            json.SerializerOptions.TypeInfoResolverChain.Insert(0, ShopJson.Default);
+            json.SerializerOptions.DefaultIgnoreCondition = ShopJson.Default.Options.DefaultIgnoreCondition;
+        });
+        builder.WebHost.ConfigureKestrel(kestrel =>
+        {
+            kestrel.AddServerHeader = false;
+            kestrel.Limits.MaxRequestBodySize = MaxBodyBytes;
+            if (options.Port == 0)
+                kestrel.Listen(System.Net.IPAddress.Loopback, 0);
+            else
+                kestrel.ListenLocalhost(options.Port);
+        });
+
+        var app = builder.Build();
+        app.UseExceptionHandler();
+        app.UseStatusCodePages();
+        app.MapOrders();
+        app.MapUsers();
+        app.MapPayments();
+        app.MapPage();
+        return app;
+    }
+
+    /// <summary>The handlers of one role in a process of their own.</summary>
+    public static IHost BuildWorker(ShopOptions options, Role role)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "Shop" });
+        builder.Configuration.AddEnvironmentVariables();
+        AddShop(builder, options, [role], millrace => UseOwnStore(millrace, options));
+        return builder.Build();
+    }
+
+    /// <summary>The handlers of one role in a host that shares the store of this process and can be killed without it.</summary>
+    public static IHost BuildMortalWorker(ShopOptions options, Role role, IStreamStore store, string instance)
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "Shop" });
+        AddShop(builder, options, [role], millrace => millrace.UseStore(store).UseInstanceName(instance));
+        return builder.Build();
+    }
+
+    private static void AddShop(
+        IHostApplicationBuilder builder, ShopOptions options, IReadOnlyCollection<Role> roles, Action<MillraceBuilder> useStore)
+    {
+        Directory.CreateDirectory(options.FakesDirectory);
+        builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = [.. ConsumerDefaults(options), .. ShopConsole.Defaults()] });
+        ShopConsole.AddTo(builder.Logging, builder.Configuration);
+        builder.Services.AddSingleton(TimeProvider.System);
+        builder.Services.AddSingleton(services => new PaymentProvider(options.FakesDirectory, services.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton(services => new MailGateway(options.FakesDirectory, services.GetRequiredService<TimeProvider>()));
+        var handlers = roles.SelectMany(role => Handlers[role]).ToHashSet();
+        builder.Services.AddMillrace(millrace =>
+        {
+            useStore(millrace);
+            millrace
+                .UseJson(ShopJson.Default)
+                .AddUpcaster<OrderCreatedV1, OrderCreated>(version1 => version1.Upcast())
+                .AddConsumers(handlers.Contains);
+        });
+    }
+
+    private static void UseOwnStore(MillraceBuilder millrace, ShopOptions options)
+    {
+        if (options.Redis is null)
+            millrace.UseEmbedded(options.Data);
+        else
+            millrace.UseRedis(options.Redis);
+    }
+
+    /// <summary>What suits a shop; <c>Millrace__Consumers__payments__MaxAttempts=5</c> in the environment has the last word.</summary>
+    private static Dictionary<string, string?> ConsumerDefaults(ShopOptions options)
+    {
+        var settings = new Dictionary<string, string?>();
+        foreach (var group in (string[])[OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, UserNames.WelcomeGroup, UserNames.ProfilesGroup])
+        {
+            var path = $"Millrace:Consumers:{group}";
+            settings[$"{path}:MaxAttempts"] = "4";
+            settings[$"{path}:RetryBaseDelay"] = "00:00:00.050";
+            settings[$"{path}:RetryMaxDelay"] = "00:00:05";
+            settings[$"{path}:Lease"] = "00:00:10";
+            if (options.KillsWorkers)
+            {
+                // Whoever is killed comes back or is replaced at once, and no message is to blame for the kills.
+                settings[$"{path}:Lease"] = "00:00:02";
+                settings[$"{path}:MaxDeliveries"] = "1000";
+            }
+        }
+
+        // The provider may be down for a while: about ten minutes pass before orders end in the dead letters.
+        settings[$"Millrace:Consumers:{PaymentNames.Group}:MaxAttempts"] = "250";
+        return settings;
+    }
+}

@@ -1,0 +1,20 @@
+using Millrace;
+using Shop.Fakes;
+
+namespace Shop.Users;
+
+/// <summary>Sends the welcome mail.</summary>
+public sealed class WelcomeHandlers(MailGateway mails)
+{
+    [StreamConsumer(UserNames.Stream, Group = UserNames.WelcomeGroup)]
+    public Task MailWelcomeAsync(UserCreated user, MessageContext context, CancellationToken cancellationToken) =>
+        mails.SendAsync(context.MessageId, user.UserId, MailKinds.Welcome, user.Email, cancellationToken);
+}
+
+/// <summary>Creates the profile.</summary>
+public sealed class ProfileHandlers
+{
+    [StreamConsumer(UserNames.Stream, Group = UserNames.ProfilesGroup)]
+    public static void CreateProfile(UserCreated user, MessageContext context) =>
+        context.State.Put(UserProfile.Key(user.UserId), new UserProfile(user.UserId, user.Name, user.Email, context.Time));
+}
