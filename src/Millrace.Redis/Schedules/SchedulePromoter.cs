@@ -65,7 +65,7 @@ internal sealed class SchedulePromoter : IAsyncDisposable
             var now = _time.GetTimestamp();
             if (_watched.TryGetValue(stream, out var watched))
                 watched.LastUse = now;
-            else
+            else if (CanHaveSchedule(stream))
                 AddDueNeedsLock(stream, now, now);
         }
     }
@@ -89,6 +89,13 @@ internal sealed class SchedulePromoter : IAsyncDisposable
         if (running is not null)
             await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _timer.DisposeAsync().ConfigureAwait(false);
+    }
+
+    // Nothing derives from a name with stray braces, see StreamNames.HasTag, so nothing can be scheduled for it.
+    private static bool CanHaveSchedule(string stream)
+    {
+        var open = stream.IndexOf('{', StringComparison.Ordinal);
+        return open < 0 ? !stream.Contains('}', StringComparison.Ordinal) : stream.IndexOf('}', open) > open + 1;
     }
 
     private void AddDueNeedsLock(string stream, long due, long now)
@@ -124,9 +131,9 @@ internal sealed class SchedulePromoter : IAsyncDisposable
                 await PromoteAsync(TakeDue()).ConfigureAwait(false);
                 _isFailing = false;
             }
-            catch (StreamException exception) when (exception.Code != StreamErrorCode.Closed)
+            catch (Exception exception) when (!_closing.IsCancellationRequested)
             {
-                // Whatever was due is still in the schedule, and the next regular check finds it.
+                // Whatever was due is still in the schedule, and the next regular check finds it. No mistake may end this loop unseen.
                 if (!_isFailing)
                     _logger.PromotionFailed(exception.Message);
                 _isFailing = true;
@@ -216,7 +223,7 @@ internal sealed class SchedulePromoter : IAsyncDisposable
             await _client.SubscribeAsync(Channel, OnScheduled, _closing.Token).ConfigureAwait(false);
             CheckNow();
         }
-        catch (StreamException exception) when (exception.Code != StreamErrorCode.Closed)
+        catch (Exception exception) when (!_closing.IsCancellationRequested)
         {
             // The regular check has to do: it is late by seconds at most.
             _logger.NoSubscription(Channel, CheckInterval, exception.Message);

@@ -94,6 +94,17 @@ public sealed class SchedulePromoterTests(SharedRedis redis)
         Assert.Equal("kept", Assert.Single(batch.Entries).Fields.GetText("v"u8));
     }
 
+    [Fact]
+    public async Task Reading_a_stream_that_can_have_no_schedule_does_not_stop_the_others()
+    {
+        await using var store = await OpenAsync();
+        await store.ReadAsync([new($"{_stream}{{", default), new($"{_stream}{{}}", default), new($"{_stream}}}", default)], 1, TimeSpan.Zero);
+
+        await ScheduleAsync(store, "due", TimeSpan.FromMilliseconds(10));
+
+        Assert.Single(await store.ReadAsync([new(_stream, default)], 1, Patience));
+    }
+
     private async Task ScheduleAsync(RedisStreamStore store, string value, TimeSpan delay) => Assert.True((await store.CommitAsync(
         new Commit { Changes = [new CommitChange.Schedule(_stream, EntryFields.Create(("v", value)), delay)] })).IsApplied);
 
