@@ -15,7 +15,8 @@ namespace Millrace.Generators;
 internal sealed record ConsumerRegistration(
     string Handler, string Message, bool IsStatic, string Call, string Stream, string Group, string Options)
 {
-    private static readonly SymbolDisplayFormat NameOnly = new(miscellaneousOptions: SymbolDisplayMiscellaneousOptions.EscapeKeywordIdentifiers);
+    private static readonly SymbolDisplayFormat NameOnly =
+        new(miscellaneousOptions: SymbolDisplayMiscellaneousOptions.EscapeKeywordIdentifiers);
 
     public static Read<ConsumerRegistration> Read(GeneratorAttributeSyntaxContext context, CancellationToken cancellationToken)
     {
@@ -55,10 +56,11 @@ internal sealed record ConsumerRegistration(
         const string seconds = "Seconds";
         var statements = attribute.NamedArguments.Where(static argument => argument.Key != "Group").Select(static argument =>
         {
+            var option = argument.Key;
             var value = Convert.ToString(argument.Value.Value, CultureInfo.InvariantCulture);
-            return argument.Key.EndsWith(seconds, StringComparison.Ordinal)
-                ? $"options.{argument.Key.Substring(0, argument.Key.Length - seconds.Length)} = global::System.TimeSpan.FromSeconds({value}D);"
-                : $"options.{argument.Key} = {value};";
+            return option.EndsWith(seconds, StringComparison.Ordinal)
+                ? $"options.{option.Substring(0, option.Length - seconds.Length)} = global::System.TimeSpan.FromSeconds({value}D);"
+                : $"options.{option} = {value};";
         });
         return string.Join(" ", statements);
     }

@@ -35,7 +35,8 @@ internal static class ConsumerShape
     {
         if (method.ReturnsVoid)
             return method.IsAsync ? "it is async void: nobody could wait for it; return a Task" : null;
-        return IsType(method.ReturnType, "Task", "System.Threading.Tasks") || IsType(method.ReturnType, "ValueTask", "System.Threading.Tasks")
+        const string tasks = "System.Threading.Tasks";
+        return IsType(method.ReturnType, "Task", tasks) || IsType(method.ReturnType, "ValueTask", tasks)
             ? null
             : "it returns neither nothing nor a Task nor a ValueTask";
     }
@@ -52,8 +53,13 @@ internal static class ConsumerShape
 
         var rest = method.Parameters.RemoveAt(0);
         if (rest.FirstOrDefault(static parameter => !IsContext(parameter.Type) && !IsCancellationToken(parameter.Type)) is { } other)
-            return $"its parameter '{other.Name}' is neither a MessageContext nor a CancellationToken; services come through the constructor";
-        if (rest.Count(static parameter => IsContext(parameter.Type)) > 1 || rest.Count(static parameter => IsCancellationToken(parameter.Type)) > 1)
+        {
+            return $"its parameter '{other.Name}' is neither a MessageContext nor a CancellationToken; " +
+                "services come through the constructor";
+        }
+
+        if (rest.Count(static parameter => IsContext(parameter.Type)) > 1 ||
+            rest.Count(static parameter => IsCancellationToken(parameter.Type)) > 1)
             return "it takes the MessageContext or the CancellationToken twice";
         return Naming.FindProblem(message.Type);
     }

@@ -10,7 +10,8 @@ namespace Millrace.Generators;
 /// <param name="Path">The file of the subject's name.</param>
 /// <param name="Span">Where the name is.</param>
 /// <param name="Lines">The same in lines and columns.</param>
-internal sealed record Problem(DiagnosticDescriptor Descriptor, string Subject, string Reason, string Path, TextSpan Span, LinePositionSpan Lines)
+internal sealed record Problem(
+    DiagnosticDescriptor Descriptor, string Subject, string Reason, string Path, TextSpan Span, LinePositionSpan Lines)
 {
     public static DiagnosticDescriptor NoConsumer { get; } = new(
         "MILL001",
@@ -32,7 +33,8 @@ internal sealed record Problem(DiagnosticDescriptor Descriptor, string Subject, 
     {
         var location = subject.Locations[0];
         var lines = location.GetLineSpan();
-        return new(descriptor, subject.ToDisplayString(SymbolDisplayFormat.CSharpShortErrorMessageFormat), reason, lines.Path, location.SourceSpan, lines.Span);
+        var name = subject.ToDisplayString(SymbolDisplayFormat.CSharpShortErrorMessageFormat);
+        return new(descriptor, name, reason, lines.Path, location.SourceSpan, lines.Span);
     }
 
     public Diagnostic ToDiagnostic() => Diagnostic.Create(Descriptor, Location.Create(Path, Span, Lines), Subject, Reason);

@@ -33,8 +33,8 @@ public abstract partial class StoreConformance
         await Store.AckAsync(stream, "g", [entries[0].Id]);
         var notDelivered = await AppendAsync(stream);
 
-        var result = await Store.ClaimAsync(
-            stream, "g", new() { Consumer = "c2", Ids = [entries[0].Id, entries[1].Id, notDelivered, EntryId.Max], MinIdleTime = TimeSpan.Zero });
+        EntryId[] ids = [entries[0].Id, entries[1].Id, notDelivered, EntryId.Max];
+        var result = await Store.ClaimAsync(stream, "g", new() { Consumer = "c2", Ids = ids, MinIdleTime = TimeSpan.Zero });
 
         Assert.Equal([entries[1].Id], result.Entries.Select(entry => entry.Id));
         Assert.Empty(result.Deleted);

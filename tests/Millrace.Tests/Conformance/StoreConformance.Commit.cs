@@ -197,6 +197,73 @@ public abstract partial class StoreConformance
     }
 
     [Fact]
+    public async Task CommitAsync_of_a_list_lets_later_commits_see_what_earlier_ones_did()
+    {
+        var (stream, entries) = await NewPendingAsync(3);
+        string made = NewStream(), refused = NewStream();
+        StateKey key = NewState(), deleted = NewState(), broken = NewState();
+        await PutAsync(deleted);
+        await AppendAsync(StreamNames.State(broken));
+        EntryId id = new(5, 0);
+        var held = entries.Select(entry => CommitCondition.StillHeld(stream, "g", "c1", Held(entry))).ToArray();
+        (CommitCondition Condition, CommitChange Change, bool IsApplied)[] steps =
+        [
+            (held[0], new CommitChange.Ack(stream, "g", entries[0].Id), true),
+            (held[0], new CommitChange.Append(stream, Fields("twice")), false),
+            (held[1], new CommitChange.AckAndDelete(stream, "g", entries[1].Id), true),
+            (held[1], new CommitChange.Append(stream, Fields("twice")), false),
+            (held[2], new CommitChange.Release(stream, "g", Held(entries[2])), true),
+            (held[2], new CommitChange.Append(stream, Fields("twice")), false),
+            (CommitCondition.NoStream(made), new CommitChange.Append(made, Fields("1"), id), true),
+            (CommitCondition.NoStream(made), new CommitChange.Append(made, Fields("2")), false),
+            (CommitCondition.LastIdIs(made, id), new CommitChange.Append(made, Fields("3"), id.Next()), true),
+            (CommitCondition.LastIdIs(made, id), new CommitChange.Append(made, Fields("4")), false),
+            (CommitCondition.StateAbsent(key), new CommitChange.PutState(key, Utf8("x")), true),
+            (CommitCondition.StateAbsent(key), new CommitChange.DeleteState(key), false),
+            (CommitCondition.LastIdIs(made, id.Next()), new CommitChange.DeleteState(deleted), true),
+            (CommitCondition.StateAbsent(deleted), new CommitChange.PutState(deleted, Utf8("y")), true),
+            (CommitCondition.NoStream(refused), new CommitChange.PutState(broken, Utf8("z")), false),
+            (CommitCondition.NoStream(refused), new CommitChange.Append(refused, Fields("1")), true),
+        ];
+
+        var results = await Store.CommitAsync(
+            [.. steps.Select(step => new Commit { Conditions = [step.Condition], Changes = [step.Change] })]);
+
+        Assert.Equal(steps.Select(step => step.IsApplied), results.Select(result => result.IsApplied));
+        Assert.Equal(["0", "2"], await ValuesAsync(stream));
+        Assert.Equal(["2"], await ValuesAsync(StreamNames.Again(stream, "g")));
+        Assert.Equal(["1", "3"], await ValuesAsync(made));
+        Assert.Equal("x", await TextAsync(key));
+        Assert.Equal("y", await TextAsync(deleted));
+    }
+
+    [Fact]
+    public async Task CommitAsync_of_a_list_forgets_what_a_refused_commit_would_have_done()
+    {
+        string stream = NewStream();
+        StateKey key = NewState(), broken = NewState();
+        await AppendAsync(StreamNames.State(broken));
+
+        var results = await Store.CommitAsync(
+        [
+            Change(
+                new CommitChange.Append(stream, Fields("refused"), new EntryId(9, 0)),
+                new CommitChange.PutState(key, Utf8("refused")),
+                new CommitChange.DeleteState(broken)),
+            new()
+            {
+                Conditions = [CommitCondition.NoStream(stream), CommitCondition.StateAbsent(key)],
+                Changes = [new CommitChange.Append(stream, Fields("applied"), new EntryId(5, 0))],
+            },
+        ]);
+
+        Assert.Equal([StreamErrorCode.WrongType, null], results.Select(result => result.Failure?.Code));
+        Assert.True(results[1].IsApplied);
+        Assert.Equal(["applied"], await ValuesAsync(stream));
+        Assert.Null(await Store.GetStateAsync(key));
+    }
+
+    [Fact]
     public async Task CommitAsync_of_one_commit_throws_what_the_store_refused()
     {
         var key = NewState();
@@ -215,11 +282,12 @@ public abstract partial class StoreConformance
         for (var round = 0; round < rounds; round++)
         {
             var last = (await Store.GetStreamInfoAsync(stream))!.LastGeneratedId;
-            var results = await Task.WhenAll(Enumerable.Range(0, writers).Select(writer => Task.Run(async () => await Store.CommitAsync(new Commit
+            var commits = Enumerable.Range(0, writers).Select(writer => new Commit
             {
                 Conditions = [CommitCondition.LastIdIs(stream, last)],
                 Changes = [new CommitChange.Append(stream, Fields($"{round}/{writer}"))],
-            }))));
+            });
+            var results = await Task.WhenAll(commits.Select(commit => Task.Run(() => Store.CommitAsync(commit).AsTask())));
             applied += results.Count(result => result.IsApplied);
         }
 

@@ -150,9 +150,13 @@ public abstract partial class StoreConformance
         var stream = NewStream();
         var last = await AppendAsync(stream);
         var key = NewState();
-        CommitCondition holds = CommitCondition.LastIdIs(stream, last), first = CommitCondition.StateIs(key, 7), second = CommitCondition.NoStream(stream);
+        var first = CommitCondition.StateIs(key, 7);
 
-        var result = await Store.CommitAsync(new Commit { Conditions = [holds, first, second], Changes = [new CommitChange.DeleteState(key)] });
+        var result = await Store.CommitAsync(new Commit
+        {
+            Conditions = [CommitCondition.LastIdIs(stream, last), first, CommitCondition.NoStream(stream)],
+            Changes = [new CommitChange.DeleteState(key)],
+        });
 
         Assert.Equal(first, result.Conflict);
     }
@@ -189,7 +193,8 @@ public abstract partial class StoreConformance
     private async Task HoldsAsync(CommitCondition condition)
     {
         var probe = NewState();
-        var result = await Store.CommitAsync(new Commit { Conditions = [condition], Changes = [new CommitChange.PutState(probe, Utf8("x"))] });
+        var result = await Store.CommitAsync(
+            new Commit { Conditions = [condition], Changes = [new CommitChange.PutState(probe, Utf8("x"))] });
         Assert.True(result.IsApplied, $"{condition} did not hold.");
         Assert.NotNull(await Store.GetStateAsync(probe));
     }
@@ -197,7 +202,8 @@ public abstract partial class StoreConformance
     private async Task ConflictsAsync(CommitCondition condition)
     {
         var probe = NewState();
-        var result = await Store.CommitAsync(new Commit { Conditions = [condition], Changes = [new CommitChange.PutState(probe, Utf8("x"))] });
+        var result = await Store.CommitAsync(
+            new Commit { Conditions = [condition], Changes = [new CommitChange.PutState(probe, Utf8("x"))] });
         Assert.False(result.IsApplied, $"{condition} held.");
         Assert.Equal(condition, result.Conflict);
         Assert.Empty(result.Ids);

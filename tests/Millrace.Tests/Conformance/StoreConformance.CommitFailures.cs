@@ -133,7 +133,8 @@ public abstract partial class StoreConformance
             "ack and delete on a document" => [new CommitChange.AckAndDelete(documentAsStream, "g", entries[0].Id)],
             "release on a document" => [new CommitChange.Release(documentAsStream, "g", Held(entries[0]))],
             "release to a private stream that is a document" => [new CommitChange.Release(stream, "g", new(new(1, 1), 1))],
-            "delayed release to a private stream that is a document" => [new CommitChange.Release(stream, "g", new(new(1, 1), 1), TimeSpan.FromHours(1))],
+            "delayed release to a private stream that is a document" =>
+                [new CommitChange.Release(stream, "g", new(new(1, 1), 1), TimeSpan.FromHours(1))],
             "schedule to a document" => [new CommitChange.Schedule(documentAsStream, Fields("refused"), TimeSpan.FromHours(1))],
             "schedule kept in a stream" => [new CommitChange.Schedule(stream, Fields("refused"), TimeSpan.FromHours(1))],
             "put on a stream" => [new CommitChange.PutState(broken, Utf8("refused"))],

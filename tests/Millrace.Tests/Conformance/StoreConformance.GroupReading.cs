@@ -224,7 +224,8 @@ public abstract partial class StoreConformance
 
         var reading = Enumerable.Range(0, readers).Select(i => Task.Run(() => ReadAsync(i))).ToArray();
         await Task.WhenAll(Enumerable.Range(0, appenders).Select(i => Task.Run(() => AppendAsync(i))));
-        await Task.WhenAll(reading).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
+        await Task.WhenAll(reading)
+            .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
         Assert.All(reading, reader => Assert.True(reader.IsCanceled || reader.IsCompletedSuccessfully, reader.Exception?.ToString()));
 
         var expected = Enumerable.Range(0, appenders).SelectMany(a => Enumerable.Range(0, perAppender).Select(i => $"{a}/{i}"));

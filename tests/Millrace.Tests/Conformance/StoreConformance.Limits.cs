@@ -135,12 +135,13 @@ public abstract partial class StoreConformance
         var duration = TimeSpan.FromMilliseconds(milliseconds);
         var (stream, entries) = await NewPendingAsync(1);
         var held = Held(entries[0]);
+        var claim = new ClaimRequest { Consumer = "c2", Ids = [held.Id], MinIdleTime = duration };
         var before = await SnapshotAsync();
 
         await RefusesAsync(() => Store.ReadAsync([new(stream, default)], 1, duration).AsTask());
         await RefusesAsync(() => DeliverAsync(stream, "c1", block: duration));
         await RefusesAsync(() => Store.PendingAsync(stream, "g", new() { MinIdleTime = duration }).AsTask());
-        await RefusesAsync(() => Store.ClaimAsync(stream, "g", new() { Consumer = "c2", Ids = [held.Id], MinIdleTime = duration }).AsTask());
+        await RefusesAsync(() => Store.ClaimAsync(stream, "g", claim).AsTask());
         await RefusesAsync(() => Store.ReleaseAsync(stream, "g", "c1", [held], duration).AsTask());
         await RefusesAsync(() => Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("x"), duration))).AsTask());
         await RefusesAsync(() => PutAsync(NewState(), "x", duration));

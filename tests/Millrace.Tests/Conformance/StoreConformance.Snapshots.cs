@@ -50,7 +50,8 @@ public abstract partial class StoreConformance
         foreach (var group in await Store.GetGroupsAsync(stream))
         {
             text.AppendLine(CultureInfo.InvariantCulture,
-                $"  group {group.Name}: last {group.LastDeliveredId}, read {group.EntriesRead}, lag {group.Lag}, pending {group.PendingCount}");
+                $"  group {group.Name}: last {group.LastDeliveredId}, read {group.EntriesRead}, lag {group.Lag}, " +
+                $"pending {group.PendingCount}");
             foreach (var consumer in await Store.GetConsumersAsync(stream, group.Name))
                 text.AppendLine(CultureInfo.InvariantCulture, $"    consumer {consumer.Name}: pending {consumer.PendingCount}");
             foreach (var pending in await PendingAsync(stream, group.Name))

@@ -49,6 +49,20 @@ public abstract partial class StoreConformance
     }
 
     [Fact]
+    public async Task State_versions_increase_however_fast_they_follow()
+    {
+        var key = NewState();
+        var versions = new List<long>();
+        for (var i = 0; i < 100; i++)
+        {
+            await Store.CommitAsync([.. Enumerable.Repeat(Change(new CommitChange.PutState(key, Utf8("x"))), 10)]);
+            versions.Add((await Store.GetStateAsync(key))!.Version);
+        }
+
+        Assert.Equal(versions.Order().Distinct(), versions);
+    }
+
+    [Fact]
     public async Task State_that_was_deleted_is_gone()
     {
         var key = NewState();

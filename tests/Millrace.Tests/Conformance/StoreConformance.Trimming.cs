@@ -8,6 +8,7 @@ public abstract partial class StoreConformance
     [InlineData(3, 2)]
     [InlineData(5, 0)]
     [InlineData(9, 0)]
+    [InlineData(long.MaxValue, 0)]
     [InlineData(0, 5)]
     public async Task Trim_to_a_length_drops_the_oldest(long length, long dropped)
     {

@@ -97,7 +97,12 @@ public abstract partial class StoreConformance : IAsyncLifetime
 
     /// <summary>Reads new entries of one stream for a group.</summary>
     private async Task<IReadOnlyList<DeliveredEntry>> DeliverAsync(
-        string stream, string consumer, string group = "g", int count = 100, TimeSpan block = default, CancellationToken cancellationToken = default)
+        string stream,
+        string consumer,
+        string group = "g",
+        int count = 100,
+        TimeSpan block = default,
+        CancellationToken cancellationToken = default)
     {
         var read = new GroupRead { Group = group, Consumer = consumer, Streams = [stream], Count = count, Block = block };
         var batches = await Store.ReadGroupAsync(read, cancellationToken);

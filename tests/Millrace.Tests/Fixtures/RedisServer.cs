@@ -76,7 +76,9 @@ public sealed class RedisServer : IAsyncDisposable
             throw new InvalidOperationException($"redis-server did not start again on port {Port}:\n{log}");
     }
 
-    /// <summary>Runs redis-cli against the server and returns what it printed, without the last line break; an error reply throws.</summary>
+    /// <summary>
+    /// Runs redis-cli against the server and returns what it printed, without the last line break; an error reply throws.
+    /// </summary>
     public async Task<string> CliAsync(params string[] arguments)
     {
         using var cli = Launch("redis-cli", ["-e", "-h", "127.0.0.1", "-p", Port.ToString(CultureInfo.InvariantCulture), .. arguments]);
@@ -151,7 +153,8 @@ public sealed class RedisServer : IAsyncDisposable
         catch (Win32Exception exception)
         {
             throw new InvalidOperationException(
-                $"These tests run against a real Redis, and {program} cannot be started. Install it: apt-get install redis-server", exception);
+                $"These tests run against a real Redis, and {program} cannot be started. Install it: apt-get install redis-server",
+                exception);
         }
     }
 

@@ -27,7 +27,9 @@ internal sealed class GeneratorRun
             [Parse(source)],
             References,
             new CSharpCompilationOptions(
-                OutputKind.DynamicallyLinkedLibrary, nullableContextOptions: NullableContextOptions.Enable, generalDiagnosticOption: ReportDiagnostic.Error));
+                OutputKind.DynamicallyLinkedLibrary,
+                nullableContextOptions: NullableContextOptions.Enable,
+                generalDiagnosticOption: ReportDiagnostic.Error));
         _driver = CSharpGeneratorDriver.Create(
             [new RegistrationGenerator().AsSourceGenerator()],
             parseOptions: ParseOptions,

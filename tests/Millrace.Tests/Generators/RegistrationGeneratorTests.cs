@@ -42,6 +42,9 @@ public sealed class RegistrationGeneratorTests
         }
         """;
 
+    private const string Caller =
+        "using Millrace; static class Caller { static void Add(MillraceBuilder builder) => builder.AddConsumers(); }";
+
     [Fact]
     public void Generated_code_of_an_application_reads_like_code_written_by_hand()
     {
@@ -117,7 +120,7 @@ public sealed class RegistrationGeneratorTests
     [Fact]
     public void Generated_code_without_anything_to_register_still_has_the_method()
     {
-        var run = new GeneratorRun("using Millrace; static class Program { static void Add(MillraceBuilder builder) => builder.AddConsumers(); }");
+        var run = new GeneratorRun(Caller);
 
         run.Compile();
 
@@ -130,17 +133,16 @@ public sealed class RegistrationGeneratorTests
         const string application = "[assembly: System.Runtime.CompilerServices.InternalsVisibleTo(\"Application.Tests\")]";
         var image = new GeneratorRun(application).Compile();
 
-        var friend = new GeneratorRun("using Millrace; static class Test { static void Add(MillraceBuilder builder) => builder.AddConsumers(); }", "Application.Tests");
+        var friend = new GeneratorRun(Caller, "Application.Tests").Output.AddReferences(MetadataReference.CreateFromImage(image));
 
-        Assert.DoesNotContain(
-            friend.Output.AddReferences(MetadataReference.CreateFromImage(image)).GetDiagnostics(), diagnostic => diagnostic.Id == "CS0121");
+        Assert.DoesNotContain(friend.GetDiagnostics(), diagnostic => diagnostic.Severity >= DiagnosticSeverity.Warning);
     }
 
     [Theory]
     [InlineData("public void Handle() { }", "its first parameter is not the message")]
     [InlineData("public void Handle(MessageContext context, OrderCreated order) { }", "its first parameter is not the message")]
-    [InlineData("public void Handle(OrderCreated order, string other) { }", "its parameter 'other' is neither a MessageContext nor a CancellationToken")]
-    [InlineData("public void Handle(OrderCreated order, MessageContext a, MessageContext b) { }", "it takes the MessageContext or the CancellationToken twice")]
+    [InlineData("public void Handle(OrderCreated order, string other) { }", "its parameter 'other' is neither a MessageContext nor")]
+    [InlineData("public void Handle(OrderCreated order, MessageContext a, MessageContext b) { }", "it takes the MessageContext or")]
     [InlineData("public void Handle(in OrderCreated order) { }", "its parameter 'order' is passed by reference")]
     [InlineData("public void Handle(int? order) { }", "'int?' cannot be a message")]
     [InlineData("public void Handle(OrderCreated[] orders) { }", "'Shop.OrderCreated[]' cannot be a message")]
@@ -203,7 +205,8 @@ public sealed class RegistrationGeneratorTests
         {
             var outputs = run.Result.TrackedSteps[step].SelectMany(tracked => tracked.Outputs).ToArray();
             Assert.NotEmpty(outputs);
-            Assert.All(outputs, output => Assert.True(output.Reason is IncrementalStepRunReason.Cached or IncrementalStepRunReason.Unchanged));
+            Assert.All(outputs, output => Assert.Contains(
+                output.Reason, new[] { IncrementalStepRunReason.Cached, IncrementalStepRunReason.Unchanged }));
         }
 
         var written = run.Result.TrackedOutputSteps.SelectMany(steps => steps.Value).SelectMany(step => step.Outputs);
