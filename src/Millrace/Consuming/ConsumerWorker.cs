@@ -207,8 +207,8 @@ internal sealed class ConsumerWorker
     {
         for (var run = 1; ; run++)
         {
-            var (action, context) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);
-            var result = action is SettleAction.Retry { Error: StateConflictException conflict } && run < MaxReruns
+            var (action, context, failure) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);
+            var result = failure is StateConflictException conflict && action is not SettleAction.Abandon && run < MaxReruns
                 ? new SettleResult { StateConflict = conflict.Key }
                 : await _settlement.SettleAsync(delivery, context, action).ConfigureAwait(false);
 
@@ -219,8 +219,8 @@ internal sealed class ConsumerWorker
                 continue;
             }
 
-            if ((result.StateConflict is { } last ? new StateConflictException(last) : (Exception?)result.Refusal) is { } failure)
-                await SettleRefusedAsync(delivery, failure).ConfigureAwait(false);
+            if ((result.StateConflict is { } last ? new StateConflictException(last) : (Exception?)result.Refusal) is { } refusal)
+                await SettleRefusedAsync(delivery, refusal).ConfigureAwait(false);
             return;
         }
     }

@@ -19,6 +19,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     private DeliveryState _state = DeliveryState.Queued;
     private CancelCause _cause;
     private bool _isLost;
+    private bool _isSettledByHand;
 
     // The running handler's token: time limit and everything in CancelCause.
     private CancellationTokenSource? _handler;
@@ -46,6 +47,13 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
 
     /// <summary>Timestamp of the last moment the lease certainly began anew: read, claimed or extended.</summary>
     public long RenewedAt { get; set; } = renewedAt;
+
+    /// <summary>Whether the handler settles, or has settled, by hand: it may go on, and there is no lease to renew or lose any more.</summary>
+    public bool IsSettledByHand
+    {
+        get => Volatile.Read(ref _isSettledByHand);
+        set => Volatile.Write(ref _isSettledByHand, value);
+    }
 
     public bool IsLost => Volatile.Read(ref _isLost);
 

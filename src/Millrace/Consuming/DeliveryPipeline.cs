@@ -14,13 +14,13 @@ internal sealed class DeliveryPipeline(
 {
     private readonly ConsumerOptions _options = plan.Options;
 
-    public async ValueTask<(SettleAction Action, MessageContext? Context)> RunAsync(Delivery delivery)
+    public async ValueTask<PipelineResult> RunAsync(Delivery delivery)
     {
         var envelope = EnvelopeCodec.Decode(delivery.Entry.Fields);
         if (Refuse(delivery, envelope, out var type, out var route) is { } refused)
-            return (refused, null);
+            return new(refused);
         if (!TryReadMessage(envelope, type!, route.Version, out var message, out var error))
-            return (new SettleAction.DeadLetter(DeadLetterReasons.UndecodableData, error), null);
+            return new(new SettleAction.DeadLetter(DeadLetterReasons.UndecodableData, error));
 
         using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);
         var context = new MessageContext(core, store, plan, delivery, envelope.PriorDeliveries, settlement);
@@ -38,14 +38,14 @@ internal sealed class DeliveryPipeline(
         }
 
         if (failure is null)
-            return (SettleAction.Ack.Instance, context);
+            return new(SettleAction.Ack.Instance, context);
         Telemetry.Fail(activity, failure);
         if (!context.IsSettled)
-            return (Decide(delivery, failure), context);
+            return new(Decide(delivery, failure), context, failure);
 
         // The handler had the last word already; what came afterwards cannot bring the message back.
         LogMessages.FailedAfterSettling(logger, failure, plan.Stream, plan.Group, delivery.Id);
-        return (SettleAction.Ack.Instance, context);
+        return new(SettleAction.Ack.Instance, context);
     }
 
     /// <summary>What becomes of a message whose handler, or whose commit, failed.</summary>
@@ -99,3 +99,9 @@ internal sealed class DeliveryPipeline(
         }
     }
 }
+
+/// <summary>What the pipeline decided.</summary>
+/// <param name="Action">What is to become of the delivery.</param>
+/// <param name="Context">What the handler left, if one ran.</param>
+/// <param name="Failure">What the handler threw, if it did.</param>
+internal readonly record struct PipelineResult(SettleAction Action, MessageContext? Context = null, Exception? Failure = null);

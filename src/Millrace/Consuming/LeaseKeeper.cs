@@ -17,7 +17,7 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
         {
             while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
             {
-                var deliveries = held.Snapshot();
+                var deliveries = held.Snapshot().Where(delivery => !delivery.IsSettledByHand).ToList();
                 await ExtendAsync(plan.Stream, [.. deliveries.Where(delivery => !delivery.IsAgain)], cancellationToken).ConfigureAwait(false);
                 await ExtendAsync(plan.Again, [.. deliveries.Where(delivery => delivery.IsAgain)], cancellationToken).ConfigureAwait(false);
             }
@@ -62,7 +62,7 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
     /// <summary>A delivery that was settled meanwhile is not held any more: nothing to lose.</summary>
     private void Lose(Delivery delivery)
     {
-        if (!held.IsHeld(delivery.IsAgain, delivery.Id))
+        if (delivery.IsSettledByHand || !held.IsHeld(delivery.IsAgain, delivery.Id))
             return;
         LogMessages.LeaseLost(logger, delivery.Stream, plan.Group, delivery.Id);
         if (delivery.Lose())

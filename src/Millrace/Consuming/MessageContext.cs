@@ -176,6 +176,7 @@ public sealed class MessageContext
     {
         ThrowIfSettled();
         IsSettled = true;
+        _delivery.IsSettledByHand = true;
         try
         {
             return await _settlement.SettleByHandAsync(_delivery, this, action, cancellationToken).ConfigureAwait(false);
@@ -184,6 +185,7 @@ public sealed class MessageContext
         {
             // Nothing was applied, so the handler's end decides: it fails, or runs again with fresh state.
             IsSettled = false;
+            _delivery.IsSettledByHand = false;
             throw;
         }
     }

@@ -28,7 +28,10 @@ public sealed class MillraceBuilder
         return UseStore(ServiceDescriptor.Singleton(factory), instanceName: null);
     }
 
-    /// <summary>Uses a store the caller owns and disposes, after the host: several hosts may share one.</summary>
+    /// <summary>
+    /// Uses a store the caller owns and disposes, after the host: several hosts may share one. Name each with <see cref="UseInstanceName"/> if
+    /// one that comes back is to find at once what it left pending.
+    /// </summary>
     /// <param name="store">The store.</param>
     public MillraceBuilder UseStore(IStreamStore store)
     {

@@ -66,6 +66,37 @@ public sealed class LeaseTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Handler_that_settled_by_hand_has_no_lease_to_lose()
+    {
+        var settled = new TaskCompletionSource<CancellationToken>();
+        var end = new TaskCompletionSource();
+        var running = new TaskCompletionSource();
+        await using var host = await StartAsync(async (order, context, token) =>
+        {
+            if (order.OrderId == "o2")
+            {
+                running.SetResult();
+                await end.Task;
+                return;
+            }
+
+            await context.AckAsync(token);
+            settled.SetResult(token);
+            await end.Task;
+        });
+        await host.Publisher.PublishManyAsync<OrderCreated>("orders", [new("o1", 1), new("o2", 2)]);
+        var token = await settled.Task.WaitAsync(Eventually.Deadline);
+        await running.Task.WaitAsync(Eventually.Deadline);
+
+        _time.Advance(TimeSpan.FromSeconds(10));
+        await Eventually.TrueAsync("the other lease is renewed", async () => (await PendingAsync())[0].IdleTime == TimeSpan.Zero);
+
+        Assert.False(token.IsCancellationRequested);
+        end.SetResult();
+        await host.WhenSettledAsync("orders", "billing");
+    }
+
+    [Fact]
     public async Task Idle_entry_of_a_dead_consumer_is_taken_over_after_the_lease()
     {
         await DeliverAsync("dead", times: 1);

@@ -2,6 +2,7 @@ using System.Collections.Concurrent;
 using System.Text;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
+using Millrace.Embedded;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
 
@@ -141,6 +142,28 @@ public sealed class SettlementTests
             await host.Store.GetStateAsync(new("orders", "count")) is { } state &&
             JsonDocument.Parse(state.Payload).RootElement.GetProperty("value").GetInt32() == messages);
         await host.WhenSettledAsync("orders", "billing");
+    }
+
+    [Fact]
+    public async Task State_conflict_of_settling_by_hand_runs_the_handler_again_even_at_its_last_attempt()
+    {
+        var runs = 0;
+        await using var store = new EmbeddedStreamStore(new());
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", async (_, context, token) =>
+        {
+            var counter = await context.State.GetAsync<Counter>("count", token) ?? new(0);
+            if (Interlocked.Increment(ref runs) == 1)
+                await store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(new("orders", "count"), "{\"value\":10}"u8.ToArray())] });
+            context.State.Put("count", new Counter(counter.Value + 1));
+            context.Publish("done", new OrderPaid("o1"));
+            await context.AckAsync(token);
+        }, o => o.MaxAttempts = 1), store);
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await host.ReadAsync("done");
+
+        Assert.Equal(2, runs);
+        Assert.Equal("{\"value\":11}", Encoding.UTF8.GetString((await host.Store.GetStateAsync(new("orders", "count")))!.Payload.Span));
     }
 
     [Fact]
