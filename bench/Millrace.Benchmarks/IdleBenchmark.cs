@@ -32,14 +32,17 @@ internal static class IdleBenchmark
     {
         // One message, so that everything that is made on first use is made.
         await host.Publisher.PublishAsync(BenchHost.Stream, new BenchMessage(1, 0, BenchMessage.Filling));
-        await Task.Delay(Settling);
 
-        var (ours, theirs, start) = (Environment.CpuUsage.TotalTime, await ServerTimeAsync(redis), Stopwatch.GetTimestamp());
+        // To ask the server starts a process, and compiles what starts it: neither must count as ours.
+        var theirs = await ServerTimeAsync(redis);
+        await Task.Delay(Settling);
+        var (ours, start) = (Environment.CpuUsage.TotalTime, Stopwatch.GetTimestamp());
         await Task.Delay(Span);
-        var (oursAfter, theirsAfter, elapsed) = (Environment.CpuUsage.TotalTime, await ServerTimeAsync(redis), Stopwatch.GetElapsedTime(start));
+        var (oursAfter, elapsed) = (Environment.CpuUsage.TotalTime, Stopwatch.GetElapsedTime(start));
+        var theirsAfter = await ServerTimeAsync(redis);
 
         var percent = 100 * (oursAfter - ours) / elapsed;
-        Report.Row(name, percent.ToString("N2"), redis is null ? "-" : (100 * (theirsAfter - theirs) / elapsed).ToString("N2"), percent < GoalPercent ? "met" : "missed");
+        Report.Row(name, percent.ToString("N2"), redis is null ? "-" : (100 * (theirsAfter - theirs) / (elapsed + Settling)).ToString("N2"), percent < GoalPercent ? "met" : "missed");
     }
 
     private static async Task<TimeSpan> ServerTimeAsync(RedisServer? redis) => redis is null

@@ -12,7 +12,7 @@ internal sealed class PingConnection : IDisposable
 
     public PingConnection(int port) => _socket.Connect(IPAddress.Loopback, port);
 
-    public void Measure(Samples samples, int count)
+    public void Measure(Samples samples, int count, TimeSpan pause)
     {
         for (var i = 0; i < count; i++)
         {
@@ -21,11 +21,12 @@ internal sealed class PingConnection : IDisposable
             for (var received = 0; received < "+PONG\r\n"u8.Length;)
                 received += _socket.Receive(_reply);
             samples.Add(start, Stopwatch.GetTimestamp());
+            Samples.Spin(pause);
         }
     }
 
     /// <summary>The same through the runtime's asynchronous sockets, which every .NET client that does not block a thread pays for.</summary>
-    public async Task MeasureAsync(Samples samples, int count)
+    public async Task MeasureAsync(Samples samples, int count, TimeSpan pause)
     {
         var ping = "*1\r\n$4\r\nPING\r\n"u8.ToArray();
         for (var i = 0; i < count; i++)
@@ -35,6 +36,7 @@ internal sealed class PingConnection : IDisposable
             for (var received = 0; received < "+PONG\r\n"u8.Length;)
                 received += await _socket.ReceiveAsync(_reply);
             samples.Add(start, Stopwatch.GetTimestamp());
+            Samples.Spin(pause);
         }
     }
 

@@ -17,6 +17,13 @@ internal sealed class Samples(int capacity)
         _isSorted = false;
     }
 
+    /// <summary>Waits without giving the processor away.</summary>
+    public static void Spin(TimeSpan pause)
+    {
+        for (var start = Stopwatch.GetTimestamp(); Stopwatch.GetElapsedTime(start) < pause;)
+            Thread.SpinWait(10);
+    }
+
     /// <summary>The value below which a fraction of the samples lies, in microseconds.</summary>
     public double Percentile(double fraction)
     {
