@@ -10,8 +10,8 @@ public static class RedisMillraceBuilderExtensions
     extension(MillraceBuilder builder)
     {
         /// <summary>
-        /// Keeps the streams on a Redis (7.0 or newer) or Valkey (7.2 or newer) server. The container owns the store; the host connects when it
-        /// starts, and fails to start when the server cannot be reached.
+        /// Keeps the streams on a Redis (7.0 or newer) or Valkey (7.2 or newer) server. The container owns the store; the host connects
+        /// when it starts, and fails to start when the server cannot be reached.
         /// </summary>
         /// <param name="connection">
         /// <c>host:port,option=value</c>, or a URL with <c>redis://</c> or <c>rediss://</c>; see <see cref="RedisOptions.Parse"/>.

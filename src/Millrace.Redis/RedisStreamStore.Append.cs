@@ -43,8 +43,10 @@ public sealed partial class RedisStreamStore
         var replies = await _client.ExecuteManyAsync(commands, cancellationToken).ConfigureAwait(false);
         foreach (var reply in replies)
         {
-            if (reply.IsError)
-                throw await ExplainAppendErrorAsync(stream, RedisErrors.ToException("XADD", reply), cancellationToken).ConfigureAwait(false);
+            if (!reply.IsError)
+                continue;
+            var refusal = RedisErrors.ToException("XADD", reply);
+            throw await ExplainAppendErrorAsync(stream, refusal, cancellationToken).ConfigureAwait(false);
         }
 
         return Array.ConvertAll(replies, EntryReader.ReadId);

@@ -43,7 +43,8 @@ public sealed partial class RedisStreamStore
         var (arguments, _) = CommitCommand.Measure(commit);
         if (arguments > MaxRunArguments)
             throw new ArgumentException(
-                $"One commit on Redis passes at most {MaxRunArguments:N0} names and values; this one has about {arguments:N0}.", nameof(commit));
+                $"One commit on Redis passes at most {MaxRunArguments:N0} names and values; this one has about {arguments:N0}.",
+                nameof(commit));
     }
 
     private static List<ArraySegment<Commit>> SplitIntoRuns(Commit[] commits)
@@ -59,7 +60,9 @@ public sealed partial class RedisStreamStore
             var grows = CommitCommand.Grows(commits[i]);
 
             // Redis looks at its memory at the first write of a run only: behind a commit that needs none, an append would always pass.
-            var isFull = changes + size > MaxRunChanges || bytes + commitBytes > MaxRunBytes || arguments + commitArguments > MaxRunArguments;
+            var isFull = changes + size > MaxRunChanges
+                || bytes + commitBytes > MaxRunBytes
+                || arguments + commitArguments > MaxRunArguments;
             if (i > start && (isFull || (grows && !grew)))
             {
                 runs.Add(new(commits, start, i - start));

@@ -23,8 +23,8 @@ public sealed partial class RedisStreamStore
     public async ValueTask SetGroupAsync(string stream, string group, GroupStart start, CancellationToken cancellationToken = default)
     {
         CheckGroup(stream, group);
-        await OnGroupAsync(stream, group, ["XGROUP", "SETID", stream, group, start.IsNow ? "$" : start.LastDelivered.ToString()], cancellationToken)
-            .ConfigureAwait(false);
+        var id = start.IsNow ? "$" : start.LastDelivered.ToString();
+        await OnGroupAsync(stream, group, ["XGROUP", "SETID", stream, group, id], cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>

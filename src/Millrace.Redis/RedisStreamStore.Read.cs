@@ -17,7 +17,8 @@ public sealed partial class RedisStreamStore
         StreamArguments.CheckName(stream);
         ArgumentNullException.ThrowIfNull(range);
         StreamArguments.CheckCount(range.Count);
-        return EntryReader.ReadEntries(await _client.ExecuteAsync(StreamCommands.XRange(stream, range), cancellationToken).ConfigureAwait(false));
+        var reply = await _client.ExecuteAsync(StreamCommands.XRange(stream, range), cancellationToken).ConfigureAwait(false);
+        return EntryReader.ReadEntries(reply);
     }
 
     /// <inheritdoc/>
@@ -103,6 +104,7 @@ public sealed partial class RedisStreamStore
     {
         ArgumentNullException.ThrowIfNull(streams);
         if (streams.Count is < 1 or > StreamLimits.MaxStreamsPerRead)
-            throw new ArgumentException($"A read names 1 to {StreamLimits.MaxStreamsPerRead} streams; there are {streams.Count}.", nameof(streams));
+            throw new ArgumentException(
+                $"A read names 1 to {StreamLimits.MaxStreamsPerRead} streams; there are {streams.Count}.", nameof(streams));
     }
 }

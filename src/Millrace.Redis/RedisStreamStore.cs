@@ -15,7 +15,8 @@ namespace Millrace.Redis;
 /// <remarks>
 /// <para>Keys it makes besides the streams: state documents at <c>{stream}:state:name</c>, strings of the form <c>version⏎payload</c>;
 /// schedules at <c>{stream}:scheduled</c>, sorted sets by due time; and the private streams of groups, <c>{stream}:again:group</c>.</para>
-/// <para>Entries that are due are moved to their stream by any process that reads it or has scheduled into it, by the clock of Redis.</para>
+/// <para>Entries that are due are moved to their stream by any process that reads it or has scheduled into it, by the clock of Redis.
+/// </para>
 /// <para>Rights a user needs, on those keys: the <c>X…</c> commands, <c>TYPE</c>, <c>GET</c>, <c>GETRANGE</c>, <c>SET</c>, <c>DEL</c>,
 /// <c>UNLINK</c>, <c>ZADD</c>, <c>ZREM</c>, <c>ZRANGE</c>, <c>ZRANGEBYSCORE</c>; on none: <c>EVALSHA</c>, <c>SCRIPT LOAD</c>,
 /// <c>CLIENT</c>, <c>TIME</c>. With the channel <c>millrace:scheduled</c> (<c>PUBLISH</c>, <c>SUBSCRIBE</c>) entries scheduled by other
@@ -29,7 +30,9 @@ public sealed partial class RedisStreamStore : IStreamStore
 
     /// <summary>Makes the store; connects at the first call or at <see cref="OpenAsync"/>.</summary>
     /// <param name="options">How to reach the server. Read now; later changes have no effect.</param>
-    /// <param name="timeProvider">The clock of time-outs and timers. Default: the system's. IDs and idle times are by the clock of Redis.</param>
+    /// <param name="timeProvider">
+    /// The clock of time-outs and timers. Default: the system's. IDs and idle times are by the clock of Redis.
+    /// </param>
     /// <param name="logger">Gets lost connections and failed promotions. Default: none.</param>
     /// <exception cref="ArgumentException">An option is out of its range.</exception>
     public RedisStreamStore(RedisOptions options, TimeProvider? timeProvider = null, ILogger<RedisStreamStore>? logger = null)

@@ -106,7 +106,7 @@ internal sealed class CommitCommand
                 return CommitResult.Failed(Refusal(outcome[1], "Redis refused the commit, nothing was changed: "));
             default:
                 return CommitResult.Failed(new(
-                    StreamErrorCode.ServerError, $"Redis applied the commit only in part, which is not meant to happen: {outcome[1].Text}"));
+                    StreamErrorCode.ServerError, $"Redis applied the commit in part, which is not meant to happen: {outcome[1].Text}"));
         }
     }
 
@@ -126,7 +126,8 @@ internal sealed class CommitCommand
                 break;
             case CommitCondition.Held held:
                 CollectKey(held.Stream);
-                ref var fence = ref CollectionsMarshal.GetValueRefOrAddDefault(_fences, (held.Stream, held.Group, held.Consumer), out var isKnown);
+                var holder = (held.Stream, held.Group, held.Consumer);
+                ref var fence = ref CollectionsMarshal.GetValueRefOrAddDefault(_fences, holder, out var isKnown);
                 fence.Count++;
                 fence.Min = isKnown && fence.Min < held.Entry.Id ? fence.Min : held.Entry.Id;
                 fence.Max = isKnown && fence.Max > held.Entry.Id ? fence.Max : held.Entry.Id;

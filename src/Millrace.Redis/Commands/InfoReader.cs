@@ -1,3 +1,4 @@
+using System.Text;
 using Millrace.Redis.Connections;
 using Millrace.Streams;
 
@@ -57,5 +58,5 @@ internal static class InfoReader
     private static RespReply Field(RespReply reply, ReadOnlySpan<byte> name) => reply.TryGet(name, out var value)
         ? value
         : throw new StreamException(
-            StreamErrorCode.ServerError, $"The server's XINFO has no field {System.Text.Encoding.UTF8.GetString(name)}: is it older than 7.0?");
+            StreamErrorCode.ServerError, $"The server's XINFO has no field {Encoding.UTF8.GetString(name)}: is it older than 7.0?");
 }

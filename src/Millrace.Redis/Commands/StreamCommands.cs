@@ -74,7 +74,8 @@ internal static class StreamCommands
     /// <summary>
     /// A duration as Redis counts it. Rounded up: nothing may be due, idle enough or forgotten before its time, and BLOCK 0 waits for ever.
     /// </summary>
-    public static long Milliseconds(TimeSpan duration) => (duration.Ticks + TimeSpan.TicksPerMillisecond - 1) / TimeSpan.TicksPerMillisecond;
+    public static long Milliseconds(TimeSpan duration) =>
+        (duration.Ticks + TimeSpan.TicksPerMillisecond - 1) / TimeSpan.TicksPerMillisecond;
 
     private static RespCommand AddTrim(this RespCommand command, StreamTrim trim)
     {

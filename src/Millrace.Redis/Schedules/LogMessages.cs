@@ -5,7 +5,8 @@ namespace Millrace.Redis.Schedules;
 /// <summary>What the promotion of schedules logs. Event IDs 3100 to 3199.</summary>
 internal static partial class LogMessages
 {
-    [LoggerMessage(3100, LogLevel.Warning, "Scheduled entries could not be moved; they stay scheduled and are tried again every few seconds. {Reason}")]
+    [LoggerMessage(3100, LogLevel.Warning,
+        "Scheduled entries could not be moved; they stay scheduled and are tried again every few seconds. {Reason}")]
     public static partial void PromotionFailed(this ILogger logger, string reason);
 
     [LoggerMessage(3101, LogLevel.Information,

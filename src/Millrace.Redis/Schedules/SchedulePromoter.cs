@@ -47,7 +47,8 @@ internal sealed class SchedulePromoter : IAsyncDisposable
         _client = client;
         _time = time;
         _logger = logger;
-        _timer = time.CreateTimer(static wake => ((SemaphoreSlim)wake!).Release(), _wake, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _timer = time.CreateTimer(
+            static wake => ((SemaphoreSlim)wake!).Release(), _wake, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>A stream whose schedule this process looks after. Times are timestamps of the time provider.</summary>

@@ -12,28 +12,32 @@ internal sealed class LuaScript
 {
     private readonly string _hash;
 
-    private LuaScript(string name)
+    /// <param name="name">The script.</param>
+    /// <param name="parts">Files it needs in front of it.</param>
+    private LuaScript(string name, params ReadOnlySpan<string> parts)
     {
         Name = name;
-        Text = Resource("rights") + Resource(name);
+        Text = Resource(name);
+        for (var i = parts.Length - 1; i >= 0; i--)
+            Text = Resource(parts[i]) + Text;
 #pragma warning disable CA5350 // SHA-1 is the name Redis gives a script, not a protection.
         _hash = Convert.ToHexStringLower(SHA1.HashData(Encoding.UTF8.GetBytes(Text)));
 #pragma warning restore CA5350
     }
 
-    public static LuaScript Commit { get; } = new("commit");
+    public static LuaScript Commit { get; } = new("commit", "entry_ids", "commit_arguments");
 
-    public static LuaScript Claim { get; } = new("claim");
+    public static LuaScript Claim { get; } = new("claim", "rights");
 
-    public static LuaScript Extend { get; } = new("extend");
+    public static LuaScript Extend { get; } = new("extend", "rights");
 
-    public static LuaScript AckAndDelete { get; } = new("ack_and_delete");
+    public static LuaScript AckAndDelete { get; } = new("ack_and_delete", "rights");
 
-    public static LuaScript OnStream { get; } = new("on_stream");
+    public static LuaScript OnStream { get; } = new("on_stream", "rights");
 
-    public static LuaScript DeleteStream { get; } = new("delete_stream");
+    public static LuaScript DeleteStream { get; } = new("delete_stream", "rights");
 
-    public static LuaScript Promote { get; } = new("promote");
+    public static LuaScript Promote { get; } = new("promote", "rights");
 
     public static IReadOnlyList<LuaScript> All { get; } = [Commit, Claim, Extend, AckAndDelete, OnStream, DeleteStream, Promote];
 

@@ -5,18 +5,11 @@
 -- first write of a script only, and at maxmemory it lets a write that needs none pass; the caller therefore puts no commit that needs
 -- memory behind one that needs none. There is no shebang line: with one, Redis refuses the whole script at maxmemory, acks included.
 --
--- KEYS      every key named below by its index, each once.
--- ARGV      salt, number of fences, fences, number of commits, commits:
---   fence     key group consumer min-id max-id count          what one XPENDING learns for many `held` conditions
---   commit    number of conditions, conditions, number of changes, changes
---   condition last key id|''  ·  state key version|''  ·  held key group consumer id deliveries
---   change    append key id|* n part*n  ·  schedule key schedule-key delay-ms n part*n  ·  put key payload ttl-ms|''  ·  delete key
---             ack key group id  ·  ackdel key group id  ·  release key again-key schedule-key group id deliveries delay-ms
+-- KEYS and ARGV are drawn in commit_arguments.lua, which Redis gets in front of this file, as it does entry_ids.lua.
 -- Answers one list a commit: {0, id...} applied; {1, index} that condition does not hold; {2, error} refused, nothing changed;
 -- {3, error} applied in part, which the checks are there to prevent.
 --
--- IDs and versions have 64 bits and Lua numbers 53: they stay decimal text. CommitCommand.cs must change with this file. Redis runs the
--- whole file for each call, so every function here costs something even when it is not used.
+-- Redis runs the whole text for each call, so every function costs something even when it is not used.
 
 local call, try = redis.call, redis.pcall
 
@@ -33,29 +26,6 @@ local last_ids = {}     -- stream -> last generated ID, false when missing
 local versions = {}     -- state document -> version this run gave it last, also when it was deleted since
 local groups = {}       -- stream -> group -> true, for groups known to exist
 local allowed = {}      -- command -> key -> true, for rights that were checked
-local fences = {}       -- stream -> group -> consumer -> {ids = {id -> deliveries}, whole = nothing was left out, min, max, count}
-
--- 64-bit decimal text ---------------------------------------------------------------------------------------------------------------
-
-local MAX = '18446744073709551615'
-
-local function less(a, b)
-  if #a ~= #b then return #a < #b end
-  return a < b
-end
-
-local function increment(number)
-  local head, digit, nines = string.match(number, '^(%d-)([0-8]?)(9*)$')
-  if digit == '' then digit = '0' end
-  return head .. (digit + 1) .. string.rep('0', #nines)
-end
-
-local function id_less(a, b)
-  local a_ms, a_seq = string.match(a, '^(%d+)-(%d+)$')
-  local b_ms, b_seq = string.match(b, '^(%d+)-(%d+)$')
-  if a_ms ~= b_ms then return less(a_ms, b_ms) end
-  return less(a_seq, b_seq)
-end
 
 -- Looking -----------------------------------------------------------------------------------------------------------------------------
 
@@ -125,61 +95,6 @@ end
 
 local function version_of(key)
   return string.match(call('GETRANGE', key, 0, 20), '^(%d+)\n')
-end
-
--- Reading the arguments -------------------------------------------------------------------------------------------------------------
-
-local position = 1
-
-local function take()
-  position = position + 1
-  return ARGV[position]
-end
-
-local function take_key() return KEYS[tonumber(take())] end
-
--- The parts of an entry stay where they are: unpack(ARGV, from, to) hands them on without a copy.
-local function take_parts(change)
-  local count = tonumber(take())
-  change.from, change.to = position + 1, position + count
-  position = change.to
-  return change
-end
-
-local function take_condition()
-  local kind, key = take(), take_key()
-  if kind == 'held' then
-    return {kind = kind, key = key, group = take(), consumer = take(), id = take(), deliveries = tonumber(take())}
-  end
-  return {kind = kind, key = key, expected = take()}
-end
-
-local function take_change()
-  local kind, key = take(), take_key()
-  if kind == 'ack' or kind == 'ackdel' then return {kind = kind, key = key, group = take(), id = take()} end
-  if kind == 'append' then return take_parts({kind = kind, key = key, id = take()}) end
-  if kind == 'put' then return {kind = kind, key = key, payload = take(), ttl = take()} end
-  if kind == 'delete' then return {kind = kind, key = key} end
-  if kind == 'schedule' then return take_parts({kind = kind, key = key, schedule = take_key(), delay = tonumber(take())}) end
-  return {
-    kind = kind, source = key, key = take_key(), schedule = take_key(), group = take(), id = take(), deliveries = tonumber(take()),
-    delay = tonumber(take()),
-  }
-end
-
-local function take_list(take_one)
-  local list = {}
-  for i = 1, tonumber(take()) do list[i] = take_one() end
-  return list
-end
-
-local function take_fences()
-  for _ = 1, tonumber(take()) do
-    local key, group, consumer = take_key(), take(), take()
-    fences[key] = fences[key] or {}
-    fences[key][group] = fences[key][group] or {}
-    fences[key][group][consumer] = {min = take(), max = take(), count = tonumber(take())}
-  end
 end
 
 -- Conditions ------------------------------------------------------------------------------------------------------------------------

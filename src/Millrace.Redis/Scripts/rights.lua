@@ -1,5 +1,5 @@
--- Put in front of every script. A command that fails for a missing right says ERR inside a script, like any other mistake, and may come
--- after others that succeeded; asked beforehand, it is a NOPERM and nothing has changed.
+-- Put in front of the shorter scripts. A command that fails for a missing right says ERR inside a script, like any other mistake, and
+-- may come after others that succeeded; asked beforehand, it is a NOPERM and nothing has changed.
 local function denied(key, ...)
   for _, command in ipairs({...}) do
     if not redis.acl_check_cmd(command, key) then

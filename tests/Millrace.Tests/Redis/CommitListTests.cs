@@ -18,7 +18,8 @@ public sealed class CommitListTests(SharedRedis redis)
         await using var store = await OpenAsync();
         var held = await NewPendingAsync(store, count);
         var lost = held.Where((_, i) => i % 3 == 0).ToList();
-        await store.ClaimAsync(_stream, "g", new() { Consumer = "other", Ids = [.. lost.Select(entry => entry.Id)], MinIdleTime = TimeSpan.Zero });
+        EntryId[] lostIds = [.. lost.Select(entry => entry.Id)];
+        await store.ClaimAsync(_stream, "g", new() { Consumer = "other", Ids = lostIds, MinIdleTime = TimeSpan.Zero });
 
         var results = await store.CommitAsync([.. held.Select(Settle)]);
 

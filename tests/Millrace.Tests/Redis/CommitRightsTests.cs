@@ -113,7 +113,8 @@ public sealed class CommitRightsTests(SharedRedis redis)
         await admin.AppendManyAsync(stream, [fields, fields, fields, fields]);
         var batch = Assert.Single(await admin.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = [stream] }));
         var held = batch.Entries.Select(entry => new HeldEntry(entry.Id, entry.DeliveryCount)).ToArray();
-        await admin.CommitAsync(new Commit { Changes = [new CommitChange.PutState(put, default), new CommitChange.PutState(deleted, default)] });
+        CommitChange[] documents = [new CommitChange.PutState(put, default), new CommitChange.PutState(deleted, default)];
+        await admin.CommitAsync(new Commit { Changes = documents });
         var version = (await admin.GetStateAsync(put))!.Version;
 
         var commit = new Commit
@@ -138,7 +139,8 @@ public sealed class CommitRightsTests(SharedRedis redis)
         };
         return (commit,
         [
-            stream, output, again, StreamNames.Schedule(output), StreamNames.Schedule(again), StreamNames.State(put), StreamNames.State(deleted),
+            stream, output, again, StreamNames.Schedule(output), StreamNames.Schedule(again),
+            StreamNames.State(put), StreamNames.State(deleted),
         ]);
     }
 

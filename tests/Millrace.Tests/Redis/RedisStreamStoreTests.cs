@@ -18,7 +18,8 @@ public sealed class RedisStreamStoreTests(SharedRedis redis)
         await using var server = await RedisServer.StartAsync(protocol == 2 ? ["--rename-command", "HELLO", ""] : []);
         await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port });
         await store.CreateGroupAsync("s", "g", GroupStart.Beginning);
-        Assert.Empty(await store.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = ["s"], Block = TimeSpan.FromMilliseconds(1) }));
+        var moment = TimeSpan.FromMilliseconds(1);
+        Assert.Empty(await store.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = ["s"], Block = moment }));
         var id = await store.AppendAsync("s", EntryFields.Create(("name", "value")));
 
         Assert.Equal(id, Assert.Single(await store.RangeAsync("s", new())).Id);
@@ -62,9 +63,10 @@ public sealed class RedisStreamStoreTests(SharedRedis redis)
         async Task<StreamErrorCode> EndedByAsync(params string[] command)
         {
             await store.CreateGroupAsync("s", "g", GroupStart.Beginning);
-            var reading = store.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = ["s"], Block = TimeSpan.FromSeconds(30) }).AsTask();
-            while (!(await server.CliAsync("INFO", "clients")).Contains("blocked_clients:1", StringComparison.Ordinal))
-                Assert.False(reading.IsCompleted);
+            var patience = TimeSpan.FromSeconds(30);
+            var reading = store.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = ["s"], Block = patience }).AsTask();
+            await Eventually.TrueAsync("the reader waits", async () =>
+                (await store.ExecuteAsync(["INFO", "clients"])).Text.Contains("blocked_clients:1", StringComparison.Ordinal));
             await server.CliAsync(command);
             return (await Assert.ThrowsAsync<StreamException>(() => reading)).Code;
         }

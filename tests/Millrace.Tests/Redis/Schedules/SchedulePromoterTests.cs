@@ -98,7 +98,8 @@ public sealed class SchedulePromoterTests(SharedRedis redis)
     public async Task Reading_a_stream_that_can_have_no_schedule_does_not_stop_the_others()
     {
         await using var store = await OpenAsync();
-        await store.ReadAsync([new($"{_stream}{{", default), new($"{_stream}{{}}", default), new($"{_stream}}}", default)], 1, TimeSpan.Zero);
+        foreach (var braces in (string[])["{", "{}", "}"])
+            await store.ReadAsync([new(_stream + braces, default)], 1, TimeSpan.Zero);
 
         await ScheduleAsync(store, "due", TimeSpan.FromMilliseconds(10));
 
@@ -112,8 +113,8 @@ public sealed class SchedulePromoterTests(SharedRedis redis)
         new(new() { Host = "127.0.0.1", Port = (await redis.StartedAsync()).Port }, time);
 
     /// <summary>
-    /// Timers set for longer never fire. With three seconds: neither the regular check nor a time-out. With none: a process that schedules and
-    /// then does nothing more.
+    /// Timers set for longer never fire. With three seconds: neither the regular check nor a time-out. With none: a process that
+    /// schedules and then does nothing more.
     /// </summary>
     private sealed class TimersUpTo(double seconds) : TimeProvider
     {

@@ -1,0 +1,66 @@
+-- Reads the arguments of commit.lua. CommitCommand.cs must change with this file.
+--
+-- KEYS      every key named below by its index, each once.
+-- ARGV      salt, number of fences, fences, number of commits, commits:
+--   fence     key group consumer min-id max-id count          what one XPENDING learns for many `held` conditions
+--   commit    number of conditions, conditions, number of changes, changes
+--   condition last key id|''  ·  state key version|''  ·  held key group consumer id deliveries
+--   change    append key id|* n part*n  ·  schedule key schedule-key delay-ms n part*n  ·  put key payload ttl-ms|''  ·  delete key
+--             ack key group id  ·  ackdel key group id  ·  release key again-key schedule-key group id deliveries delay-ms
+
+-- stream -> group -> consumer -> {min, max, count}, and once it was asked for: ids = {id -> deliveries}, whole = nothing was left out
+local fences = {}
+
+local position = 1
+
+local function take()
+  position = position + 1
+  return ARGV[position]
+end
+
+local function take_key() return KEYS[tonumber(take())] end
+
+-- The parts of an entry stay where they are: unpack(ARGV, from, to) hands them on without a copy.
+local function take_parts(change)
+  local count = tonumber(take())
+  change.from, change.to = position + 1, position + count
+  position = change.to
+  return change
+end
+
+local function take_condition()
+  local kind, key = take(), take_key()
+  if kind == 'held' then
+    return {kind = kind, key = key, group = take(), consumer = take(), id = take(), deliveries = tonumber(take())}
+  end
+  return {kind = kind, key = key, expected = take()}
+end
+
+local function take_change()
+  local kind, key = take(), take_key()
+  if kind == 'ack' or kind == 'ackdel' then return {kind = kind, key = key, group = take(), id = take()} end
+  if kind == 'append' then return take_parts({kind = kind, key = key, id = take()}) end
+  if kind == 'put' then return {kind = kind, key = key, payload = take(), ttl = take()} end
+  if kind == 'delete' then return {kind = kind, key = key} end
+  if kind == 'schedule' then return take_parts({kind = kind, key = key, schedule = take_key(), delay = tonumber(take())}) end
+  return {
+    kind = kind, source = key, key = take_key(), schedule = take_key(), group = take(), id = take(), deliveries = tonumber(take()),
+    delay = tonumber(take()),
+  }
+end
+
+local function take_list(take_one)
+  local list = {}
+  for i = 1, tonumber(take()) do list[i] = take_one() end
+  return list
+end
+
+local function take_fences()
+  for _ = 1, tonumber(take()) do
+    local key, group, consumer = take_key(), take(), take()
+    fences[key] = fences[key] or {}
+    fences[key][group] = fences[key][group] or {}
+    fences[key][group][consumer] = {min = take(), max = take(), count = tonumber(take())}
+  end
+end
+
