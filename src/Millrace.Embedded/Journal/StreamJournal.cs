@@ -88,7 +88,7 @@ internal sealed class StreamJournal : IAsyncDisposable
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Locked"/> or <see cref="StreamErrorCode.Corrupt"/>.</exception>
     public static StreamJournal Open(JournalOptions options, TimeProvider time, ILogger logger, Action<ReadOnlyMemory<byte>> replay)
     {
-        var directory = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Directory));
+        var directory = Path.GetFullPath(options.Directory);
         CreateDirectory(directory);
         var directoryLock = DirectoryLock.Take(directory);
         SafeFileHandle? file = null;
@@ -363,18 +363,17 @@ internal sealed class StreamJournal : IAsyncDisposable
 
     private StreamException Closed() => new(StreamErrorCode.Closed, $"The journal '{_path}' is closed.");
 
-    /// <summary>Makes the directory and those above it, for their owner alone, and their names durable.</summary>
+    /// <summary>Makes the directory, for its owner alone, and its name durable.</summary>
     private static void CreateDirectory(string directory)
     {
-        if (Directory.Exists(directory) || Path.GetDirectoryName(directory) is not { } parent)
+        if (Directory.Exists(directory))
             return;
-
-        CreateDirectory(parent);
         if (OperatingSystem.IsWindows())
             Directory.CreateDirectory(directory);
         else
             Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        DurableFile.SyncDirectory(parent);
+        if (Path.GetDirectoryName(directory) is { } parent)
+            DurableFile.SyncDirectory(parent);
     }
 
     /// <summary>Segments above the first come with a later release; to read the first one alone would drop what they hold.</summary>

@@ -1,0 +1,69 @@
+using System.Text.RegularExpressions;
+using Microsoft.CodeAnalysis;
+using Microsoft.CodeAnalysis.CSharp;
+using Millrace.Generators;
+
+namespace Millrace.Tests.Tidy;
+
+/// <summary>The documents say what is there: links lead somewhere, files named exist, code compiles.</summary>
+public sealed partial class DocumentationTests
+{
+    private static IEnumerable<string> Documents => Repository.Files.Where(file => file.EndsWith(".md", StringComparison.Ordinal));
+
+    [Fact]
+    public void Links_lead_to_files()
+    {
+        var dead = from document in Documents
+                   from Match link in Link().Matches(Repository.Read(document))
+                   let target = Path.Combine(Repository.Root, Path.GetDirectoryName(document)!, link.Groups[1].Value)
+                   where !File.Exists(target) && !Directory.Exists(target)
+                   select $"{document}: {link.Groups[1].Value}";
+        Assert.Empty(dead);
+    }
+
+    [Fact]
+    public void Source_files_named_in_the_documents_exist()
+    {
+        var files = Repository.Files.ToHashSet(StringComparer.Ordinal);
+        var missing = from document in Documents
+                      where document != "CHANGELOG.md"
+                      from Match name in FileName().Matches(Repository.Read(document))
+                      let path = name.Groups[1].Value
+                      where !files.Any(file => file == path || file.EndsWith("/" + path, StringComparison.Ordinal))
+                      select $"{document}: {path}";
+        Assert.Empty(missing);
+    }
+
+    /// <summary>The program of the README is compiled as a user's project would be: implicit usings, and our generator.</summary>
+    [Fact]
+    public void The_program_of_the_readme_compiles()
+    {
+        var code = Assert.Single(CodeBlock().Matches(Repository.Read("README.md"))).Groups[1].Value;
+        const string usings = """
+            global using System;
+            global using System.Threading;
+            global using System.Threading.Tasks;
+            """;
+        var references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
+            .Select(path => MetadataReference.CreateFromFile(path));
+        var compilation = CSharpCompilation.Create(
+            "Readme",
+            [CSharpSyntaxTree.ParseText(usings, cancellationToken: TestContext.Current.CancellationToken), CSharpSyntaxTree.ParseText(code, cancellationToken: TestContext.Current.CancellationToken)],
+            references,
+            new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
+
+        CSharpGeneratorDriver.Create(new RegistrationGenerator())
+            .RunGeneratorsAndUpdateCompilation(compilation, out var complete, out _, TestContext.Current.CancellationToken);
+        Assert.Empty(complete.GetDiagnostics(TestContext.Current.CancellationToken).Where(diagnostic => diagnostic.Severity == DiagnosticSeverity.Error));
+    }
+
+    [GeneratedRegex(@"\]\((?!https?:|#)([^)#]+)[^)]*\)")]
+    private static partial Regex Link();
+
+    /// <summary>A file of ours in backticks: with a folder, and an extension of source code.</summary>
+    [GeneratedRegex(@"`([A-Za-z0-9_\-][A-Za-z0-9_.\-]*(?:/[A-Za-z0-9_.\-]+)+\.(?:cs|lua|sh|mjs|props|slnx|txt|md))`")]
+    private static partial Regex FileName();
+
+    [GeneratedRegex(@"```csharp\n(.*?)```", RegexOptions.Singleline)]
+    private static partial Regex CodeBlock();
+}
