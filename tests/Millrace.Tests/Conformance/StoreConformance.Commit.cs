@@ -109,12 +109,16 @@ public abstract partial class StoreConformance
     {
         var (stream, entries) = await NewPendingAsync(1);
         var missing = NewStream();
+        var notDelivered = await AppendAsync(stream, "not delivered");
         await Store.AckAsync(stream, "g", [entries[0].Id]);
         var before = await SnapshotAsync();
 
         var result = await Store.CommitAsync(Change(
             new CommitChange.Ack(stream, "g", entries[0].Id),
             new CommitChange.Ack(stream, "g", EntryId.Max),
+            new CommitChange.AckAndDelete(stream, "g", entries[0].Id),
+            new CommitChange.AckAndDelete(stream, "g", notDelivered),
+            new CommitChange.AckAndDelete(missing, "g", notDelivered),
             new CommitChange.Ack(stream, "no group", entries[0].Id),
             new CommitChange.Ack(missing, "g", entries[0].Id)));
 

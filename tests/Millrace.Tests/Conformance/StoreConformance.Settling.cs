@@ -98,6 +98,7 @@ public abstract partial class StoreConformance
         var beforeExtend = Stopwatch.GetTimestamp();
 
         var extended = await Store.ExtendAsync(stream, "g", "c1", [Held(entries[0])]);
+        await ReopenAsync();
 
         var pending = await PendingAsync(stream);
         var sinceExtend = Stopwatch.GetElapsedTime(beforeExtend);

@@ -53,9 +53,11 @@ public abstract partial class StoreConformance
     {
         var key = NewState();
         var versions = new List<long>();
+        Commit put = Change(new CommitChange.PutState(key, Utf8("x"))), delete = Change(new CommitChange.DeleteState(key));
         for (var i = 0; i < 100; i++)
         {
-            await Store.CommitAsync([.. Enumerable.Repeat(Change(new CommitChange.PutState(key, Utf8("x"))), 10)]);
+            await Store.CommitAsync([put, put, put, delete, put, delete]);
+            await Store.CommitAsync(put);
             versions.Add((await Store.GetStateAsync(key))!.Version);
         }
 
