@@ -11,14 +11,16 @@
 -- stream -> group -> consumer -> {min, max, count}, and once it was asked for: ids = {id -> deliveries}, whole = nothing was left out
 local fences = {}
 
-local position = 1
+-- Globals are looked up by name each time; the arguments are read often enough to feel it.
+local arguments, keys, tonumber = ARGV, KEYS, tonumber
+local position = 1      -- of the argument taken last
 
 local function take()
   position = position + 1
-  return ARGV[position]
+  return arguments[position]
 end
 
-local function take_key() return KEYS[tonumber(take())] end
+local function take_key() return keys[tonumber(take())] end
 
 -- The parts of an entry stay where they are: unpack(ARGV, from, to) hands them on without a copy.
 local function take_parts(change)
@@ -29,17 +31,29 @@ local function take_parts(change)
 end
 
 local function take_condition()
-  local kind, key = take(), take_key()
+  local at = position
+  local kind, key = arguments[at + 1], keys[tonumber(arguments[at + 2])]
   if kind == 'held' then
-    return {kind = kind, key = key, group = take(), consumer = take(), id = take(), deliveries = tonumber(take())}
+    position = at + 6
+    return {
+      kind = kind, key = key, group = arguments[at + 3], consumer = arguments[at + 4], id = arguments[at + 5],
+      deliveries = tonumber(arguments[at + 6]),
+    }
   end
-  return {kind = kind, key = key, expected = take()}
+  position = at + 3
+  return {kind = kind, key = key, expected = arguments[at + 3]}
 end
 
 local function take_change()
-  local kind, key = take(), take_key()
-  if kind == 'ack' or kind == 'ackdel' then return {kind = kind, key = key, group = take(), id = take()} end
-  if kind == 'append' then return take_parts({kind = kind, key = key, id = take()}) end
+  local at = position
+  local kind, key = arguments[at + 1], keys[tonumber(arguments[at + 2])]
+  if kind == 'ack' or kind == 'ackdel' then
+    position = at + 4
+    return {kind = kind, key = key, group = arguments[at + 3], id = arguments[at + 4]}
+  end
+
+  position = at + 2
+  if kind == 'append' then return take_parts({kind = kind, key = key, id = take(), from = 0, to = 0}) end
   if kind == 'put' then return {kind = kind, key = key, payload = take(), ttl = take()} end
   if kind == 'delete' then return {kind = kind, key = key} end
   if kind == 'schedule' then return take_parts({kind = kind, key = key, schedule = take_key(), delay = tonumber(take())}) end
