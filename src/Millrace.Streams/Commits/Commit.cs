@@ -32,9 +32,10 @@ public sealed record CommitResult
     public CommitCondition? Conflict { get; private init; }
 
     /// <summary>
-    /// Why the store cannot apply this commit at all, or <see langword="null"/>: <see cref="StreamErrorCode.WrongType"/>,
+    /// Why the store refused this commit, or <see langword="null"/>: for good (<see cref="StreamErrorCode.WrongType"/>,
     /// <see cref="StreamErrorCode.IdNotIncreasing"/>, <see cref="StreamErrorCode.PermissionDenied"/>,
-    /// <see cref="StreamErrorCode.OutOfMemory"/>, <see cref="StreamErrorCode.CrossSlot"/>.
+    /// <see cref="StreamErrorCode.LimitExceeded"/>, <see cref="StreamErrorCode.CrossSlot"/>) or for now, see
+    /// <see cref="StreamException.IsTransient"/>.
     /// </summary>
     public StreamException? Failure { get; private init; }
 
