@@ -46,7 +46,7 @@ internal static class OpenShop
             Three things to try:
               curl -i {{address}}/orders -H 'Content-Type: application/json' -d '{"items":[{"sku":"tea","quantity":2}]}'
               curl -i {{address}}/orders -H 'Content-Type: application/json' -d '{"items":[{"sku":"moon-lamp","quantity":5}]}'
-              curl {{address}}/orders?limit=5
+              curl '{{address}}/orders?limit=5'
             """);
     }
 }

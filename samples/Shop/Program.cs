@@ -25,7 +25,7 @@ catch (MillraceConfigurationException wrong)
 {
     return Refuse(wrong.Errors);
 }
-catch (Exception failure) when (failure is StreamException or IOException or UnauthorizedAccessException)
+catch (Exception failure) when (failure is StreamException or IOException or UnauthorizedAccessException or HttpRequestException)
 {
     Console.Error.WriteLine(failure.Message);
     return ExitCodes.Failure;

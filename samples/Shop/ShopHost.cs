@@ -24,6 +24,11 @@ internal static class ShopHost
         [Role.Notifications] = [typeof(NotificationHandlers), typeof(WelcomeHandlers)],
     };
 
+    private static readonly string[] Groups =
+    [
+        OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, UserNames.WelcomeGroup, UserNames.ProfilesGroup,
+    ];
+
     /// <summary>The API, the page and the read model, with the handlers of the given roles.</summary>
     public static WebApplication BuildWeb(ShopOptions options, IReadOnlyCollection<Role> roles)
     {
@@ -63,8 +68,7 @@ internal static class ShopHost
     /// <summary>The handlers of one role in a process of their own.</summary>
     public static IHost BuildWorker(ShopOptions options, Role role)
     {
-        var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "Shop" });
-        builder.Configuration.AddEnvironmentVariables();
+        var builder = CreateWorkerBuilder();
         AddShop(builder, options, [role], millrace => UseOwnStore(millrace, options));
         return builder.Build();
     }
@@ -72,9 +76,16 @@ internal static class ShopHost
     /// <summary>The handlers of one role in a host that shares the store of this process and can be killed without it.</summary>
     public static IHost BuildMortalWorker(ShopOptions options, Role role, IStreamStore store, string instance)
     {
-        var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "Shop" });
+        var builder = CreateWorkerBuilder();
         AddShop(builder, options, [role], millrace => millrace.UseStore(store).UseInstanceName(instance));
         return builder.Build();
+    }
+
+    private static HostApplicationBuilder CreateWorkerBuilder()
+    {
+        var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "Shop" });
+        builder.Configuration.AddEnvironmentVariables();
+        return builder;
     }
 
     private static void AddShop(
@@ -109,7 +120,7 @@ internal static class ShopHost
     private static Dictionary<string, string?> ConsumerDefaults(ShopOptions options)
     {
         var settings = new Dictionary<string, string?>();
-        foreach (var group in (string[])[OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, UserNames.WelcomeGroup, UserNames.ProfilesGroup])
+        foreach (var group in Groups)
         {
             var path = $"Millrace:Consumers:{group}";
             settings[$"{path}:MaxAttempts"] = "4";

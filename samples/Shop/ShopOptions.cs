@@ -32,6 +32,9 @@ public sealed record ShopOptions
           --json                Print the result of --orders as one JSON line.
           --kill-workers        Kill and restart the services at random while the orders of --orders flow.
           --help                Show this.
+
+        Each option can come from the environment too, as in Shop__Port=8080, and so can the options of the consumer groups, as in
+        Millrace__Consumers__payments__Concurrency=16.
         """;
 
     private const int MaxOrders = 1_000_000;

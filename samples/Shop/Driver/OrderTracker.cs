@@ -45,7 +45,7 @@ internal sealed class OrderTracker : IDisposable
         get
         {
             lock (_lock)
-                return _orders.Keys.Sum(order => (_board.Find(order)?.Events ?? []).Sum(one => HandlersOf(one.Type)));
+                return _orders.Values.Sum(order => order.HandledEvents);
         }
     }
 
@@ -115,6 +115,7 @@ internal sealed class OrderTracker : IDisposable
                 return;
 
             order.IsSettled = true;
+            order.HandledEvents = view.Events.Sum(one => HandlersOf(one.Type));
             _window.Release();
             if (--_unsettled == 0 && _isComplete)
                 _allSettled.TrySetResult();
@@ -131,5 +132,7 @@ internal sealed class OrderTracker : IDisposable
         public long Ended { get; set; }
 
         public bool IsSettled { get; set; }
+
+        public long HandledEvents { get; set; }
     }
 }

@@ -100,6 +100,34 @@ public sealed class ShopInputTests(ShopInputTests.OpenShop open) : IClassFixture
             order => order.GetProperty("id").GetString() == id);
     }
 
+    [Fact]
+    public async Task User_gets_a_profile_from_one_group_and_a_welcome_mail_from_another()
+    {
+        using var posted = await open.Client.SendAsync(HttpMethod.Post, "/users", """{"name":"Ann","email":"ann@shop.example"}""");
+        var answer = JsonDocument.Parse(await posted.Content.ReadAsStringAsync()).RootElement;
+        var id = answer.GetProperty("id").GetString()!;
+
+        await UntilAsync("the profile is there", async () =>
+        {
+            using var response = await open.Client.SendAsync(HttpMethod.Get, $"/users/{id}");
+            return response.StatusCode == HttpStatusCode.OK;
+        });
+        await UntilAsync("the welcome mail is out", () => Task.FromResult(open.ReadMails().Contains(id, StringComparison.Ordinal)));
+
+        Assert.Equal(HttpStatusCode.Accepted, posted.StatusCode);
+        Assert.Equal("processing", answer.GetProperty("status").GetString());
+        Assert.Equal("Ann", (await open.Client.GetAsync($"/users/{id}")).GetProperty("name").GetString());
+    }
+
+    /// <summary>The profile raises no event a client could wait for, so this asks again until it is there.</summary>
+    private static async Task UntilAsync(string what, Func<Task<bool>> holds)
+    {
+        using var deadline = new CancellationTokenSource(TimeSpan.FromMinutes(1));
+        using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        while (!await holds())
+            Assert.True(!deadline.IsCancellationRequested && await timer.WaitForNextTickAsync(CancellationToken.None), $"Not in a minute: {what}.");
+    }
+
     private static async Task AssertProblemAsync(HttpResponseMessage response, HttpStatusCode status, string named)
     {
         var body = await response.Content.ReadAsStringAsync();
@@ -118,6 +146,12 @@ public sealed class ShopInputTests(ShopInputTests.OpenShop open) : IClassFixture
         public ShopClient Client { get; private set; } = null!;
 
         public Uri Address => _shop!.Address;
+
+        public string ReadMails()
+        {
+            var path = Path.Combine(_directory.Data, "fakes", "mails.jsonl");
+            return File.Exists(path) ? File.ReadAllText(path) : "";
+        }
 
         public async ValueTask InitializeAsync()
         {

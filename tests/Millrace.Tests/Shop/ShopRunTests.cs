@@ -6,6 +6,8 @@ namespace Millrace.Tests.Shop;
 /// <summary>The run with orders, whole: what its JSON line says is part of the sample's contract.</summary>
 public sealed class ShopRunTests
 {
+    private const int Completed = 257;
+
     private static readonly string[] Keys =
     [
         "store", "placed", "completed", "cancelled", "deadLettered", "lost", "doubledEffects", "stockBalanced", "eventsPerSecond", "p50Ms", "p99Ms",
@@ -56,5 +58,20 @@ public sealed class ShopRunTests
         Assert.Equal(80, directory.ReadEndMails().Count);
     }
 
-    private const int Completed = 257;
+    [Fact]
+    public async Task Books_that_a_kill_cut_off_are_repaired_and_go_on()
+    {
+        using var directory = new ShopDirectory();
+        string[] books = [Path.Combine(directory.Data, "fakes", "mails.jsonl"), Path.Combine(directory.Data, "fakes", "payments.jsonl")];
+        string[] arguments = ["--orders", "10", "--json", "--data", directory.Data];
+        await ShopProcess.RunAsync(directory.Path, arguments);
+        foreach (var book in books)
+            await File.AppendAllTextAsync(book, """{"key":"01a1","kind":"char""");
+
+        var (exitCode, _, errors) = await ShopProcess.RunAsync(directory.Path, arguments);
+
+        Assert.True(exitCode == 0, errors);
+        Assert.All(books.SelectMany(File.ReadLines), line => JsonDocument.Parse(line));
+        Assert.Equal(20, directory.ReadEndMails().Count);
+    }
 }
