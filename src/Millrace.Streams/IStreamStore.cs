@@ -9,7 +9,9 @@ namespace Millrace.Streams;
 /// <para>Every member throws <see cref="StreamException"/> with a code of <see cref="StreamErrorCode"/>, <see cref="ArgumentException"/> for
 /// names, counts and durations outside <see cref="StreamLimits"/> (before anything is sent), and <see cref="OperationCanceledException"/>.
 /// Cancellation stops the waiting and never half-applies a write; a write that was already sent may still be applied. A cancelled group read
-/// that had already been answered returns those entries instead of throwing, so that none is lost to a cancelled wait.</para>
+/// that had already been answered returns those entries instead of throwing, so that none is lost to a cancelled wait. A token that is
+/// cancelled before the call always throws. Every call of a closed store, and every read that waits while it closes, fails with
+/// <see cref="StreamErrorCode.Closed"/>.</para>
 /// <para>Cost: one round trip a call on a remote store, unless said otherwise; at most one journal write, shared with concurrent
 /// callers, on the embedded one. Members may be called concurrently.</para>
 /// </remarks>
@@ -73,7 +75,7 @@ public interface IStreamStore : IAsyncDisposable
     /// <summary>
     /// Sets the idle time of held entries back to zero, without counting a delivery. Fenced: an entry somebody else took since is left alone.
     /// </summary>
-    /// <returns>The IDs still held and now extended.</returns>
+    /// <returns>The IDs still held and now extended; none when the stream or group does not exist.</returns>
     ValueTask<IReadOnlyList<EntryId>> ExtendAsync(
         string stream, string group, string consumer, IReadOnlyList<HeldEntry> held, CancellationToken cancellationToken = default);
 
@@ -100,6 +102,7 @@ public interface IStreamStore : IAsyncDisposable
 
     /// <summary>Deletes a stream with its groups. Its state documents, schedule and dead letters stay.</summary>
     /// <returns>Whether there was one.</returns>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>: the key holds something else, which stays.</exception>
     ValueTask<bool> DeleteStreamAsync(string stream, CancellationToken cancellationToken = default);
 
     /// <summary>Makes a group, and an empty stream when there is none.</summary>

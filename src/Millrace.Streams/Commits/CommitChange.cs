@@ -32,7 +32,7 @@ public abstract record CommitChange
     /// <param name="Id">The entry.</param>
     public sealed record Ack(string Stream, string Group, EntryId Id) : CommitChange;
 
-    /// <summary>Acknowledges an entry and deletes it from the stream, for every group.</summary>
+    /// <summary>Acknowledges an entry and deletes it from the stream, for every group; one that is not pending stays.</summary>
     /// <param name="Stream">The stream.</param>
     /// <param name="Group">The group.</param>
     /// <param name="Id">The entry.</param>

@@ -7,7 +7,10 @@ public abstract record CommitCondition
     {
     }
 
-    /// <summary>The stream's last generated ID is exactly <paramref name="lastId"/>: nobody appended since.</summary>
+    /// <summary>
+    /// The stream's last generated ID is exactly <paramref name="lastId"/>: nobody appended since. 0-0 holds for a stream that exists and
+    /// never had an entry; for one that does not exist nothing holds but <see cref="NoStream"/>.
+    /// </summary>
     public static CommitCondition LastIdIs(string stream, EntryId lastId) => new LastId(stream, lastId);
 
     /// <summary>The stream does not exist.</summary>

@@ -9,7 +9,7 @@ namespace Millrace.Consuming;
 internal sealed class ConsumerWorker
 {
     // A conflict means another writer got through, so a few reruns settle almost anything; beyond that the message waits like a failed one.
-    private const int MaxReruns = 10;
+    private const int MaxReruns = 25;
 
     private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
 
@@ -240,7 +240,7 @@ internal sealed class ConsumerWorker
     /// <summary>Two at once are untangled by the first rerun; only a crowd needs to spread out.</summary>
     private Task WaitAfterConflictAsync(int run) => run <= 2
         ? Task.CompletedTask
-        : Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.Next(1, 5 * run)), _time, _abort.Token);
+        : Task.Delay(Backoff.Next(run - 2, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(64)), _time, _abort.Token);
 
     private void Queue(IReadOnlyList<Delivery> deliveries)
     {
