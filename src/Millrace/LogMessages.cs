@@ -6,28 +6,36 @@ namespace Millrace;
 /// <summary>Everything the framework logs. Never the content of a message.</summary>
 internal static partial class LogMessages
 {
-    [LoggerMessage(EventIds.HandlerFailed, LogLevel.Warning, "Entry {EntryId} of {Stream} failed in group {Group} and is tried again in {Delay}.")]
-    public static partial void HandlerFailed(ILogger logger, Exception exception, string stream, string group, EntryId entryId, TimeSpan delay);
+    [LoggerMessage(EventIds.HandlerFailed, LogLevel.Warning,
+        "Entry {EntryId} of {Stream} failed in group {Group} and is tried again in {Delay}.")]
+    public static partial void HandlerFailed(
+        ILogger logger, Exception exception, string stream, string group, EntryId entryId, TimeSpan delay);
 
-    [LoggerMessage(EventIds.DeadLettered, LogLevel.Error, "Entry {EntryId} of {Stream} goes to the dead letters of group {Group}: {Reason}.")]
-    public static partial void DeadLettered(ILogger logger, Exception? exception, string stream, string group, EntryId entryId, string reason);
+    [LoggerMessage(EventIds.DeadLettered, LogLevel.Error,
+        "Entry {EntryId} of {Stream} goes to the dead letters of group {Group}: {Reason}.")]
+    public static partial void DeadLettered(
+        ILogger logger, Exception? exception, string stream, string group, EntryId entryId, string reason);
 
     [LoggerMessage(EventIds.Abandoned, LogLevel.Debug, "Entry {EntryId} of {Stream} is left pending in group {Group}.")]
     public static partial void Abandoned(ILogger logger, string stream, string group, EntryId entryId);
 
-    [LoggerMessage(EventIds.LeaseLost, LogLevel.Debug, "Entry {EntryId} of {Stream} is no longer held in group {Group}; its effects are dropped.")]
+    [LoggerMessage(EventIds.LeaseLost, LogLevel.Debug,
+        "Entry {EntryId} of {Stream} is no longer held in group {Group}; its effects are dropped.")]
     public static partial void LeaseLost(ILogger logger, string stream, string group, EntryId entryId);
 
     [LoggerMessage(EventIds.HandedBack, LogLevel.Information, "Handed {Count} entries of {Stream} back to group {Group}.")]
     public static partial void HandedBack(ILogger logger, string stream, string group, int count);
 
-    [LoggerMessage(EventIds.HandBackFailed, LogLevel.Warning, "Could not hand {Count} entries of {Stream} back to group {Group}; they stay pending.")]
+    [LoggerMessage(EventIds.HandBackFailed, LogLevel.Warning,
+        "Could not hand {Count} entries of {Stream} back to group {Group}; they stay pending.")]
     public static partial void HandBackFailed(ILogger logger, Exception exception, string stream, string group, int count);
 
-    [LoggerMessage(EventIds.SettlementRetried, LogLevel.Debug, "Settling entry {EntryId} of {Stream} in group {Group} failed and is repeated.")]
+    [LoggerMessage(EventIds.SettlementRetried, LogLevel.Debug,
+        "Settling entry {EntryId} of {Stream} in group {Group} failed and is repeated.")]
     public static partial void SettlementRetried(ILogger logger, Exception exception, string stream, string group, EntryId entryId);
 
-    [LoggerMessage(EventIds.SettlementFailed, LogLevel.Error, "Entry {EntryId} of {Stream} cannot be settled in group {Group}; it stays pending.")]
+    [LoggerMessage(EventIds.SettlementFailed, LogLevel.Error,
+        "Entry {EntryId} of {Stream} cannot be settled in group {Group}; it stays pending.")]
     public static partial void SettlementFailed(ILogger logger, Exception exception, string stream, string group, EntryId entryId);
 
     [LoggerMessage(EventIds.GroupRecreated, LogLevel.Warning, "Group {Group} of {Stream} was gone and is made again: {Position}.")]
@@ -36,7 +44,8 @@ internal static partial class LogMessages
     [LoggerMessage(EventIds.ReadFailed, LogLevel.Warning, "Group {Group} cannot read {Stream} and goes on trying.")]
     public static partial void ReadFailed(ILogger logger, Exception exception, string stream, string group);
 
-    [LoggerMessage(EventIds.RecoveryFailed, LogLevel.Warning, "Group {Group} cannot take over pending entries of {Stream} and goes on trying.")]
+    [LoggerMessage(EventIds.RecoveryFailed, LogLevel.Warning,
+        "Group {Group} cannot take over pending entries of {Stream} and goes on trying.")]
     public static partial void RecoveryFailed(ILogger logger, Exception exception, string stream, string group);
 
     [LoggerMessage(EventIds.Recovered, LogLevel.Information, "Group {Group} took over {Count} pending entries of {Stream}.")]
@@ -51,12 +60,15 @@ internal static partial class LogMessages
     [LoggerMessage(EventIds.WorkerStopped, LogLevel.Information, "Group {Group} stopped reading {Stream}.")]
     public static partial void WorkerStopped(ILogger logger, string stream, string group);
 
-    [LoggerMessage(EventIds.DrainCutShort, LogLevel.Warning, "{Count} handlers of {Stream} in group {Group} are cancelled: the time to drain is over.")]
+    [LoggerMessage(EventIds.DrainCutShort, LogLevel.Warning,
+        "{Count} handlers of {Stream} in group {Group} are cancelled: the time to drain is over.")]
     public static partial void DrainCutShort(ILogger logger, string stream, string group, int count);
 
-    [LoggerMessage(EventIds.FailedAfterSettling, LogLevel.Warning, "The handler of entry {EntryId} of {Stream} in group {Group} failed after it settled.")]
+    [LoggerMessage(EventIds.FailedAfterSettling, LogLevel.Warning,
+        "The handler of entry {EntryId} of {Stream} in group {Group} failed after it settled.")]
     public static partial void FailedAfterSettling(ILogger logger, Exception exception, string stream, string group, EntryId entryId);
 
-    [LoggerMessage(EventIds.StateConflict, LogLevel.Debug, "Entry {EntryId} of {Stream} runs again in group {Group}: state document {Document} changed meanwhile.")]
+    [LoggerMessage(EventIds.StateConflict, LogLevel.Debug,
+        "Entry {EntryId} of {Stream} runs again in group {Group}: state document {Document} changed meanwhile.")]
     public static partial void StateConflict(ILogger logger, string stream, string group, EntryId entryId, string document);
 }

@@ -14,7 +14,9 @@ internal static class Backoff
         return TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * bound);
     }
 
-    /// <summary>The wait before a store that failed is asked again: up to 50 ms at first, 5 s later; never zero, which would spin.</summary>
+    /// <summary>
+    /// The wait before a store that failed is asked again: up to 50 ms at first, 5 s later; never zero, which would spin.
+    /// </summary>
     public static Task WaitForStoreAsync(int failures, TimeProvider time, CancellationToken cancellationToken)
     {
         var wait = TimeSpan.FromMilliseconds(10) + Next(failures, TimeSpan.FromMilliseconds(50), TimeSpan.FromSeconds(5));

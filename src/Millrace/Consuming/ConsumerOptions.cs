@@ -36,7 +36,8 @@ public sealed class ConsumerOptions
     public TimeSpan HandlerTimeout { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// How long an entry may go without a sign of life before another consumer takes it over. Everything held is renewed each third of it, by
+    /// How long an entry may go without a sign of life before another consumer takes it over. Everything held is renewed each third of
+    /// it, by
     /// one call a stream; how long a handler takes does not matter. Default 30 s; at least 1 s.
     /// </summary>
     public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(30);

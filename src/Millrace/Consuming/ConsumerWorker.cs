@@ -82,7 +82,9 @@ internal sealed class ConsumerWorker
             delivery.Cancel(CancelCause.Abort);
     }
 
-    /// <summary>Steps 6 and on: what was left pending, then idle entries and new ones side by side. Handlers take them from the queue.</summary>
+    /// <summary>
+    /// Steps 6 and on: what was left pending, then idle entries and new ones side by side. Handlers take them from the queue.
+    /// </summary>
     private async Task ReadUntilStoppedAsync()
     {
         try
@@ -116,7 +118,9 @@ internal sealed class ConsumerWorker
         await WaitQuietlyAsync(_settlement.WhenIdleAsync(), HandBackTimeout).ConfigureAwait(false);
     }
 
-    /// <summary>Handlers that ignore their token are left behind; what they do is not settled, and the lease gives their entries to others.</summary>
+    /// <summary>
+    /// Handlers that ignore their token are left behind; what they do is not settled, and the lease gives their entries to others.
+    /// </summary>
     private Task WaitForCancelledAsync(Task handlers) => WaitQuietlyAsync(handlers, CancelTimeout);
 
     private async Task WaitQuietlyAsync(Task task, TimeSpan timeout) =>
@@ -125,7 +129,8 @@ internal sealed class ConsumerWorker
     private async Task HandBackAsync()
     {
         using var timeout = new CancellationTokenSource(HandBackTimeout, _time);
-        await _settlement.HandBackAsync([.. _held.Snapshot().Where(delivery => delivery.TryHandBack())], timeout.Token).ConfigureAwait(false);
+        var waiting = _held.Snapshot().Where(delivery => delivery.TryHandBack()).ToList();
+        await _settlement.HandBackAsync(waiting, timeout.Token).ConfigureAwait(false);
     }
 
     /// <summary>Makes the group and takes over what a previous run left, for as long as it takes the store to answer.</summary>

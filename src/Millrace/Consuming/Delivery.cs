@@ -33,7 +33,9 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     /// <summary>The stream the entry is pending in: the group's own, or its private one.</summary>
     public string Stream => stream;
 
-    /// <summary>Whether <see cref="Stream"/> is the group's private one, whose entries nobody else needs after they are acknowledged.</summary>
+    /// <summary>
+    /// Whether <see cref="Stream"/> is the group's private one, whose entries nobody else needs after they are acknowledged.
+    /// </summary>
     public bool IsAgain => isAgain;
 
     /// <summary>Whether the entry was claimed; entries claimed do not take room from entries read.</summary>
@@ -48,7 +50,9 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     /// <summary>Timestamp of the last moment the lease certainly began anew: read, claimed or extended.</summary>
     public long RenewedAt { get; set; } = renewedAt;
 
-    /// <summary>Whether the handler settles, or has settled, by hand: it may go on, and there is no lease to renew or lose any more.</summary>
+    /// <summary>
+    /// Whether the handler settles, or has settled, by hand: it may go on, and there is no lease to renew or lose any more.
+    /// </summary>
     public bool IsSettledByHand
     {
         get => Volatile.Read(ref _isSettledByHand);
@@ -131,7 +135,9 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
         source?.Dispose();
     }
 
-    /// <summary>Notes that somebody else may have the entry now. Returns whether it was still waiting in the queue, and is out of it.</summary>
+    /// <summary>
+    /// Notes that somebody else may have the entry now. Returns whether it was still waiting in the queue, and is out of it.
+    /// </summary>
     public bool Lose()
     {
         Volatile.Write(ref _isLost, true);

@@ -81,13 +81,15 @@ internal sealed class DeliveryPipeline(
         error = null;
         if (envelope.Data is not { } data || !envelope.IsJson)
         {
-            error = new FormatException(envelope.IsJson ? "The entry has no field 'data'." : "The data are not JSON by their 'datacontenttype'.");
+            error = new FormatException(
+                envelope.IsJson ? "The entry has no field 'data'." : "The data are not JSON by their 'datacontenttype'.");
             return false;
         }
 
         try
         {
-            var read = MessageSerializer.Deserialize(data.Span, type.Json) ?? throw new FormatException("The data are the JSON value null.");
+            var read = MessageSerializer.Deserialize(data.Span, type.Json)
+                ?? throw new FormatException("The data are the JSON value null.");
             message = type.Upcast(read, version);
             return true;
         }

@@ -13,7 +13,8 @@ internal sealed class GroupReader(IStreamStore store, GroupPlan plan, HeldDelive
     // Pending entries looked at in one go, and so the most that are claimed at once.
     private const int PageSize = 64;
 
-    // Long enough to cost nothing when idle, short enough that a server which forgot us is noticed. Nothing is polled: entries end the wait.
+    // Long enough to cost nothing when idle, short enough that a server which forgot us is noticed. Nothing is polled: entries end the
+    // wait.
     private static readonly TimeSpan Block = TimeSpan.FromSeconds(30);
 
     // A claim must not see an entry between its arrival and its place among the held ones: it would be handled twice.
@@ -29,7 +30,8 @@ internal sealed class GroupReader(IStreamStore store, GroupPlan plan, HeldDelive
     }
 
     /// <summary>
-    /// Makes a group again that vanished, never at the end of the stream, which would skip entries without a word: where the options say, or
+    /// Makes a group again that vanished, never at the end of the stream, which would skip entries without a word: where the options
+    /// say, or
     /// after the last entry seen when they say <see cref="GroupStart.Now"/>.
     /// </summary>
     public async Task RecreateGroupsAsync(CancellationToken cancellationToken)
@@ -44,7 +46,9 @@ internal sealed class GroupReader(IStreamStore store, GroupPlan plan, HeldDelive
     }
 
     /// <summary>Waits for new entries. Returns them also when the wait was cancelled: they are ours already.</summary>
-    /// <param name="room">How many the worker has room for. COUNT is per stream, so each gets half; one more may come when there is room for one.</param>
+    /// <param name="room">
+    /// How many the worker has room for. COUNT is per stream, so each gets half; one more may come when there is room for one.
+    /// </param>
     /// <param name="cancellationToken">Ends the wait.</param>
     public async Task<IReadOnlyList<Delivery>> ReadNewAsync(int room, CancellationToken cancellationToken)
     {
@@ -72,7 +76,8 @@ internal sealed class GroupReader(IStreamStore store, GroupPlan plan, HeldDelive
     }
 
     /// <summary>
-    /// Takes over one page of pending entries. Those delivered twice or more are not taken but returned as suspects: they may be what killed
+    /// Takes over one page of pending entries. Those delivered twice or more are not taken but returned as suspects: they may be what
+    /// killed
     /// a process, and are claimed one at a time by <see cref="ClaimAsync"/>.
     /// </summary>
     /// <param name="isAgain">Whether to look in the group's private stream.</param>

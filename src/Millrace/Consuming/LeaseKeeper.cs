@@ -18,8 +18,9 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
             while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
             {
                 var deliveries = held.Snapshot().Where(delivery => !delivery.IsSettledByHand).ToList();
-                await ExtendAsync(plan.Stream, [.. deliveries.Where(delivery => !delivery.IsAgain)], cancellationToken).ConfigureAwait(false);
-                await ExtendAsync(plan.Again, [.. deliveries.Where(delivery => delivery.IsAgain)], cancellationToken).ConfigureAwait(false);
+                var byStream = deliveries.ToLookup(delivery => delivery.IsAgain);
+                await ExtendAsync(plan.Stream, [.. byStream[false]], cancellationToken).ConfigureAwait(false);
+                await ExtendAsync(plan.Again, [.. byStream[true]], cancellationToken).ConfigureAwait(false);
             }
         }
         catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
@@ -36,8 +37,8 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
         var now = time.GetTimestamp();
         try
         {
-            var extended = await store.ExtendAsync(
-                stream, plan.Group, plan.Consumer, [.. deliveries.Select(delivery => delivery.Held)], cancellationToken).ConfigureAwait(false);
+            var entries = deliveries.Select(delivery => delivery.Held).ToList();
+            var extended = await store.ExtendAsync(stream, plan.Group, plan.Consumer, entries, cancellationToken).ConfigureAwait(false);
             var ours = extended.ToHashSet();
             foreach (var delivery in deliveries)
             {

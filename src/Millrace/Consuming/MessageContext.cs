@@ -99,7 +99,9 @@ public sealed class MessageContext
     /// <param name="stream">The stream; on a cluster, in the hash slot of this one.</param>
     /// <param name="message">The message; serialized now.</param>
     /// <param name="options">More about the message; <see cref="PublishOptions.Delay"/> schedules it. Default: nothing.</param>
-    /// <exception cref="InvalidOperationException">The message type has no declared name, or the message was settled by hand already.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The message type has no declared name, or the message was settled by hand already.
+    /// </exception>
     public void Publish<T>(string stream, T message, PublishOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(message);
@@ -115,17 +117,22 @@ public sealed class MessageContext
             CausationId = MessageId,
             TraceParent = Telemetry.TraceParent,
         });
-        _outputs.Add(options?.Delay is { } delay ? new CommitChange.Schedule(stream, fields, delay) : new CommitChange.Append(stream, fields));
+        _outputs.Add(options?.Delay is { } delay
+            ? new CommitChange.Schedule(stream, fields, delay)
+            : new CommitChange.Append(stream, fields));
     }
 
     /// <summary>
-    /// Acknowledges the message now, with the outputs and state so far, instead of when the handler returns. What the handler does afterwards
+    /// Acknowledges the message now, with the outputs and state so far, instead of when the handler returns. What the handler does
+    /// afterwards
     /// cannot bring it back. One round trip.
     /// </summary>
     /// <param name="cancellationToken">Stops the waiting; the message may still be acknowledged.</param>
     /// <returns><see langword="false"/>: the lease was lost, nothing was written, another consumer handles the message.</returns>
     /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
-    /// <exception cref="StateConflictException">A state document changed since it was read; let it pass and the handler runs again.</exception>
+    /// <exception cref="StateConflictException">
+    /// A state document changed since it was read; let it pass and the handler runs again.
+    /// </exception>
     /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
     public ValueTask<bool> AckAsync(CancellationToken cancellationToken = default) =>
         SettleAsync(SettleAction.Ack.Instance, cancellationToken);
@@ -135,7 +142,9 @@ public sealed class MessageContext
     /// <param name="cancellationToken">Stops the waiting; the message may still be moved.</param>
     /// <returns><see langword="false"/>: the lease was lost, nothing was written, another consumer handles the message.</returns>
     /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
-    /// <exception cref="StateConflictException">A state document changed since it was read; let it pass and the handler runs again.</exception>
+    /// <exception cref="StateConflictException">
+    /// A state document changed since it was read; let it pass and the handler runs again.
+    /// </exception>
     /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
     public ValueTask<bool> RejectAsync(string reason, CancellationToken cancellationToken = default)
     {

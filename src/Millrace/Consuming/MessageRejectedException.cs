@@ -1,6 +1,8 @@
 namespace Millrace;
 
-/// <summary>Thrown by a handler that knows a message can never be handled: it goes to the dead letters at once, without another attempt.</summary>
+/// <summary>
+/// Thrown by a handler that knows a message can never be handled: it goes to the dead letters at once, without another attempt.
+/// </summary>
 public sealed class MessageRejectedException : Exception
 {
     /// <summary>Makes the exception.</summary>

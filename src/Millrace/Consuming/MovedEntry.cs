@@ -7,7 +7,9 @@ using Millrace.Streams;
 
 namespace Millrace.Consuming;
 
-/// <summary>The fields of an entry that goes to the group's private stream or to its dead letters: the original ones and its history.</summary>
+/// <summary>
+/// The fields of an entry that goes to the group's private stream or to its dead letters: the original ones and its history.
+/// </summary>
 internal static class MovedEntry
 {
     // What one error may take; with five of them history stays below 6 KiB.
@@ -62,7 +64,9 @@ internal static class MovedEntry
 
     public static string Describe(Exception exception) => $"{exception.GetType().Name}: {exception.Message}";
 
-    /// <summary>Everything but the history, then where the entry came from and the deliveries before this one, which ended as it should.</summary>
+    /// <summary>
+    /// Everything but the history, then where the entry came from and the deliveries before this one, which ended as it should.
+    /// </summary>
     private static void CopyMessage(EntryFieldsWriter writer, Delivery delivery)
     {
         var fields = delivery.Entry.Fields;

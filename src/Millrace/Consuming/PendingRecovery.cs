@@ -9,8 +9,10 @@ namespace Millrace.Consuming;
 /// anybody, at start and each half lease. The blocked read of new entries knows nothing of it.
 /// </summary>
 /// <remarks>
-/// Entries delivered once are taken a page at a time, and the next page when this one is settled. Entries delivered twice or more may be what
-/// killed a process: they are taken one at a time, each when the one before is settled, beside the normal work of the group. If the process dies
+/// Entries delivered once are taken a page at a time, and the next page when this one is settled. Entries delivered twice or more may
+/// be what
+/// killed a process: they are taken one at a time, each when the one before is settled, beside the normal work of the group. If the
+/// process dies
 /// with one of them, the others have not been charged with that death.
 /// </remarks>
 /// <param name="reader">Lists and claims.</param>

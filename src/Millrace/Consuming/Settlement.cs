@@ -54,14 +54,15 @@ internal sealed class Settlement
             case SettleAction.Retry retry:
                 LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
                 var again = MovedEntry.ForRetry(delivery, MovedEntry.Describe(retry.Error), _core.Time.GetUtcNow());
-                return await CommitAsync(delivery, null, [new CommitChange.Schedule(_plan.Again, again, retry.Delay)]).ConfigureAwait(false);
+                var schedule = new CommitChange.Schedule(_plan.Again, again, retry.Delay);
+                return await CommitAsync(delivery, null, [schedule]).ConfigureAwait(false);
 
             case SettleAction.DeadLetter dead:
                 LogMessages.DeadLettered(_logger, dead.Error, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
                 var error = dead.Error is null ? null : MovedEntry.Describe(dead.Error);
                 var letter = MovedEntry.ForDeadLetter(delivery, _plan.Group, dead.Reason, error, _core.Time.GetUtcNow());
-                return await CommitAsync(
-                    delivery, dead.KeepOutputs ? context : null, [new CommitChange.Append(_plan.DeadLetters, letter)]).ConfigureAwait(false);
+                var append = new CommitChange.Append(_plan.DeadLetters, letter);
+                return await CommitAsync(delivery, dead.KeepOutputs ? context : null, [append]).ConfigureAwait(false);
 
             default:
                 LogMessages.Abandoned(_logger, _plan.Stream, _plan.Group, delivery.Id);
@@ -86,7 +87,8 @@ internal sealed class Settlement
             changes.Add(new CommitChange.Append(_plan.DeadLetters, letter));
         }
 
-        var result = await CommitAsync(delivery, context, changes, endsDelivery: false).AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
+        var settling = CommitAsync(delivery, context, changes, endsDelivery: false).AsTask();
+        var result = await settling.WaitAsync(cancellationToken).ConfigureAwait(false);
         if (result.StateConflict is { } key)
             throw new StateConflictException(key);
         return result.Refusal is { } refusal ? throw refusal : result.IsApplied;

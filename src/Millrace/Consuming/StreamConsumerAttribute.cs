@@ -1,11 +1,16 @@
 namespace Millrace;
 
 /// <summary>
-/// Makes a method the handler of a message type in a consumer group. The method takes the message first, then a <see cref="MessageContext"/>
-/// and a <see cref="CancellationToken"/> if it wants them; it may be static and return nothing, a task or a value task. The source generator
+/// Makes a method the handler of a message type in a consumer group. The method takes the message first, then a
+/// <see cref="MessageContext"/>
+/// and a <see cref="CancellationToken"/> if it wants them; it may be static and return nothing, a task or a value task. The source
+/// generator
 /// turns it into a call of <see cref="MillraceBuilder.AddConsumer{THandler, TMessage}"/>.
 /// </summary>
-/// <remarks>Options left out keep the defaults of <see cref="ConsumerOptions"/>; configuration under <c>Millrace:Consumers:&lt;group&gt;</c> wins over both.</remarks>
+/// <remarks>
+/// Options left out keep the defaults of <see cref="ConsumerOptions"/>; configuration under <c>Millrace:Consumers:&lt;group&gt;</c>
+/// wins over both.
+/// </remarks>
 /// <param name="stream">The stream.</param>
 [AttributeUsage(AttributeTargets.Method, Inherited = false)]
 public sealed class StreamConsumerAttribute(string stream) : Attribute

@@ -20,7 +20,10 @@ internal sealed record ConsumerRegistration
     public required Func<IServiceProvider, object, MessageContext, CancellationToken, Task> Invoke { get; init; }
 
     public static ConsumerRegistration ForDelegate<TMessage>(
-        string stream, string group, Func<TMessage, MessageContext, CancellationToken, Task> handler, Action<ConsumerOptions>? configure) => new()
+        string stream,
+        string group,
+        Func<TMessage, MessageContext, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure) => new()
         {
             Stream = stream,
             Group = group,

@@ -10,7 +10,9 @@ using Millrace.Streams;
 
 namespace Millrace;
 
-/// <summary>Says what Millrace does in an application: its store, messages and consumers. What is wrong shows when the host starts.</summary>
+/// <summary>
+/// Says what Millrace does in an application: its store, messages and consumers. What is wrong shows when the host starts.
+/// </summary>
 public sealed class MillraceBuilder
 {
     private readonly MillraceModel _model;
@@ -29,7 +31,8 @@ public sealed class MillraceBuilder
     }
 
     /// <summary>
-    /// Uses a store the caller owns and disposes, after the host: several hosts may share one. Name each with <see cref="UseInstanceName"/> if
+    /// Uses a store the caller owns and disposes, after the host: several hosts may share one. Name each with
+    /// <see cref="UseInstanceName"/> if
     /// one that comes back is to find at once what it left pending.
     /// </summary>
     /// <param name="store">The store.</param>
@@ -39,7 +42,9 @@ public sealed class MillraceBuilder
         return UseStore(ServiceDescriptor.Singleton(store), instanceName: null);
     }
 
-    /// <summary>Uses a durable store inside this process: nothing to install, the data in a directory that only one process can open.</summary>
+    /// <summary>
+    /// Uses a durable store inside this process: nothing to install, the data in a directory that only one process can open.
+    /// </summary>
     /// <param name="directory">The data directory; made when it is new.</param>
     /// <param name="configure">Sets further options of the store.</param>
     public MillraceBuilder UseEmbedded(string directory, Action<EmbeddedStoreOptions>? configure = null)
@@ -115,7 +120,8 @@ public sealed class MillraceBuilder
     }
 
     /// <summary>
-    /// Turns a version of a message into the next one when it is read, so that handlers see the version they are written for. Steps are chained.
+    /// Turns a version of a message into the next one when it is read, so that handlers see the version they are written for. Steps are
+    /// chained.
     /// </summary>
     /// <typeparam name="TFrom">Version n.</typeparam>
     /// <typeparam name="TTo">Version n + 1 of the same name.</typeparam>
@@ -171,7 +177,9 @@ public sealed class MillraceBuilder
         return this;
     }
 
-    /// <summary>One process at a time can have the store, so its name stays and a restart finds at once what the last run left pending.</summary>
+    /// <summary>
+    /// One process at a time can have the store, so its name stays and a restart finds at once what the last run left pending.
+    /// </summary>
     private MillraceBuilder UseEmbedded(EmbeddedStoreOptions options) => UseStore(
         ServiceDescriptor.Singleton<IStreamStore>(services => new EmbeddedStreamStore(
             options, services.GetService<TimeProvider>(), services.GetService<ILogger<EmbeddedStreamStore>>())),

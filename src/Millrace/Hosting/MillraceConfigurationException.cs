@@ -6,7 +6,8 @@ public sealed class MillraceConfigurationException : Exception
     /// <summary>Makes the exception.</summary>
     /// <param name="errors">What is wrong, one sentence each; options with their configuration path.</param>
     public MillraceConfigurationException(IReadOnlyList<string> errors)
-        : base($"Millrace cannot start, {errors.Count} error(s):{string.Concat(errors.Select(error => $"{Environment.NewLine}- {error}"))}") =>
+        : base($"Millrace cannot start, {errors.Count} error(s):" +
+            $"{string.Concat(errors.Select(error => $"{Environment.NewLine}- {error}"))}") =>
         Errors = errors;
 
     /// <summary>What is wrong, one sentence each.</summary>

@@ -9,7 +9,9 @@ using Millrace.Streams;
 
 namespace Millrace;
 
-/// <summary>What the model became: registry, codec, options and the groups to run. Made once; throws everything that is wrong at once.</summary>
+/// <summary>
+/// What the model became: registry, codec, options and the groups to run. Made once; throws everything that is wrong at once.
+/// </summary>
 internal sealed class MillraceCore
 {
     public MillraceCore(IServiceProvider services, MillraceModel model, TimeProvider time)
@@ -27,7 +29,9 @@ internal sealed class MillraceCore
 
         Serializer = new(model.JsonContexts, model.ConfigureJson);
         Codec = new(MessageRegistry.Build(Declarations(model), model.Upcasters, Serializer, errors), Serializer, Options.Source);
-        Groups = [.. model.Consumers.GroupBy(consumer => (consumer.Stream, consumer.Group)).Select(group => Plan([.. group], configuration, errors))];
+        Groups = [.. model.Consumers
+            .GroupBy(consumer => (consumer.Stream, consumer.Group))
+            .Select(group => Plan([.. group], configuration, errors))];
         if (!model.HasStore)
             errors.Add("There is no store: call UseEmbedded, UseMemory, UseRedis or UseStore.");
         if (errors.Count > 0)

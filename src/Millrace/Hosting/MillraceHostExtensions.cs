@@ -15,7 +15,9 @@ public static class MillraceHostExtensions
         /// <param name="group">The group; made when it does not exist.</param>
         /// <param name="handler">The handler. Returning means acknowledged, throwing means tried again later.</param>
         /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
-        /// <exception cref="InvalidOperationException">The host was started, something was published already, or <c>AddMillrace</c> is missing.</exception>
+        /// <exception cref="InvalidOperationException">
+        /// The host was started, something was published already, or <c>AddMillrace</c> is missing.
+        /// </exception>
         public IHost MapConsumer<TMessage>(
             string stream,
             string group,
@@ -24,7 +26,8 @@ public static class MillraceHostExtensions
             where TMessage : notnull
         {
             ArgumentNullException.ThrowIfNull(handler);
-            host.Services.GetRequiredService<MillraceModel>().AddConsumer(ConsumerRegistration.ForDelegate(stream, group, handler, configure));
+            host.Services.GetRequiredService<MillraceModel>()
+                .AddConsumer(ConsumerRegistration.ForDelegate(stream, group, handler, configure));
             return host;
         }
 
@@ -34,7 +37,9 @@ public static class MillraceHostExtensions
         /// <param name="group">The group; made when it does not exist.</param>
         /// <param name="handler">The handler. Returning means acknowledged, throwing means tried again later.</param>
         /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
-        /// <exception cref="InvalidOperationException">The host was started, something was published already, or <c>AddMillrace</c> is missing.</exception>
+        /// <exception cref="InvalidOperationException">
+        /// The host was started, something was published already, or <c>AddMillrace</c> is missing.
+        /// </exception>
         public IHost MapConsumer<TMessage>(
             string stream,
             string group,
@@ -43,7 +48,8 @@ public static class MillraceHostExtensions
             where TMessage : notnull
         {
             ArgumentNullException.ThrowIfNull(handler);
-            host.Services.GetRequiredService<MillraceModel>().AddConsumer(ConsumerRegistration.ForServices(stream, group, handler, configure));
+            host.Services.GetRequiredService<MillraceModel>()
+                .AddConsumer(ConsumerRegistration.ForServices(stream, group, handler, configure));
             return host;
         }
     }

@@ -32,7 +32,8 @@ internal sealed class MillraceModel
         ArgumentException.ThrowIfNullOrEmpty(registration.Group, "group");
         if (_isFrozen)
             throw new InvalidOperationException(
-                $"The consumer of '{registration.Stream}' in group '{registration.Group}' came too late: add consumers before the host starts and before anything is published.");
+                $"The consumer of '{registration.Stream}' in group '{registration.Group}' came too late: " +
+                "add consumers before the host starts and before anything is published.");
         Consumers.Add(registration);
     }
 

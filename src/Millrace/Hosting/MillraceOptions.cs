@@ -8,7 +8,8 @@ public sealed class MillraceOptions
 
     /// <summary>
     /// The consumer name of this process in every group. Must be unique among the processes alive. A process that comes back under its old
-    /// name finds what it left pending at once; otherwise others take that over after the lease. Default: <c>local</c> on an embedded store,
+    /// name finds what it left pending at once; otherwise others take that over after the lease. Default: <c>local</c> on an embedded
+    /// store,
     /// machine, process ID and a random part elsewhere.
     /// </summary>
     public string? InstanceName { get; set; }

@@ -13,7 +13,9 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     private ConsumerWorker[] _workers = [];
     private Task _running = Task.CompletedTask;
 
-    /// <summary>Fails here, with a clear error, when something is wrong in the model, the server is unreachable or the data directory is locked.</summary>
+    /// <summary>
+    /// Fails here, with a clear error, when something is wrong in the model, the server is unreachable or the data directory is locked.
+    /// </summary>
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
         services.GetRequiredService<MillraceCore>();

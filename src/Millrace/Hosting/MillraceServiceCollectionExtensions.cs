@@ -26,8 +26,10 @@ public static class MillraceServiceCollectionExtensions
                 services.AddSingleton(model);
                 services.TryAddSingleton(TimeProvider.System);
                 services.AddSingleton<MillraceCore>();
-                services.AddSingleton(provider => new Publisher(provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
-                services.AddSingleton(provider => new MessageReader(provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
+                services.AddSingleton(provider => new Publisher(
+                    provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
+                services.AddSingleton(provider => new MessageReader(
+                    provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton<IHostedService, MillraceService>();
             }
 

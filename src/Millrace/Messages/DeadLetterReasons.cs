@@ -1,13 +1,16 @@
 namespace Millrace;
 
-/// <summary>The reasons the framework itself gives in <see cref="EnvelopeFieldNames.DeadReason"/>. A handler that rejects gives its own.</summary>
+/// <summary>
+/// The reasons the framework itself gives in <see cref="EnvelopeFieldNames.DeadReason"/>. A handler that rejects gives its own.
+/// </summary>
 public static class DeadLetterReasons
 {
     /// <summary>The handler failed as often as <see cref="ConsumerOptions.MaxAttempts"/> allows.</summary>
     public const string AttemptsExhausted = "attempts exhausted";
 
     /// <summary>
-    /// The entry was delivered more often than <see cref="ConsumerOptions.MaxDeliveries"/> and never settled: it may have killed its consumers.
+    /// The entry was delivered more often than <see cref="ConsumerOptions.MaxDeliveries"/> and never settled: it may have killed its
+    /// consumers.
     /// </summary>
     public const string DeliveryLimit = "delivery limit";
 

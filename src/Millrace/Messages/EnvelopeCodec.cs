@@ -4,7 +4,9 @@ using Millrace.Streams;
 
 namespace Millrace.Messages;
 
-/// <summary>Envelope to entry fields and back, as UTF-8 without strings in between. The one place that knows the order of the fields.</summary>
+/// <summary>
+/// Envelope to entry fields and back, as UTF-8 without strings in between. The one place that knows the order of the fields.
+/// </summary>
 internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer serializer, string source)
 {
     private const string Rfc3339 = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
@@ -41,7 +43,9 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
         return fields;
     }
 
-    /// <summary>Picks out, in one pass, what every delivery needs. Never fails: what is missing or unreadable shows in the result.</summary>
+    /// <summary>
+    /// Picks out, in one pass, what every delivery needs. Never fails: what is missing or unreadable shows in the result.
+    /// </summary>
     public static IncomingEnvelope Decode(EntryFields fields)
     {
         var envelope = new IncomingEnvelope { Version = 1, Attempt = 1 };

@@ -12,8 +12,8 @@ public static class EnvelopeFieldNames
     private static readonly FrozenSet<string> Reserved = FrozenSet.Create(
         StringComparer.Ordinal,
         "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data", "specversion", "correlationid", "causationid",
-        "traceparent", "tracestate", "partitionkey", "schemaversion", "attempt", "errors", "deadreason", "deaderror", "deadgroup", "deadtime",
-        "sourceid", "priordeliveries");
+        "traceparent", "tracestate", "partitionkey", "schemaversion", "attempt", "errors", "deadreason", "deaderror", "deadgroup",
+        "deadtime", "sourceid", "priordeliveries");
 
     /// <summary>The message ID. Missing: the entry's ID in the stream it was published to.</summary>
     public static ReadOnlySpan<byte> Id => "id"u8;
@@ -75,11 +75,14 @@ public static class EnvelopeFieldNames
     /// <summary>The entry's ID in the stream it was published to, on every copy the framework makes.</summary>
     public static ReadOnlySpan<byte> SourceId => EntryFieldNames.SourceId;
 
-    /// <summary>Checks the name of a header of the application: <c>[a-z0-9]</c>, at most 64 characters, and not one of the names above.</summary>
+    /// <summary>
+    /// Checks the name of a header of the application: <c>[a-z0-9]</c>, at most 64 characters, and not one of the names above.
+    /// </summary>
     internal static void CheckHeader(string name)
     {
         if (name.Length is < 1 or > 64 || name.AsSpan().ContainsAnyExcept("abcdefghijklmnopqrstuvwxyz0123456789"))
-            throw new ArgumentException($"The header name '{name}' is not allowed: use 1 to 64 of the characters a-z and 0-9, as CloudEvents does.");
+            throw new ArgumentException($"The header name '{name}' is not allowed: " +
+                "use 1 to 64 of the characters a-z and 0-9, as CloudEvents does.");
         if (Reserved.Contains(name))
             throw new ArgumentException($"The header name '{name}' belongs to the envelope; choose another one.");
     }

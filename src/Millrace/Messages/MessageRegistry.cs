@@ -27,7 +27,10 @@ internal sealed class MessageRegistry
 
     /// <summary>Builds the registry and adds what is wrong to <paramref name="errors"/>, everything at once.</summary>
     public static MessageRegistry Build(
-        IEnumerable<MessageDeclaration> declarations, IEnumerable<UpcasterDeclaration> upcasters, MessageSerializer serializer, List<string> errors)
+        IEnumerable<MessageDeclaration> declarations,
+        IEnumerable<UpcasterDeclaration> upcasters,
+        MessageSerializer serializer,
+        List<string> errors)
     {
         var registry = new MessageRegistry(serializer);
         foreach (var declaration in declarations)
@@ -75,7 +78,8 @@ internal sealed class MessageRegistry
 
         var attribute = type.GetCustomAttribute<MessageAttribute>() ?? throw new InvalidOperationException(
             $"{type} has no message name: put [Message(\"some.name\")] on it, or register it with AddMessage.");
-        if (_byName.TryGetValue(attribute.Type, out var versions) && versions.Find(other => other.Version == attribute.Version) is { } taken)
+        if (_byName.TryGetValue(attribute.Type, out var versions) &&
+            versions.Find(other => other.Version == attribute.Version) is { } taken)
             throw new InvalidOperationException($"{type} cannot be published as {taken}: that belongs to {taken.ClrType}.");
         return _byClass.GetOrAdd(type, new MessageType(attribute.Type, attribute.Version, type, _serializer.GetTypeInfo(type)));
     }
@@ -99,7 +103,8 @@ internal sealed class MessageRegistry
 
         if (name.Length is < 1 or > MaxNameLength || version < 1)
         {
-            errors.Add($"Message {type}: the name '{name}' must have 1 to {MaxNameLength} characters and the version {version} must be 1 or more.");
+            errors.Add($"Message {type}: the name '{name}' must have 1 to {MaxNameLength} characters " +
+                $"and the version {version} must be 1 or more.");
             return;
         }
 

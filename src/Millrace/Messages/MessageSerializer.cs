@@ -43,7 +43,8 @@ internal sealed class MessageSerializer
         if (_options.TryGetTypeInfo(type, out var info))
             return info;
         throw new NotSupportedException(
-            $"There is no JSON metadata for {type}: add [JsonSerializable(typeof({type.Name}))] to a JsonSerializerContext and pass it to UseJson.");
+            $"There is no JSON metadata for {type}: add [JsonSerializable(typeof({type.Name}))] " +
+            "to a JsonSerializerContext and pass it to UseJson.");
     }
 
     /// <summary>Writes a value and lends its bytes, which are valid until the next call on this thread.</summary>
@@ -66,5 +67,6 @@ internal sealed class MessageSerializer
 
     [UnconditionalSuppressMessage("Trimming", "IL2026", Justification = "Only called where the application has reflection enabled.")]
     [UnconditionalSuppressMessage("AOT", "IL3050", Justification = "Only called where the application has reflection enabled.")]
-    private static void AddReflection(JsonSerializerOptions options) => options.TypeInfoResolverChain.Add(new DefaultJsonTypeInfoResolver());
+    private static void AddReflection(JsonSerializerOptions options) =>
+        options.TypeInfoResolverChain.Add(new DefaultJsonTypeInfoResolver());
 }

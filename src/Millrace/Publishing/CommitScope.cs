@@ -2,7 +2,10 @@ using Millrace.Streams;
 
 namespace Millrace;
 
-/// <summary>Messages and state documents that are applied all together or not at all. Made by <see cref="Publisher.NewCommit"/>; for one use, by one caller at a time.</summary>
+/// <summary>
+/// Messages and state documents that are applied all together or not at all. Made by <see cref="Publisher.NewCommit"/>; for one use, by
+/// one caller at a time.
+/// </summary>
 public sealed class CommitScope
 {
     private readonly IStreamStore _store;
@@ -25,7 +28,9 @@ public sealed class CommitScope
     /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
     /// <param name="stream">The stream.</param>
     /// <param name="message">The message; serialized now.</param>
-    /// <param name="options">More about the message; <see cref="PublishOptions.Delay"/> schedules it. Default: the options of the scope.</param>
+    /// <param name="options">
+    /// More about the message; <see cref="PublishOptions.Delay"/> schedules it. Default: the options of the scope.
+    /// </param>
     /// <exception cref="InvalidOperationException">The message type has no declared name, or the scope was committed.</exception>
     public void Publish<T>(string stream, T message, PublishOptions? options = null)
     {
@@ -34,14 +39,18 @@ public sealed class CommitScope
         options ??= _options;
         Publisher.RefuseTrim(options);
         var fields = _core.Encode(message, options);
-        _messages.Add(options?.Delay is { } delay ? new CommitChange.Schedule(stream, fields, delay) : new CommitChange.Append(stream, fields));
+        _messages.Add(options?.Delay is { } delay
+            ? new CommitChange.Schedule(stream, fields, delay)
+            : new CommitChange.Append(stream, fields));
     }
 
     /// <summary>
     /// Applies the commit. One round trip; none when there is nothing to write. May be called once, whatever comes of it.
     /// </summary>
     /// <param name="cancellationToken">Stops the waiting; the commit may still be applied.</param>
-    /// <returns>Applied, with the IDs of the messages published at once in order; or conflicted, naming the document that changed.</returns>
+    /// <returns>
+    /// Applied, with the IDs of the messages published at once in order; or conflicted, naming the document that changed.
+    /// </returns>
     /// <exception cref="StreamException">
     /// The store refused or failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: the commit may have been applied, as a whole.
     /// </exception>

@@ -6,12 +6,15 @@ namespace Millrace;
 public sealed record PublishOptions
 {
     /// <summary>
-    /// The message ID. Default: a new UUID version 7; for an output of a handler, one derived from the handled message, so that a redelivery
+    /// The message ID. Default: a new UUID version 7; for an output of a handler, one derived from the handled message, so that a
+    /// redelivery
     /// publishes the same ID.
     /// </summary>
     public string? MessageId { get; init; }
 
-    /// <summary>The conversation the message belongs to. Default: the message starts one; an output of a handler goes on with the handled one's.</summary>
+    /// <summary>
+    /// The conversation the message belongs to. Default: the message starts one; an output of a handler goes on with the handled one's.
+    /// </summary>
     public string? CorrelationId { get; init; }
 
     /// <summary>The message that caused this one. Default: none; for an output of a handler, the handled message.</summary>

@@ -11,7 +11,9 @@ public sealed class Publisher
 
     internal Publisher(MillraceCore core, IStreamStore store) => (_core, _store) = (core, store);
 
-    /// <summary>Publishes a message: appends it to the stream, or schedules it when <see cref="PublishOptions.Delay"/> is set. One round trip.</summary>
+    /// <summary>
+    /// Publishes a message: appends it to the stream, or schedules it when <see cref="PublishOptions.Delay"/> is set. One round trip.
+    /// </summary>
     /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
     /// <param name="stream">The stream; made when it is new.</param>
     /// <param name="message">The message.</param>
@@ -44,7 +46,9 @@ public sealed class Publisher
     /// </summary>
     /// <typeparam name="T">The message type; the class of each instance decides the name it travels under.</typeparam>
     /// <param name="stream">The stream; made when it is new.</param>
-    /// <param name="messages">The messages; at most <see cref="StreamLimits.MaxBatch"/>, or <see cref="StreamLimits.MaxCommitChanges"/> with a delay.</param>
+    /// <param name="messages">
+    /// The messages; at most <see cref="StreamLimits.MaxBatch"/>, or <see cref="StreamLimits.MaxCommitChanges"/> with a delay.
+    /// </param>
     /// <param name="options">More about each of the messages. A message ID is not allowed, since IDs are unique.</param>
     /// <param name="cancellationToken">Stops the waiting; messages may still be published.</param>
     /// <returns>The IDs of the entries, in order; each <see cref="EntryId.Zero"/> when they were scheduled.</returns>
@@ -73,13 +77,16 @@ public sealed class Publisher
     }
 
     /// <summary>Begins a commit: several messages and state documents that are applied all together or not at all.</summary>
-    /// <param name="stream">The stream whose state documents <see cref="CommitScope.State"/> names; on a cluster, the hash slot of the commit.</param>
+    /// <param name="stream">
+    /// The stream whose state documents <see cref="CommitScope.State"/> names; on a cluster, the hash slot of the commit.
+    /// </param>
     /// <param name="options">What is said about each message that is published without options of its own. Default: nothing.</param>
     public CommitScope NewCommit(string stream, PublishOptions? options = null) => new(_core, _store, stream, options);
 
     internal static void RefuseTrim(PublishOptions? options)
     {
         if (options?.Trim is not null)
-            throw new ArgumentException("A stream cannot be trimmed in a commit or by a scheduled message; trim it with IStreamStore.TrimAsync.", nameof(options));
+            throw new ArgumentException(
+                "A stream cannot be trimmed in a commit or by a scheduled message; trim it with IStreamStore.TrimAsync.", nameof(options));
     }
 }

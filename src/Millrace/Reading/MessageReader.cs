@@ -23,7 +23,9 @@ public sealed class MessageReader
     /// Reads the messages of a type, in order. Older versions are brought to the one asked for by upcasters; entries of other types, of
     /// newer versions and unreadable ones are skipped.
     /// </summary>
-    /// <typeparam name="T">The message type; <see cref="object"/> gives every known type, each in the newest version upcasters lead to.</typeparam>
+    /// <typeparam name="T">
+    /// The message type; <see cref="object"/> gives every known type, each in the newest version upcasters lead to.
+    /// </typeparam>
     /// <param name="stream">The stream; it need not exist.</param>
     /// <param name="from">Where to begin.</param>
     /// <param name="follow">Whether to wait for more at the end, for ever, or to stop there. Default: wait.</param>

@@ -11,7 +11,8 @@ public sealed class StateConflictException : Exception
     /// <summary>Makes the exception.</summary>
     /// <param name="key">The document that changed.</param>
     public StateConflictException(StateKey key)
-        : base($"The state document '{key.Name}' of the stream '{key.Stream}' changed since it was read; nothing was applied.") => Key = key;
+        : base($"The state document '{key.Name}' of the stream '{key.Stream}' changed since it was read; nothing was applied.") =>
+        Key = key;
 
     /// <summary>The document that changed.</summary>
     public StateKey Key { get; }

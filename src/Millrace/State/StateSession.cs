@@ -60,7 +60,8 @@ public sealed class StateSession
     public void Put<T>(string name, T value, TimeSpan? timeToLive = null) => Put(new StateKey(_stream, name), value, timeToLive);
 
     /// <summary>
-    /// Writes a document with the commit. If it was read before, only when it is unchanged since, absent included; otherwise whatever is there.
+    /// Writes a document with the commit. If it was read before, only when it is unchanged since, absent included; otherwise whatever
+    /// is there.
     /// </summary>
     /// <typeparam name="T">What the document holds.</typeparam>
     /// <param name="key">The document.</param>
@@ -75,7 +76,9 @@ public sealed class StateSession
         document.IsWritten = true;
     }
 
-    /// <summary>Writes a document of the session's stream that must not exist yet, see <see cref="Create{T}(StateKey, T, TimeSpan?)"/>.</summary>
+    /// <summary>
+    /// Writes a document of the session's stream that must not exist yet, see <see cref="Create{T}(StateKey, T, TimeSpan?)"/>.
+    /// </summary>
     /// <typeparam name="T">What the document holds.</typeparam>
     /// <param name="name">The document's name.</param>
     /// <param name="value">Its content.</param>

@@ -12,7 +12,8 @@ public sealed class BadLineTests
     {
         await using var store = new EmbeddedStreamStore(new());
         var left = 2;
-        await using var host = await StartAsync(store, call => call == "CommitAsync" && Interlocked.Decrement(ref left) >= 0 ? Fault.After : Fault.None);
+        await using var host = await StartAsync(
+            store, call => call == "CommitAsync" && Interlocked.Decrement(ref left) >= 0 ? Fault.After : Fault.None);
 
         await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
         await host.WhenSettledAsync("orders", "billing");

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Millrace.Embedded;
 using Millrace.Redis;
 using Millrace.Streams;
@@ -59,12 +60,14 @@ public sealed class KilledWorkersTests(SharedRedis redis)
             await host.WhenSettledAsync(stream, "billing");
             Assert.Equal(Messages, outputs.Select(entry => entry.Fields.GetText("causationid"u8)).Distinct().Count());
             Assert.Equal(Messages, (await store.GetStreamInfoAsync(done))!.EntriesAdded);
-            Assert.Equal($"{{\"value\":{Messages}}}", System.Text.Encoding.UTF8.GetString((await store.GetStateAsync(new(stream, "count")))!.Payload.Span));
+            var count = (await store.GetStateAsync(new(stream, "count")))!.Payload;
+            Assert.Equal(new Counter(Messages), JsonSerializer.Deserialize<Counter>(count.Span, JsonSerializerOptions.Web));
         }
 
         async Task<long> CountAsync(string name) => (await store.GetStreamInfoAsync(name))?.EntriesAdded ?? 0;
 
-        Task<ConsumerHost> StartAsync() => ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(stream, "billing", async (order, context, token) =>
+        Task<ConsumerHost> StartAsync() => ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(
+            stream, "billing", async (order, context, token) =>
         {
             if (Interlocked.Increment(ref handled) >= Volatile.Read(ref killAt))
                 kill.TrySetResult();

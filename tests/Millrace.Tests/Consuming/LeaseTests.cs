@@ -132,7 +132,8 @@ public sealed class LeaseTests : IAsyncLifetime
         Assert.Equal(0, (await _store.GetStreamInfoAsync(StreamNames.Again("orders", "billing")))!.EntriesAdded);
 
         var seen = new TaskCompletionSource<(long, int)>();
-        await using var second = await StartAsync((_, context, _) => Task.FromResult(seen.TrySetResult((context.DeliveryCount, context.Attempt))));
+        await using var second = await StartAsync((_, context, _) =>
+            Task.FromResult(seen.TrySetResult((context.DeliveryCount, context.Attempt))));
         Assert.Equal((2, 1), await seen.Task.WaitAsync(Eventually.Deadline));
         await second.WhenSettledAsync("orders", "billing");
     }

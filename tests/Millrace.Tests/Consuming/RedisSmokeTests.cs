@@ -12,7 +12,8 @@ public sealed class RedisSmokeTests(SharedRedis redis)
     {
         var name = $"smoke-{Guid.NewGuid():N}";
         await using var store = new RedisStreamStore(RedisOptions.Parse((await redis.StartedAsync()).Endpoint));
-        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(name, "billing", async (order, context, token) =>
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(
+            name, "billing", async (order, context, token) =>
         {
             var counter = await context.State.GetAsync<Counter>("count", token) ?? new(0);
             context.State.Put("count", new Counter(counter.Value + 1));

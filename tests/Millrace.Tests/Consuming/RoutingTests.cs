@@ -101,7 +101,8 @@ public sealed class RoutingTests
             return Task.CompletedTask;
         }));
 
-        var id = await host.Store.AppendAsync(Stream, EntryFields.Create(("type", "order.paid"), ("data", "{\"OrderId\":\"o1\",\"more\":[1]}")));
+        var id = await host.Store.AppendAsync(Stream, EntryFields.Create(
+            ("type", "order.paid"), ("data", "{\"OrderId\":\"o1\",\"more\":[1]}")));
 
         var context = await seen.Task.WaitAsync(Eventually.Deadline);
         Assert.Equal((id.ToString(), id.ToString(), 1), (context.MessageId, context.CorrelationId, context.Version));

@@ -43,7 +43,8 @@ public sealed class ShutdownTests
         {
             await PublishAsync(first, 6);
             await started.Task.WaitAsync(Eventually.Deadline);
-            await Eventually.TrueAsync("all entries are held", async () => (await store.PendingSummaryAsync("orders", "billing")).Count == 6);
+            await Eventually.TrueAsync("all entries are held", async () =>
+                (await store.PendingSummaryAsync("orders", "billing")).Count == 6);
 
             var stop = first.StopAsync();
             await Eventually.TrueAsync("entries are handed back", async () => (await store.GetStreamInfoAsync(Again))!.Length == 5);
@@ -69,7 +70,8 @@ public sealed class ShutdownTests
         var time = new ManualTimeProvider();
         var started = new TaskCompletionSource();
         await using var host = await ConsumerHost.StartAsync(
-            m => m.Configure(o => o.DrainTimeout = TimeSpan.FromSeconds(7)).AddConsumer<OrderCreated>("orders", "billing", async (_, _, token) =>
+            m => m.Configure(o => o.DrainTimeout = TimeSpan.FromSeconds(7)).AddConsumer<OrderCreated>(
+                "orders", "billing", async (_, _, token) =>
             {
                 started.TrySetResult();
                 await Task.Delay(Timeout.Infinite, token);

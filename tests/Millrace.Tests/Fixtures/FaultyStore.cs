@@ -3,7 +3,9 @@ using Millrace.Streams;
 
 namespace Millrace.Tests.Fixtures;
 
-/// <summary>A real store on a bad line: a test decides, call by call, what goes wrong before the call arrives or after it was applied.</summary>
+/// <summary>
+/// A real store on a bad line: a test decides, call by call, what goes wrong before the call arrives or after it was applied.
+/// </summary>
 public class FaultyStore : DispatchProxy
 {
     private IStreamStore _store = null!;

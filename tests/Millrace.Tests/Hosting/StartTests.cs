@@ -48,7 +48,8 @@ public sealed class StartTests
             "Millrace:Consumers:billing:MaxAttempts: 'many'", "Millrace:Consumers:billing:Lease: 00:00:00.5",
             "Millrace:Consumers:billing:Start: 'Yesterday'", "Millrace:Consumers:billing:Paralelism: there is no such option",
             "Message order.created version 2: declared by both", "group 'gap': there is no upcaster from order.created version 1",
-            "Nameless is not a registered message", "two handlers of order.paid version 1", "stray braces", "goes to the next version of the same name",
+            "Nameless is not a registered message", "two handlers of order.paid version 1", "stray braces",
+            "goes to the next version of the same name",
         ];
         Assert.All(expected, text => Assert.Contains(error.Errors, found => found.Contains(text, StringComparison.Ordinal)));
         Assert.All(error.Errors, text => Assert.Contains(text, error.Message, StringComparison.Ordinal));
@@ -57,9 +58,14 @@ public sealed class StartTests
     [Fact]
     public async Task Configuration_has_the_last_word_over_code()
     {
-        var configuration = new Dictionary<string, string?> { ["Millrace:Consumers:billing:MaxAttempts"] = "1", ["Millrace:Source"] = "shop" };
+        var configuration = new Dictionary<string, string?>
+        {
+            ["Millrace:Consumers:billing:MaxAttempts"] = "1",
+            ["Millrace:Source"] = "shop",
+        };
         await using var host = await ConsumerHost.StartAsync(
-            m => m.AddConsumer<OrderCreated>("orders", "billing", (_, _, _) => throw new InvalidOperationException("no"), o => o.MaxAttempts = 9),
+            m => m.AddConsumer<OrderCreated>(
+                "orders", "billing", (_, _, _) => throw new InvalidOperationException("no"), o => o.MaxAttempts = 9),
             configuration: configuration);
 
         await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));

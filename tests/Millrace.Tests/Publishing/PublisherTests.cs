@@ -81,7 +81,8 @@ public sealed class PublisherTests
     {
         await using var host = await ConsumerHost.StartAsync(_ => { });
 
-        var error = await Assert.ThrowsAsync<InvalidOperationException>(() => host.Publisher.PublishAsync("orders", new Counter(1)).AsTask());
+        var error = await Assert.ThrowsAsync<InvalidOperationException>(
+            () => host.Publisher.PublishAsync("orders", new Counter(1)).AsTask());
 
         Assert.Contains("[Message", error.Message);
     }

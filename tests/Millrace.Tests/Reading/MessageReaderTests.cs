@@ -40,7 +40,8 @@ public sealed class MessageReaderTests
         var id = await host.Publisher.PublishAsync("orders", new OrderPaid("o2"), new() { CorrelationId = "c" });
 
         Assert.True(await next.WaitAsync(Eventually.Deadline));
-        Assert.Equal((new OrderPaid("o2"), id, "c"), (reading.Current.Body, reading.Current.EntryId, reading.Current.Headers.CorrelationId));
+        var message = reading.Current;
+        Assert.Equal((new OrderPaid("o2"), id, "c"), (message.Body, message.EntryId, message.Headers.CorrelationId));
     }
 
     [Fact]
@@ -52,7 +53,8 @@ public sealed class MessageReaderTests
         await host.Publisher.PublishAsync("orders", new OrderPaid("o1"));
         await host.Publisher.PublishAsync("orders", new OrderCreatedV1("o2"));
 
-        var all = await host.Reader.ReadAsync<object>("orders", ReadFrom.Start, follow: false).Select(message => message.Body).ToListAsync();
+        var all = await host.Reader.ReadAsync<object>("orders", ReadFrom.Start, follow: false)
+            .Select(message => message.Body).ToListAsync();
 
         Assert.Equal([new OrderPaid("o1"), new OrderCreated("o2", 0)], all);
     }
