@@ -44,7 +44,7 @@ internal static class HttpInput
     {
         var given = http.Request.Headers[CorrelationHeader].ToString();
         if (given.Length > MaxCorrelationIdLength || given.Any(character => character is <= ' ' or > '~'))
-            return ("", BadRequest($"The header {CorrelationHeader} must be 1 to {MaxCorrelationIdLength} printable ASCII characters without blanks."));
+            return ("", BadRequest($"{CorrelationHeader} is 1 to {MaxCorrelationIdLength} printable ASCII characters without blanks."));
 
         var value = given.Length > 0 ? given : Guid.CreateVersion7().ToString();
         http.Response.Headers[CorrelationHeader] = value;

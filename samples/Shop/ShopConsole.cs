@@ -23,7 +23,10 @@ internal sealed class ShopConsole(TimeProvider time) : ConsoleFormatter(Formatte
         logging.AddConsoleFormatter<ShopConsole, ConsoleFormatterOptions>();
     }
 
-    /// <summary>Quiet: what a visitor breaks on purpose is retried, and that is no news. <c>Logging__LogLevel__Default=Debug</c> shows more.</summary>
+    /// <summary>
+    /// Quiet: what a visitor breaks on purpose is retried, and that is no news. <c>Logging__LogLevel__Millrace.Consuming=Warning</c> in the
+    /// environment shows the retries.
+    /// </summary>
     public static IEnumerable<KeyValuePair<string, string?>> Defaults() =>
     [
         new("Logging:LogLevel:Default", nameof(LogLevel.Warning)),
@@ -33,7 +36,9 @@ internal sealed class ShopConsole(TimeProvider time) : ConsoleFormatter(Formatte
     public override void Write<TState>(in LogEntry<TState> entry, IExternalScopeProvider? scopes, TextWriter writer)
     {
         var message = entry.Formatter(entry.State, entry.Exception);
-        var reason = entry.Exception is { } exception && !message.Contains(exception.Message) ? $" {exception.GetType().Name}: {exception.Message}" : "";
+        var reason = entry.Exception is { } exception && !message.Contains(exception.Message)
+            ? $" {exception.GetType().Name}: {exception.Message}"
+            : "";
         writer.WriteLine($"{time.GetLocalNow():HH:mm:ss} {entry.LogLevel.ToString().ToLowerInvariant()}: {message}{reason}");
         if (entry.LogLevel == LogLevel.Critical && entry.Exception is not null)
             writer.WriteLine(entry.Exception);

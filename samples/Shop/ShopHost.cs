@@ -26,7 +26,8 @@ internal static class ShopHost
 
     private static readonly string[] Groups =
     [
-        OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, UserNames.WelcomeGroup, UserNames.ProfilesGroup,
+        OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, UserNames.WelcomeGroup,
+        UserNames.ProfilesGroup,
     ];
 
     /// <summary>The API, the page and the read model, with the handlers of the given roles.</summary>
@@ -92,11 +93,12 @@ internal static class ShopHost
         IHostApplicationBuilder builder, ShopOptions options, IReadOnlyCollection<Role> roles, Action<MillraceBuilder> useStore)
     {
         Directory.CreateDirectory(options.FakesDirectory);
-        builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = [.. ConsumerDefaults(options), .. ShopConsole.Defaults()] });
+        var defaults = new MemoryConfigurationSource { InitialData = [.. ConsumerDefaults(options), .. ShopConsole.Defaults()] };
+        builder.Configuration.Sources.Insert(0, defaults);
         ShopConsole.AddTo(builder.Logging, builder.Configuration);
         builder.Services.AddSingleton(TimeProvider.System);
-        builder.Services.AddSingleton(services => new PaymentProvider(options.FakesDirectory, services.GetRequiredService<TimeProvider>()));
-        builder.Services.AddSingleton(services => new MailGateway(options.FakesDirectory, services.GetRequiredService<TimeProvider>()));
+        builder.Services.AddSingleton(new PaymentProvider(options.FakesDirectory, TimeProvider.System));
+        builder.Services.AddSingleton(new MailGateway(options.FakesDirectory, TimeProvider.System));
         var handlers = roles.SelectMany(role => Handlers[role]).ToHashSet();
         builder.Services.AddMillrace(millrace =>
         {

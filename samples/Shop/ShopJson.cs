@@ -11,7 +11,7 @@ using Shop.Users;
 
 namespace Shop;
 
-/// <summary>Everything the shop writes or reads as JSON: messages, state documents, HTTP bodies, the books of the fakes, the report.</summary>
+/// <summary>Everything the shop writes or reads as JSON: messages, documents, HTTP bodies, the fakes' books, the report.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
 [JsonSerializable(typeof(OrderCreated))]
 [JsonSerializable(typeof(OrderCreatedV1))]

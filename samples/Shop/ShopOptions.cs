@@ -54,7 +54,9 @@ public sealed record ShopOptions
 
     private static readonly HashSet<string> Switches = ["--json", "--kill-workers", "--help"];
 
-    /// <summary>The Redis to use, or <see langword="null"/>: the embedded engine. May hold a password: show <see cref="RedisEndpoint"/>.</summary>
+    /// <summary>
+    /// The Redis to use, or <see langword="null"/>: the embedded engine. May hold a password: show <see cref="RedisEndpoint"/>.
+    /// </summary>
     public string? Redis { get; private init; }
 
     /// <summary>Host and port of the Redis.</summary>
@@ -88,7 +90,9 @@ public sealed record ShopOptions
     /// <summary>What the report calls the store.</summary>
     public string StoreName => Redis is null ? "embedded" : "redis";
 
-    /// <summary>Reads the options. Everything that is wrong is in <paramref name="errors"/>, one line each; the result counts only without.</summary>
+    /// <summary>
+    /// Reads the options. Everything that is wrong is in <paramref name="errors"/>, one line each; the result counts only without.
+    /// </summary>
     public static ShopOptions Parse(IReadOnlyList<string> arguments, List<string> errors)
     {
         var given = ReadArguments(arguments, errors);
@@ -145,7 +149,7 @@ public sealed record ShopOptions
         if (Role is not null && Redis is null)
             errors.Add("Shop:Role (--role): a service of its own needs --redis; the embedded engine lives in one process.");
         if (Role is not null and not Shop.Role.Orders && Orders is not null)
-            errors.Add("Shop:Orders (--orders): orders are placed through the orders service; use it with --role orders or without --role.");
+            errors.Add("Shop:Orders (--orders): only the orders service places orders; use --role orders or no --role.");
         if (KillsWorkers && Orders is null)
             errors.Add("Shop:KillWorkers (--kill-workers): needs --orders.");
         if (KillsWorkers && Role is not null)
@@ -184,7 +188,8 @@ public sealed record ShopOptions
         {
             if (configuration[Paths[name]] is not { } text)
                 return null;
-            if (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) && number >= min && number <= max)
+            if (int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var number) &&
+                number >= min && number <= max)
                 return number;
             errors.Add($"{Paths[name]} ({name}): '{text}' is not a whole number from {min} to {max}.");
             return null;

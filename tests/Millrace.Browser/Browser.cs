@@ -7,7 +7,8 @@ public sealed class Browser : IAsyncLifetime
 {
     private static readonly string[] Arguments =
     [
-        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync",
+        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+        "--disable-component-update", "--disable-sync",
     ];
 
     private IPlaywright? _playwright;
@@ -26,7 +27,8 @@ public sealed class Browser : IAsyncLifetime
     /// <summary>Opens a page; anything the page reports as an error is collected.</summary>
     public async Task<(IPage Page, List<string> Errors)> OpenAsync(Uri address, ColorScheme scheme = ColorScheme.Light, int width = 1280)
     {
-        var context = await _browser!.NewContextAsync(new() { ColorScheme = scheme, ViewportSize = new() { Width = width, Height = 900 } });
+        var viewport = new ViewportSize { Width = width, Height = 900 };
+        var context = await _browser!.NewContextAsync(new() { ColorScheme = scheme, ViewportSize = viewport });
         var page = await context.NewPageAsync();
         page.SetDefaultTimeout(60_000);
         var errors = new List<string>();

@@ -61,10 +61,11 @@ internal sealed class Audit
             var end = ends.First().Kind;
             var ended = end switch { MailKinds.Completed => _completed, MailKinds.Cancelled => _cancelled, _ => _deadLettered };
             ended.Add(ends.Key);
-            CountDoubled(ends.Count(), $"{ends.Key} was told its end {ends.Count()} times: {string.Join(", ", ends.Select(mail => mail.Kind))}.");
+            var kinds = string.Join(", ", ends.Select(mail => mail.Kind));
+            CountDoubled(ends.Count(), $"{ends.Key} was told its end {ends.Count()} times: {kinds}.");
         }
 
-        foreach (var lost in orders.Where(order => !_completed.Contains(order) && !_cancelled.Contains(order) && !_deadLettered.Contains(order)))
+        foreach (var lost in orders.Except(_completed).Except(_cancelled).Except(_deadLettered))
         {
             Lost++;
             _findings.Add($"{lost} has no end.");
@@ -73,7 +74,8 @@ internal sealed class Audit
 
     private void CheckPayments(IReadOnlySet<string> orders, string fakesDirectory)
     {
-        var applied = RecordFile<PaymentRecord>.ReadAll(Path.Combine(fakesDirectory, PaymentProvider.FileName), ShopJson.Default.PaymentRecord)
+        var books = Path.Combine(fakesDirectory, PaymentProvider.FileName);
+        var applied = RecordFile<PaymentRecord>.ReadAll(books, ShopJson.Default.PaymentRecord)
             .Where(record => record.Applied && orders.Contains(record.OrderId))
             .GroupBy(record => (record.OrderId, record.Kind))
             .ToDictionary(records => records.Key, records => records.Count());
@@ -82,11 +84,13 @@ internal sealed class Audit
 
         foreach (var order in orders)
         {
-            var balance = applied.GetValueOrDefault((order, PaymentKinds.Charge)) - applied.GetValueOrDefault((order, PaymentKinds.Cancel));
-            if (balance == (_completed.Contains(order) ? 1 : 0))
+            var charges = applied.GetValueOrDefault((order, PaymentKinds.Charge));
+            var refunds = applied.GetValueOrDefault((order, PaymentKinds.Cancel));
+            if (charges - refunds == (_completed.Contains(order) ? 1 : 0))
                 continue;
             IsMoneyBalanced = false;
-            _findings.Add($"{order} was charged {balance} times net, but {(_completed.Contains(order) ? "completed" : "did not complete")}.");
+            var end = _completed.Contains(order) ? "completed" : "did not complete";
+            _findings.Add($"{order} was charged {charges} times and refunded {refunds} times, but {end}.");
         }
     }
 
@@ -108,7 +112,7 @@ internal sealed class Audit
             CountDoubled(orders.Count(), $"The stock was released {orders.Count()} times for {orders.Key}.");
 
         var holding = reserved.Select(entry => entry.OrderId).Except(released.Select(entry => entry.OrderId)).ToHashSet();
-        CheckStock(holding.SetEquals(_completed), $"{holding.Count} orders hold goods, {_completed.Count} completed, and they are not the same.");
+        CheckStock(holding.SetEquals(_completed), $"{holding.Count} orders hold goods, {_completed.Count} completed: not the same ones.");
         await CheckLevelsAsync(warehouse, reserved.SelectMany(entry => entry.Lines), released.SelectMany(entry => entry.Lines), store);
     }
 

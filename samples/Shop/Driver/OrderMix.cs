@@ -2,7 +2,7 @@ using Shop.Orders;
 
 namespace Shop.Driver;
 
-/// <summary>Draws the orders of a run: the same ones for the same seed, so that the same ones complete whatever happens on the way.</summary>
+/// <summary>Draws the orders of a run: the same for the same seed, so that the same ones complete whatever happens.</summary>
 internal static class OrderMix
 {
     private const int PoisonedOrders = 3;

@@ -161,9 +161,10 @@ internal sealed class OrderRun
         }
 
         Console.WriteLine($"""
-            {report.Placed} orders on {report.Store} in {elapsed.TotalSeconds:0.0} s: {report.Completed} completed, {report.Cancelled} cancelled, {report.DeadLettered} in the dead letters.
-            {report.Lost} lost, {report.DoubledEffects} effects doubled, stock {(report.StockBalanced ? "balanced" : "NOT balanced")}.
-            {report.EventsPerSecond} events a second; from POST to the end {report.P50Ms} ms at the median, {report.P99Ms} ms for the slowest hundredth.
+            {report.Placed} orders on {report.Store} in {elapsed.TotalSeconds:0.0} s, {report.EventsPerSecond} events a second.
+            {report.Completed} completed, {report.Cancelled} cancelled, {report.DeadLettered} in the dead letters, {report.Lost} lost.
+            {report.DoubledEffects} effects doubled, stock {(report.StockBalanced ? "balanced" : "NOT balanced")}.
+            From POST to the end: {report.P50Ms} ms at the median, {report.P99Ms} ms for the slowest hundredth.
             """);
     }
 

@@ -55,7 +55,10 @@ internal sealed class OrderTracker : IDisposable
         get
         {
             lock (_lock)
-                return [.. _orders.Values.Where(order => order.Ended > 0).Select(order => _time.GetElapsedTime(order.Posted, order.Ended)).Order()];
+            {
+                var ended = _orders.Values.Where(order => order.Ended > 0);
+                return [.. ended.Select(order => _time.GetElapsedTime(order.Posted, order.Ended)).Order()];
+            }
         }
     }
 

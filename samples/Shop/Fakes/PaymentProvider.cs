@@ -85,7 +85,7 @@ public sealed class PaymentProvider
         var record = await _books.AddAsync(
             () =>
             {
-                var call = new PaymentRecord { Key = key, Kind = PaymentKinds.Charge, OrderId = orderId, Applied = false, Time = _time.GetUtcNow() };
+                var call = Call(key, PaymentKinds.Charge, orderId);
                 if (_cancelledOrders.Contains(orderId))
                     return call with { Reason = "The order was cancelled before it was paid." };
                 if (_firstByKey.TryGetValue(key, out var first))
@@ -107,7 +107,7 @@ public sealed class PaymentProvider
         var record = await _books.AddAsync(
             () =>
             {
-                var call = new PaymentRecord { Key = key, Kind = PaymentKinds.Cancel, OrderId = orderId, Applied = false, Time = _time.GetUtcNow() };
+                var call = Call(key, PaymentKinds.Cancel, orderId);
                 if (_firstByKey.TryGetValue(key, out var first))
                     return call with { Amount = first.Amount };
                 return _chargedByOrder.TryGetValue(orderId, out var charged) ? call with { Applied = true, Amount = charged } : call;
@@ -115,6 +115,9 @@ public sealed class PaymentProvider
             cancellationToken);
         return record.Amount;
     }
+
+    private PaymentRecord Call(string key, string kind, string orderId) =>
+        new() { Key = key, Kind = kind, OrderId = orderId, Applied = false, Time = _time.GetUtcNow() };
 
     private void Fold(PaymentRecord record)
     {

@@ -19,7 +19,7 @@ public sealed class RecordFile<TRecord>(string path, JsonTypeInfo<TRecord> type,
     // Bytes of the file that were folded; everything before it is whole lines.
     private long _foldedBytes;
 
-    /// <summary>Makes one entry in the books. All earlier records, of every process, were folded when <paramref name="decide"/> runs.</summary>
+    /// <summary>Makes one entry. All earlier ones, of every process, were folded when <paramref name="decide"/> runs.</summary>
     public async Task<TRecord> AddAsync(Func<TRecord> decide, CancellationToken cancellationToken)
     {
         await _oneCall.WaitAsync(cancellationToken);
@@ -69,7 +69,11 @@ public sealed class RecordFile<TRecord>(string path, JsonTypeInfo<TRecord> type,
         var length = RandomAccess.Read(file.SafeFileHandle, bytes, offset);
         var done = 0;
         for (int end; (end = bytes.AsSpan(done, length - done).IndexOf((byte)'\n')) >= 0; done += end + 1)
-            use(JsonSerializer.Deserialize(bytes.AsSpan(done, end), type) ?? throw new InvalidDataException($"{file.Name} has an empty record."));
+        {
+            use(JsonSerializer.Deserialize(bytes.AsSpan(done, end), type)
+                ?? throw new InvalidDataException($"{file.Name} has an empty record at byte {offset + done}."));
+        }
+
         return done;
     }
 

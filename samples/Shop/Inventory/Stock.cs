@@ -31,7 +31,7 @@ public enum ReservationStatus
     Forestalled,
 }
 
-/// <summary>The memory of the inventory service for one order: it makes reserve and release safe in any order, any number of times.</summary>
+/// <summary>What the inventory service remembers of an order: makes reserve and release safe in any order, any number of times.</summary>
 /// <param name="Status">What became of the goods.</param>
 /// <param name="Warehouse">Whose stock.</param>
 /// <param name="Lines">What was taken.</param>

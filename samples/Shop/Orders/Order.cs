@@ -56,7 +56,11 @@ public sealed record Order
     public Order Decide() => this switch
     {
         { HasEnded: true } or { Placed: null } => this,
-        { GivenUpBy: not null } => this with { Status = OrderStatus.DeadLettered, Reason = $"The {GivenUpBy} service gave up on the order." },
+        { GivenUpBy: not null } => this with
+        {
+            Status = OrderStatus.DeadLettered,
+            Reason = $"The {GivenUpBy} service gave up on the order.",
+        },
         { Payment: Answer.No } or { Stock: Answer.No } => this with { Status = OrderStatus.Cancelled },
         { Payment: Answer.Yes, Stock: Answer.Yes } => this with { Status = OrderStatus.Completed },
         _ => this,

@@ -128,7 +128,7 @@ public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger)
             }
             catch (StreamException broken) when (broken.IsTransient)
             {
-                logger.LogWarning("The read model lost its connection and reads '{Stream}' on in a moment: {Error}", stream, broken.Message);
+                logger.LogWarning("The read model lost '{Stream}' and reads on in a moment: {Error}", stream, broken.Message);
                 await Task.Delay(TimeSpan.FromSeconds(1), cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }

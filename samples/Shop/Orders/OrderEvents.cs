@@ -64,7 +64,7 @@ public sealed record OrderCreatedV1
     /// <summary>The same order in the present version; prices come from the catalogue.</summary>
     public OrderCreated Upcast()
     {
-        OrderLine[] items = [.. Items.Select(line => new OrderLine(line.ProductId, line.Quantity, Catalog.Find(line.ProductId)?.Price ?? 0))];
+        OrderLine[] items = [.. Items.Select(line => line.Upcast())];
         return new()
         {
             OrderId = OrderId,
@@ -81,7 +81,11 @@ public sealed record OrderCreatedV1
 /// <summary>One line of an order of version 1.</summary>
 /// <param name="ProductId">The product.</param>
 /// <param name="Quantity">How many; at least one.</param>
-public sealed record OrderLineV1(string ProductId, int Quantity);
+public sealed record OrderLineV1(string ProductId, int Quantity)
+{
+    /// <summary>The same line in the present version.</summary>
+    public OrderLine Upcast() => new(ProductId, Quantity, Catalog.Find(ProductId)?.Price ?? 0);
+}
 
 /// <summary>An order is paid and its goods are reserved. One of three ends.</summary>
 /// <param name="OrderId">The order.</param>

@@ -20,24 +20,30 @@ public sealed class OrderHandlers
         AdvanceAsync(message.OrderId, context, order => order with { Payment = Answer.Yes }, cancellationToken);
 
     [StreamConsumer(PaymentNames.Stream, Group = OrderNames.Group)]
-    public Task NoteNotPaidAsync(PaymentFailed message, MessageContext context, CancellationToken cancellationToken) => AdvanceAsync(
-        message.OrderId, context, order => order with { Payment = Answer.No, Reason = order.Reason ?? message.Reason }, cancellationToken);
+    public Task NoteNotPaidAsync(PaymentFailed message, MessageContext context, CancellationToken cancellationToken) =>
+        AdvanceAsync(message.OrderId, context, order => WithReason(order, message.Reason) with { Payment = Answer.No }, cancellationToken);
 
     [StreamConsumer(InventoryNames.Stream, Group = OrderNames.Group)]
     public Task NoteReservedAsync(StockReserved message, MessageContext context, CancellationToken cancellationToken) =>
         AdvanceAsync(message.OrderId, context, order => order with { Stock = Answer.Yes }, cancellationToken);
 
     [StreamConsumer(InventoryNames.Stream, Group = OrderNames.Group)]
-    public Task NoteRejectedAsync(StockRejected message, MessageContext context, CancellationToken cancellationToken) => AdvanceAsync(
-        message.OrderId, context, order => order with { Stock = Answer.No, Reason = order.Reason ?? message.Reason }, cancellationToken);
+    public Task NoteRejectedAsync(StockRejected message, MessageContext context, CancellationToken cancellationToken) =>
+        AdvanceAsync(message.OrderId, context, order => WithReason(order, message.Reason) with { Stock = Answer.No }, cancellationToken);
 
     [StreamConsumer(OrderNames.DeadForPayments, Group = OrderNames.Group)]
     public Task NoteGivenUpByPaymentsAsync(OrderCreated message, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(message.OrderId, context, order => WithPlaced(order, message, context) with { GivenUpBy = "payments" }, cancellationToken);
+        GiveUpAsync(message, PaymentNames.Group, context, cancellationToken);
 
     [StreamConsumer(OrderNames.DeadForInventory, Group = OrderNames.Group)]
     public Task NoteGivenUpByInventoryAsync(OrderCreated message, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(message.OrderId, context, order => WithPlaced(order, message, context) with { GivenUpBy = "inventory" }, cancellationToken);
+        GiveUpAsync(message, InventoryNames.Group, context, cancellationToken);
+
+    private static Task GiveUpAsync(OrderCreated message, string service, MessageContext context, CancellationToken cancellationToken) =>
+        AdvanceAsync(
+            message.OrderId, context, order => WithPlaced(order, message, context) with { GivenUpBy = service }, cancellationToken);
+
+    private static Order WithReason(Order order, string reason) => order with { Reason = order.Reason ?? reason };
 
     private static Order WithPlaced(Order order, OrderCreated placed, MessageContext context) =>
         order with { Placed = order.Placed ?? placed, CorrelationId = order.CorrelationId ?? context.CorrelationId };

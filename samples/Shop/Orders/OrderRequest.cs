@@ -32,7 +32,11 @@ public sealed record OrderRequest
     /// <param name="Sku">The product.</param>
     /// <param name="Quantity">How many.</param>
     /// <param name="Price">For one, in euros. Default: the catalogue's.</param>
-    public sealed record Item(string? Sku, int? Quantity, decimal? Price);
+    public sealed record Item(string? Sku, int? Quantity, decimal? Price)
+    {
+        /// <summary>The line of an item that is valid.</summary>
+        public OrderLine ToLine() => new(Sku!, Quantity!.Value, Price ?? Catalog.Find(Sku!)!.Price);
+    }
 
     /// <summary>Everything that is wrong with the request, by JSON path; empty when it can be placed.</summary>
     public Dictionary<string, string[]> Validate()
@@ -55,7 +59,7 @@ public sealed record OrderRequest
     /// <summary>The event of a request that is valid.</summary>
     public OrderCreated ToEvent(string orderId, DateTimeOffset placedAt)
     {
-        OrderLine[] lines = [.. Items!.Select(item => new OrderLine(item!.Sku!, item.Quantity!.Value, item.Price ?? Catalog.Find(item.Sku!)!.Price))];
+        OrderLine[] lines = [.. Items!.Select(item => item!.ToLine())];
         return new()
         {
             OrderId = orderId,

@@ -83,7 +83,9 @@ public sealed record OrderView
         Status != OrderStatus.Processing && Mail is not null && Payment != PaymentStage.Awaited && Stock != StockStage.Awaited &&
         (Status == OrderStatus.Completed || (Payment != PaymentStage.Paid && Stock != StockStage.Reserved));
 
-    /// <summary>The view of an order's document, for the moments before its events are folded; <see langword="null"/> when it is not placed yet.</summary>
+    /// <summary>
+    /// The view of an order's document, for the moments before its events are folded; <see langword="null"/> when it is not placed yet.
+    /// </summary>
     public static OrderView? FromDocument(StateDocument document)
     {
         var order = JsonSerializer.Deserialize(document.Payload.Span, ShopJson.Default.Order);
@@ -96,10 +98,13 @@ public sealed record OrderView
                 Placed = order.Placed,
                 CorrelationId = order.CorrelationId,
                 Reason = order.Reason,
-                Payment = order.Payment switch { Answer.Yes => PaymentStage.Paid, Answer.No => PaymentStage.Failed, _ => PaymentStage.Awaited },
-                Stock = order.Stock switch { Answer.Yes => StockStage.Reserved, Answer.No => StockStage.Rejected, _ => StockStage.Awaited },
+                Payment = Stage(order.Payment, PaymentStage.Paid, PaymentStage.Failed),
+                Stock = Stage(order.Stock, StockStage.Reserved, StockStage.Rejected),
             };
     }
+
+    private static TStage Stage<TStage>(Answer answer, TStage yes, TStage no)
+        where TStage : struct, Enum => answer switch { Answer.Yes => yes, Answer.No => no, _ => default };
 }
 
 /// <summary>A page of <c>GET /orders</c>.</summary>

@@ -10,7 +10,8 @@ namespace Shop.Page;
 /// <param name="Counts">How many orders stand where.</param>
 /// <param name="Streams">The table of streams.</param>
 /// <param name="IsPaymentBroken">Whether the payment provider fails.</param>
-public sealed record LiveUpdate(IReadOnlyList<OrderView> Orders, OrderCounts Counts, IReadOnlyList<StreamRow> Streams, bool IsPaymentBroken);
+public sealed record LiveUpdate(
+    IReadOnlyList<OrderView> Orders, OrderCounts Counts, IReadOnlyList<StreamRow> Streams, bool IsPaymentBroken);
 
 /// <summary>
 /// Tells a page what happens, while it happens: an update when something changed, at most a few a second. While nothing changes nothing
@@ -30,17 +31,19 @@ internal sealed class LiveFeed(OrderBoard board, StreamTable streams, PaymentPro
         {
             var current = board.LastChange;
             var orders = board.ChangedSince(seen, MaxOrdersPerUpdate).Where(order => order.Placed is not null).Reverse().ToArray();
-            yield return new(
-                new(orders, board.Counts, await streams.ReadAsync(cancellationToken), payments.IsBroken), isFirst ? "snapshot" : "update");
+            yield return new(await UpdateAsync(orders, cancellationToken), isFirst ? "snapshot" : "update");
             (seen, isFirst) = (current, false);
 
             await Task.Delay(Pause, time, cancellationToken);
             var changed = board.WaitForChangeAsync(seen, cancellationToken);
             if (await Task.WhenAny(changed, Task.Delay(LastLookAfter, time, cancellationToken)) != changed)
             {
-                yield return new(new([], board.Counts, await streams.ReadAsync(cancellationToken), payments.IsBroken), "update");
+                yield return new(await UpdateAsync([], cancellationToken), "update");
                 await changed;
             }
         }
     }
+
+    private async Task<LiveUpdate> UpdateAsync(IReadOnlyList<OrderView> orders, CancellationToken cancellationToken) =>
+        new(orders, board.Counts, await streams.ReadAsync(cancellationToken), payments.IsBroken);
 }

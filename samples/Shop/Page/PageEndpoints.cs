@@ -29,9 +29,10 @@ internal static class PageEndpoints
     {
         if (await table.ReadAsync(stream, cancellationToken) is not { } row)
             return UnknownStream();
-        return row.Groups.FirstOrDefault(one => one.Name == group) is { } found
-            ? TypedResults.Ok(found)
-            : HttpInput.NotFound($"The stream '{stream}' has no such group; it has {string.Join(", ", row.Groups.Select(one => one.Name))}.");
+        if (row.Groups.FirstOrDefault(one => one.Name == group) is { } found)
+            return TypedResults.Ok(found);
+        var names = string.Join(", ", row.Groups.Select(one => one.Name));
+        return HttpInput.NotFound($"The stream '{stream}' has no such group; it has {names}.");
     }
 
     private static ProblemHttpResult UnknownStream() =>

@@ -17,7 +17,7 @@ public sealed record UserRequest(string? Name, string? Email)
         var errors = new Dictionary<string, string[]>();
         if (string.IsNullOrWhiteSpace(Name) || Name.Length > MaxLength || Name.Any(char.IsControl))
             errors["name"] = [$"Give a name of 1 to {MaxLength} characters."];
-        if (Email is not { Length: >= 3 and <= MaxLength } || Email.IndexOf('@') is not (> 0 and var at) || at == Email.Length - 1 || Email.Any(char.IsControl))
+        if (Email is not { Length: <= MaxLength } || Email.Any(char.IsControl) || Email.Split('@') is not [not "", not ""])
             errors["email"] = ["Give an e-mail address."];
         return errors;
     }

@@ -125,7 +125,10 @@ public sealed class ShopInputTests(ShopInputTests.OpenShop open) : IClassFixture
         using var deadline = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
         while (!await holds())
-            Assert.True(!deadline.IsCancellationRequested && await timer.WaitForNextTickAsync(CancellationToken.None), $"Not in a minute: {what}.");
+        {
+            Assert.False(deadline.IsCancellationRequested, $"Not in a minute: {what}.");
+            await timer.WaitForNextTickAsync();
+        }
     }
 
     private static async Task AssertProblemAsync(HttpResponseMessage response, HttpStatusCode status, string named)

@@ -10,7 +10,8 @@ public sealed class ShopRunTests
 
     private static readonly string[] Keys =
     [
-        "store", "placed", "completed", "cancelled", "deadLettered", "lost", "doubledEffects", "stockBalanced", "eventsPerSecond", "p50Ms", "p99Ms",
+        "store", "placed", "completed", "cancelled", "deadLettered", "lost", "doubledEffects", "stockBalanced", "eventsPerSecond",
+        "p50Ms", "p99Ms",
     ];
 
     [Theory]

@@ -18,7 +18,9 @@ public sealed class ShopStartTests
         Assert.Empty(output);
         string[] lines = errors.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(6, lines.Length);
-        foreach (var named in (string[])["Shop:Port (--port)", "Shop:Orders (--orders)", "Shop:Role (--role)", "--colour", "Shop:Seed (--seed)", "Shop:Data (--data)"])
+        string[] paths =
+            ["Shop:Port (--port)", "Shop:Orders (--orders)", "Shop:Role (--role)", "--colour", "Shop:Seed (--seed)", "Shop:Data (--data)"];
+        foreach (var named in paths)
             Assert.Contains(lines, line => line.StartsWith(named, StringComparison.Ordinal));
     }
 
