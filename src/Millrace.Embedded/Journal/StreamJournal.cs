@@ -1,4 +1,3 @@
-using System.Security.Cryptography;
 using Microsoft.Extensions.Logging;
 using Microsoft.Win32.SafeHandles;
 using Millrace.Streams;
@@ -88,17 +87,13 @@ internal sealed class StreamJournal : IAsyncDisposable
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Locked"/> or <see cref="StreamErrorCode.Corrupt"/>.</exception>
     public static StreamJournal Open(JournalOptions options, TimeProvider time, ILogger logger, Action<ReadOnlyMemory<byte>> replay)
     {
-        var directory = Path.GetFullPath(options.Directory);
-        CreateDirectory(directory);
+        var directory = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Directory));
+        JournalFiles.CreateDirectory(directory);
         var directoryLock = DirectoryLock.Take(directory);
         SafeFileHandle? file = null;
         try
         {
-            var path = Path.Combine(directory, JournalFormat.SegmentFileName(1));
-            RefuseUnknownSegments(directory, path);
-            if (!File.Exists(path))
-                CreateSegment(directory, path);
-
+            var path = JournalFiles.EnsureSegment(directory);
             file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.Read);
             var segment = new JournalRecovery(file, path, logger).Run(replay);
             return new(options, time, logger, path, directoryLock, file, segment);
@@ -362,42 +357,4 @@ internal sealed class StreamJournal : IAsyncDisposable
         cause);
 
     private StreamException Closed() => new(StreamErrorCode.Closed, $"The journal '{_path}' is closed.");
-
-    /// <summary>Makes the directory, for its owner alone, and its name durable.</summary>
-    private static void CreateDirectory(string directory)
-    {
-        if (Directory.Exists(directory))
-            return;
-        if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(directory);
-        else
-            Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        if (Path.GetDirectoryName(directory) is { } parent)
-            DurableFile.SyncDirectory(parent);
-    }
-
-    /// <summary>Segments above the first come with a later release; to read the first one alone would drop what they hold.</summary>
-    private static void RefuseUnknownSegments(string directory, string path)
-    {
-        var other = Directory.EnumerateFiles(directory, "*.journal").FirstOrDefault(file => file != path);
-        if (other is not null)
-            throw new StreamException(
-                StreamErrorCode.Corrupt, $"'{other}' is not a journal this release knows: it reads '{Path.GetFileName(path)}' alone. A newer release may have written it.");
-    }
-
-    /// <summary>Written aside and renamed, so that a segment that exists has a whole header: a shorter file is damage, never a crash of ours.</summary>
-    private static void CreateSegment(string directory, string path)
-    {
-        Span<byte> bytes = stackalloc byte[JournalFormat.SegmentHeaderBytes];
-        JournalFormat.WriteSegmentHeader(bytes, new(Segment: 1, FirstLsn: 1, Salt: BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)))));
-        var temporary = path + ".new";
-        using (var file = File.OpenHandle(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
-        {
-            RandomAccess.Write(file, bytes, 0);
-            DurableFile.Sync(file);
-        }
-
-        File.Move(temporary, path);
-        DurableFile.SyncDirectory(directory);
-    }
 }
