@@ -1,4 +1,5 @@
 using System.Text;
+using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Embedded;
 using Millrace.Embedded.Journal;
 using Millrace.Streams;
@@ -146,6 +147,18 @@ public sealed class StreamJournalTests : IDisposable
     }
 
     [Fact]
+    public async Task Directory_that_is_missing_is_made_with_those_above_it_for_its_owner_alone()
+    {
+        var nested = Path.Combine(_directory.Path, "a", "b");
+        var options = new JournalOptions { Directory = nested + Path.DirectorySeparatorChar };
+        await using (StreamJournal.Open(options, TimeProvider.System, NullLogger.Instance, _ => { }))
+            Assert.True(File.Exists(Path.Combine(nested, JournalFormat.SegmentFileName(1))));
+
+        if (!OperatingSystem.IsWindows())
+            Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(nested));
+    }
+
+    [Fact]
     public async Task Closed_journal_refuses_records_and_may_be_closed_twice()
     {
         var journal = _directory.Open();
@@ -163,7 +176,7 @@ public sealed class StreamJournalTests : IDisposable
         var refused = Assert.Throws<StreamException>(() => StreamJournal.Open(
             new() { Directory = _directory.Path },
             TimeProvider.System,
-            Microsoft.Extensions.Logging.Abstractions.NullLogger.Instance,
+            NullLogger.Instance,
             _ => throw new FormatException("no such mutation")));
 
         Assert.Equal(StreamErrorCode.Corrupt, refused.Code);
