@@ -96,9 +96,14 @@ public sealed partial class RedisStreamStore
         if (reply[0].Integer == 0)
             return PendingSummary.None;
 
+        // Names that others gave may be any bytes, and read as the same text.
         var countByConsumer = new Dictionary<string, long>();
         foreach (var consumer in reply[3])
-            countByConsumer.Add(consumer[0].Text, consumer[1].Integer);
+        {
+            var name = consumer[0].Text;
+            countByConsumer[name] = countByConsumer.GetValueOrDefault(name) + consumer[1].Integer;
+        }
+
         return new()
         {
             Count = reply[0].Integer,

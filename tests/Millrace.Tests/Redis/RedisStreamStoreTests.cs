@@ -121,5 +121,26 @@ public sealed class RedisStreamStoreTests(SharedRedis redis)
         Assert.Equal(StreamErrorCode.WrongType, refusal.Code);
     }
 
+    [Fact]
+    public async Task PendingSummary_of_consumers_whose_names_are_no_text_counts_them_together()
+    {
+        await using var store = await OpenAsync();
+        var stream = System.Text.Encoding.UTF8.GetBytes(_stream);
+        await store.CreateGroupAsync(_stream, "g", GroupStart.Beginning);
+        await store.AppendManyAsync(_stream, [EntryFields.Create(("v", "1")), EntryFields.Create(("v", "2"))]);
+        foreach (var consumer in (byte[])[0xFE, 0xFF])
+        {
+            await store.ExecuteAsync(
+            [
+                "XREADGROUP"u8.ToArray(), "GROUP"u8.ToArray(), "g"u8.ToArray(), new[] { consumer }, "COUNT"u8.ToArray(), "1"u8.ToArray(),
+                "STREAMS"u8.ToArray(), stream, ">"u8.ToArray(),
+            ]);
+        }
+
+        var summary = await store.PendingSummaryAsync(_stream, "g");
+
+        Assert.Equal(2, Assert.Single(summary.CountByConsumer).Value);
+    }
+
     private async Task<RedisStreamStore> OpenAsync() => new(new() { Host = "127.0.0.1", Port = (await redis.StartedAsync()).Port });
 }
