@@ -110,9 +110,12 @@ internal sealed class CommitCommand
         }
     }
 
-    // IDNOTINC is the script's own word: Redis has only ERR for it.
+    // IDNOTINC and LIMIT are the script's own words: Redis has only ERR for them.
     private static StreamException Refusal(RespReply error, string what) => new(
-        error.Span.StartsWith("IDNOTINC"u8) ? StreamErrorCode.IdNotIncreasing : RedisErrors.Map(error.Span), what + error.Text);
+        error.Span.StartsWith("IDNOTINC "u8) ? StreamErrorCode.IdNotIncreasing
+            : error.Span.StartsWith("LIMIT "u8) ? StreamErrorCode.LimitExceeded
+            : RedisErrors.Map(error.Span),
+        what + error.Text);
 
     private void Collect(CommitCondition condition)
     {

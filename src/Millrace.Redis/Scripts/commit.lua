@@ -12,6 +12,7 @@
 -- Redis runs the whole text for each call, so every function costs something even when it is not used.
 
 local call, try = redis.call, redis.pcall
+local MAX_PARTS = 7900  -- names and values of an entry; unpack takes 8,000 and fails in mid-commit. Only others append so many.
 
 local clock = call('TIME')
 local now_ms = clock[1] * 1000 + math.floor(clock[2] / 1000)
@@ -197,6 +198,7 @@ local function copy_parts(change)
   if not entry then return nil end
 
   local fields, parts, source, deliveries = entry[2], {}, change.id, change.deliveries - 1
+  if #fields > MAX_PARTS then refuse('LIMIT The entry ' .. change.id .. ' has more fields than a script can copy') end
   for i = 1, #fields, 2 do
     if fields[i] == 'sourceid' then
       source = fields[i + 1]

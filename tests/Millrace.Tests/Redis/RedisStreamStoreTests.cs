@@ -142,5 +142,27 @@ public sealed class RedisStreamStoreTests(SharedRedis redis)
         Assert.Equal(2, Assert.Single(summary.CountByConsumer).Value);
     }
 
+    [Fact]
+    public async Task Release_of_a_foreign_entry_with_too_many_fields_is_refused_and_spares_its_neighbours()
+    {
+        await using var store = await OpenAsync();
+        await store.ExecuteAsync(
+            ["XADD", _stream, "*", .. Enumerable.Range(0, 4_100).SelectMany(i => (string[])[$"n{i}", $"v{i}"])]);
+        await store.CreateGroupAsync(_stream, "g", GroupStart.Beginning);
+        var batch = Assert.Single(await store.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = [_stream] }));
+        var entry = Assert.Single(batch.Entries);
+        var append = new CommitChange.Append($"{{{_stream}}}:other", EntryFields.Create(("v", "x")));
+        var release = new CommitChange.Release(_stream, "g", new(entry.Id, entry.DeliveryCount));
+
+        var results = await store.CommitAsync(
+            [new() { Changes = [append] }, new() { Changes = [append, release] }, new() { Changes = [append] }]);
+
+        Assert.Equal([true, false, true], results.Select(result => result.IsApplied));
+        Assert.Equal(StreamErrorCode.LimitExceeded, results[1].Failure?.Code);
+        Assert.Equal(2, (await store.GetStreamInfoAsync(append.Stream))!.Length);
+        Assert.Null(await store.GetStreamInfoAsync(StreamNames.Again(_stream, "g")));
+        Assert.Single(await store.PendingAsync(_stream, "g", new()));
+    }
+
     private async Task<RedisStreamStore> OpenAsync() => new(new() { Host = "127.0.0.1", Port = (await redis.StartedAsync()).Port });
 }
