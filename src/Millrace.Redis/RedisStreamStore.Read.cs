@@ -61,7 +61,7 @@ public sealed partial class RedisStreamStore
     {
         Watch(streams);
         if (block == TimeSpan.Zero)
-            return await _client.ExecuteAsync(read(TimeSpan.Zero), cancellationToken).ConfigureAwait(false);
+            return await ReadNowAsync(read(TimeSpan.Zero), cancellationToken).ConfigureAwait(false);
 
         for (var left = block; left > TimeSpan.Zero; left -= LongestBlock)
         {
@@ -85,13 +85,24 @@ public sealed partial class RedisStreamStore
         catch (StreamException exception) when (exception.Code == StreamErrorCode.Busy)
         {
             // Redis 7.0 says UNBLOCKED when the stream is deleted or replaced during a wait; asked again, it says what is there now.
-            return await _client.ExecuteAsync(read(TimeSpan.Zero), cancellationToken).ConfigureAwait(false);
+            return await ReadNowAsync(read(TimeSpan.Zero), cancellationToken).ConfigureAwait(false);
         }
         catch (StreamException exception) when (exception.Code == StreamErrorCode.OutcomeUnknown && _isClosed)
         {
             // Our own doing. What a group read may have been given meanwhile is pending for its consumer.
             throw new StreamException(StreamErrorCode.Closed, "The store was closed during a read.", exception);
         }
+    }
+
+    private async ValueTask<RespReply> ReadNowAsync(RespCommand read, CancellationToken cancellationToken)
+    {
+        if (read.Name != "XREADGROUP")
+            return await _client.ExecuteAsync(read, cancellationToken).ConfigureAwait(false);
+
+        // Once it is sent it may have been given entries, which only its reply names: from there on nothing ends the waiting for that.
+        await _client.ConnectAsync(cancellationToken).ConfigureAwait(false);
+        cancellationToken.ThrowIfCancellationRequested();
+        return await _client.ExecuteAsync(read, CancellationToken.None).ConfigureAwait(false);
     }
 
     private void Watch(IReadOnlyList<string> streams)

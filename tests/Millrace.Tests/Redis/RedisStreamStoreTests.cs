@@ -164,5 +164,25 @@ public sealed class RedisStreamStoreTests(SharedRedis redis)
         Assert.Single(await store.PendingAsync(_stream, "g", new()));
     }
 
+    [Fact]
+    public async Task Group_read_without_a_wait_cancelled_on_its_way_returns_what_it_was_given()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port });
+        await store.CreateGroupAsync("s", "g", GroupStart.Beginning);
+        var id = await store.AppendAsync("s", EntryFields.Create(("v", "x")));
+        using var cancellation = new CancellationTokenSource();
+
+        // The server takes the read, and answers it only after the cancellation.
+        await server.CliAsync("CLIENT", "PAUSE", "30000", "WRITE");
+        var reading = store.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = ["s"] }, cancellation.Token).AsTask();
+        await Eventually.TrueAsync("the read waits", async () =>
+            (await server.CliAsync("CLIENT", "LIST")).Contains(" cmd=xreadgroup ", StringComparison.Ordinal));
+        await cancellation.CancelAsync();
+        await server.CliAsync("CLIENT", "UNPAUSE");
+
+        Assert.Equal(id, Assert.Single(Assert.Single(await reading).Entries).Id);
+    }
+
     private async Task<RedisStreamStore> OpenAsync() => new(new() { Host = "127.0.0.1", Port = (await redis.StartedAsync()).Port });
 }
