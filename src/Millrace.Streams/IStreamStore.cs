@@ -74,6 +74,7 @@ public interface IStreamStore : IAsyncDisposable
 
     /// <summary>
     /// Sets the idle time of held entries back to zero, without counting a delivery. Fenced: an entry somebody else took since is left alone.
+    /// One that was deleted from its stream meanwhile stays held, but on Redis its idle time goes on.
     /// </summary>
     /// <returns>The IDs still held and now extended; none when the stream or group does not exist.</returns>
     ValueTask<IReadOnlyList<EntryId>> ExtendAsync(

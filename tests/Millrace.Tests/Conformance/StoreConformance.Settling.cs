@@ -137,6 +137,19 @@ public abstract partial class StoreConformance
     }
 
     [Fact]
+    public async Task Extend_of_an_entry_deleted_from_the_stream_leaves_it_held()
+    {
+        var (stream, entries) = await NewPendingAsync(2);
+        await Store.DeleteAsync(stream, [entries[0].Id]);
+        await Store.TrimAsync(stream, StreamTrim.ToLength(0));
+
+        Assert.Equal(entries.Select(entry => entry.Id), await Store.ExtendAsync(stream, "g", "c1", [.. entries.Select(Held)]));
+
+        Assert.All(await PendingAsync(stream), entry => Assert.Equal(("c1", 1), (entry.Consumer, entry.DeliveryCount)));
+        Assert.Equal(2, await Store.AckAsync(stream, "g", [.. entries.Select(entry => entry.Id)]));
+    }
+
+    [Fact]
     public async Task Extend_of_nothing_extends_nothing()
     {
         var (stream, _) = await NewPendingAsync(1);
