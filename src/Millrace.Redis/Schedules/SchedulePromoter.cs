@@ -25,6 +25,9 @@ internal sealed class SchedulePromoter : IAsyncDisposable
     // How late an entry can be whose message was lost. Costs a script call of some microseconds for each watched stream.
     private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(5);
 
+    // Between attempts to subscribe while the server cannot be reached.
+    private static readonly TimeSpan SubscribeAgainAfter = TimeSpan.FromSeconds(1);
+
     // Longer than any single blocked read, which renews the watch.
     private static readonly TimeSpan ForgetAfter = TimeSpan.FromMinutes(2);
 
@@ -105,7 +108,9 @@ internal sealed class SchedulePromoter : IAsyncDisposable
             _watched.Add(stream, watched = new());
         watched.LastUse = now;
         watched.Due = Math.Min(watched.Due, due);
-        WakeAtNeedsLock(due, now);
+
+        // A timer cannot be set for more than some weeks; the loop has regular checks in between.
+        WakeAtNeedsLock(Math.Min(due, now + Ticks(CheckInterval)), now);
 
         // A store that was closed meanwhile looks after nothing.
         if (!_closing.IsCancellationRequested)
@@ -219,15 +224,25 @@ internal sealed class SchedulePromoter : IAsyncDisposable
     private async Task SubscribeAsync()
     {
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        try
+        for (var isLogged = false; ; isLogged = true)
         {
-            await _client.SubscribeAsync(Channel, OnScheduled, _closing.Token).ConfigureAwait(false);
-            CheckNow();
-        }
-        catch (Exception exception) when (!_closing.IsCancellationRequested)
-        {
-            // The regular check has to do: it is late by seconds at most.
-            _logger.NoSubscription(Channel, CheckInterval, exception.Message);
+            try
+            {
+                await _client.SubscribeAsync(Channel, OnScheduled, _closing.Token).ConfigureAwait(false);
+                CheckNow();
+                return;
+            }
+            catch (Exception exception) when (!_closing.IsCancellationRequested)
+            {
+                // The regular check has to do: it is late by seconds at most.
+                if (!isLogged)
+                    _logger.NoSubscription(Channel, CheckInterval, exception.Message);
+                if (exception is not StreamException { IsTransient: true })
+                    return;
+            }
+
+            // The server was away when the first stream was watched; it will be back.
+            await Task.Delay(SubscribeAgainAfter, _time, _closing.Token).ConfigureAwait(false);
         }
     }
 

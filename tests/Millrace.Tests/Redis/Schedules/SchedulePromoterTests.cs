@@ -106,6 +106,31 @@ public sealed class SchedulePromoterTests(SharedRedis redis)
         Assert.Single(await store.ReadAsync([new(_stream, default)], 1, Patience));
     }
 
+    [Fact]
+    public async Task Entry_due_in_months_can_be_the_first_thing_a_process_schedules()
+    {
+        await using var store = await OpenAsync();
+
+        await ScheduleAsync(store, "later", TimeSpan.FromDays(90));
+        await ScheduleAsync(store, "sooner", TimeSpan.FromMilliseconds(10));
+
+        await Eventually.TrueAsync("the sooner entry is moved", async () => (await store.ExecuteAsync(["XLEN", _stream])).Integer == 1);
+    }
+
+    [Fact]
+    public async Task Server_that_was_away_when_the_first_stream_was_read_is_subscribed_to_when_it_is_back()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await server.KillAsync();
+        RedisOptions options = new() { Host = "127.0.0.1", Port = server.Port, ConnectAttempts = 1 };
+        await using var reader = new RedisStreamStore(options, new TimersUpTo(seconds: 3));
+        await Assert.ThrowsAsync<StreamException>(async () => await reader.ReadAsync([new(_stream, default)], 1, Patience));
+        await server.StartAgainAsync();
+
+        await Eventually.TrueAsync("the reader's process has subscribed", async () =>
+            (await server.CliAsync("PUBSUB", "NUMSUB", "millrace:scheduled")).EndsWith('1'));
+    }
+
     private async Task ScheduleAsync(RedisStreamStore store, string value, TimeSpan delay) => Assert.True((await store.CommitAsync(
         new Commit { Changes = [new CommitChange.Schedule(_stream, EntryFields.Create(("v", value)), delay)] })).IsApplied);
 
