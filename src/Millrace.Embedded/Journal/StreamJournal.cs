@@ -202,23 +202,19 @@ internal sealed class StreamJournal : IAsyncDisposable
     {
         while (true)
         {
-            Task running;
+            // Null: the write is ours. Not the same as a task that has completed, which another writer's may do at any moment.
+            Task? running = null;
             lock (_gate)
             {
-                if (_writing is null)
-                {
-                    if (_filling.Length == 0 || _failure is not null)
-                        return;
-                    SwapNeedsLock();
-                    running = Task.CompletedTask;
-                }
-                else
-                {
+                if (_writing is not null)
                     running = _writing.WhenDurable();
-                }
+                else if (_filling.Length == 0 || _failure is not null)
+                    return;
+                else
+                    SwapNeedsLock();
             }
 
-            if (running.IsCompleted)
+            if (running is null)
                 WriteBatch();
             else
                 await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // Its failure is in _failure.

@@ -169,6 +169,37 @@ public sealed class StreamJournalTests : IDisposable
     }
 
     [Fact]
+    public async Task Closing_amid_writes_keeps_what_was_acknowledged_and_frees_the_directory()
+    {
+        for (var round = 0; round < 100; round++)
+        {
+            var acknowledged = 0;
+            var journal = _directory.Open(SyncPolicy.Never);
+            var before = _directory.Replayed.Count;
+            var storeLock = new Lock();
+            var writers = Enumerable.Range(0, 4).Select(_ => Task.Run(async () =>
+            {
+                while (true)
+                {
+                    long lsn;
+                    lock (storeLock)
+                        lsn = journal.Append("record"u8);
+                    await journal.WhenDurableAsync(lsn);
+                    Interlocked.Increment(ref acknowledged);
+                }
+            })).ToList();
+            await Fixtures.Eventually.TrueAsync("records are written", () => new(Volatile.Read(ref acknowledged) > 4));
+
+            await journal.DisposeAsync();
+
+            foreach (var writer in writers)
+                Assert.Equal(StreamErrorCode.Closed, (await Assert.ThrowsAsync<StreamException>(() => writer)).Code);
+            await _directory.Open().DisposeAsync();
+            Assert.True(_directory.Replayed.Count >= before + acknowledged);
+        }
+    }
+
+    [Fact]
     public async Task Replay_that_fails_names_the_record_and_leaves_the_directory_free()
     {
         await _directory.WriteAsync("one", "two");
