@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Text.Json;
 using Millrace.Messages;
 using Millrace.Streams;
 
@@ -77,9 +76,10 @@ public sealed class MessageReader
             var message = MessageSerializer.Deserialize(data.Span, type!.Json);
             return message is null ? null : type.Upcast(message, wanted?.Version ?? int.MaxValue);
         }
-        catch (JsonException)
+        catch (Exception)
         {
-            // Unreadable data are skipped as documented: without a group there is nowhere to put them.
+            // Unreadable data are skipped as documented: without a group there is nowhere to put them. Converters, constructors and upcasters
+            // are the application's code and may throw anything.
             return null;
         }
     }

@@ -58,4 +58,28 @@ public sealed class MessageReaderTests
 
         Assert.Equal([new OrderPaid("o1"), new OrderCreated("o2", 0)], all);
     }
+
+    [Fact]
+    public async Task Data_that_a_constructor_refuses_are_skipped()
+    {
+        await using var host = await ConsumerHost.StartAsync(_ => { });
+        await host.Store.AppendAsync("orders", EntryFields.Create(("type", "order.weighed"), ("data", "{\"grams\":-1}")));
+        await host.Publisher.PublishAsync("orders", new OrderWeighed(5));
+
+        var read = await host.Reader.ReadAsync<OrderWeighed>("orders", ReadFrom.Start, follow: false).Select(message => message.Body.Grams).ToListAsync();
+
+        Assert.Equal([5], read);
+    }
+
+    [Message("order.weighed")]
+    public sealed record OrderWeighed
+    {
+        public OrderWeighed(int grams)
+        {
+            ArgumentOutOfRangeException.ThrowIfNegative(grams);
+            Grams = grams;
+        }
+
+        public int Grams { get; }
+    }
 }
