@@ -94,7 +94,7 @@ internal sealed class ConsumerWorker
         }
         catch (OperationCanceledException) when (_stopReading.IsCancellationRequested)
         {
-            // Told to stop.
+            // Told to stop. A line that breaks at this moment ends the wait with its own error, and that must not keep us from draining.
         }
     }
 

@@ -23,9 +23,9 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
                 await ExtendAsync(plan.Again, [.. byStream[true]], cancellationToken).ConfigureAwait(false);
             }
         }
-        catch (OperationCanceledException) when (cancellationToken.IsCancellationRequested)
+        catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
-            // The end of the loop.
+            // The end of the loop, also when the store failed in the same moment.
         }
     }
 

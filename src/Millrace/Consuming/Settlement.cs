@@ -104,9 +104,10 @@ internal sealed class Settlement
                 await _store.CommitAsync([.. batch.Select(HandBack)], cancellationToken).ConfigureAwait(false);
                 LogMessages.HandedBack(_logger, _plan.Stream, _plan.Group, batch.Length);
             }
-            catch (Exception exception) when (exception is StreamException or OperationCanceledException)
+            catch (Exception exception)
             {
-                // They stay pending: this consumer's next run, or another one after the lease, picks them up.
+                // They stay pending: this consumer's next run, or another one after the lease, picks them up. Whatever it was, also an entry
+                // at a limit that its copy would break, the drain goes on.
                 LogMessages.HandBackFailed(_logger, exception, _plan.Stream, _plan.Group, batch.Length);
             }
         }

@@ -90,6 +90,63 @@ public sealed class ShutdownTests
         Assert.False(back.TryGet(EntryFieldNames.PriorDeliveries, out _));
     }
 
+    [Fact]
+    public async Task Line_that_breaks_while_stopping_does_not_keep_handlers_from_ending()
+    {
+        await using var store = new EmbeddedStreamStore(new());
+        var reads = 0;
+        var started = new TaskCompletionSource();
+        var gate = new TaskCompletionSource();
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>("orders", "billing", async (order, context, _) =>
+            {
+                started.SetResult();
+                await gate.Task;
+                context.Publish("done", new OrderPaid(order.OrderId));
+            }),
+            FaultyStore.Wrap(store, call => call == "ReadGroupAsync" && Interlocked.Increment(ref reads) > 1
+                ? FaultyStore.Fault.After
+                : FaultyStore.Fault.None));
+        await PublishAsync(host, 1);
+        await started.Task.WaitAsync(Eventually.Deadline);
+        await Eventually.TrueAsync("the second read is parked", () => new(Volatile.Read(ref reads) == 2));
+
+        var stop = host.StopAsync();
+        gate.SetResult();
+        await stop.WaitAsync(Eventually.Deadline);
+
+        Assert.Equal(0, (await store.PendingSummaryAsync("orders", "billing")).Count);
+        Assert.Equal(1, (await store.GetStreamInfoAsync("done"))!.EntriesAdded);
+    }
+
+    [Fact]
+    public async Task Entry_too_large_to_hand_back_stays_pending_and_the_drain_goes_on()
+    {
+        await using var store = new EmbeddedStreamStore(new());
+        await store.CreateGroupAsync(Again, "billing", GroupStart.Beginning);
+        var largest = new EntryFieldsWriter();
+        for (var i = 0; i < StreamLimits.MaxFields; i++)
+            largest.Add($"f{i}", "");
+        var started = new TaskCompletionSource();
+        var gate = new TaskCompletionSource();
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", async (_, _, _) =>
+        {
+            started.TrySetResult();
+            await gate.Task;
+        }, o => (o.Concurrency, o.Prefetch) = (1, 20)), store);
+        await PublishAsync(host, 1);
+        await started.Task.WaitAsync(Eventually.Deadline);
+        await store.AppendAsync(Again, largest.ToFields());
+        await Eventually.TrueAsync("the entry is held", async () => (await store.PendingSummaryAsync(Again, "billing")).Count == 1);
+
+        var stop = host.StopAsync();
+        gate.SetResult();
+        await stop.WaitAsync(Eventually.Deadline);
+
+        Assert.Equal(0, (await store.PendingSummaryAsync("orders", "billing")).Count);
+        Assert.Equal(1, (await store.PendingSummaryAsync(Again, "billing")).Count);
+    }
+
     private static async Task PublishAsync(ConsumerHost host, int count) =>
         await host.Publisher.PublishManyAsync("orders", Enumerable.Range(0, count).Select(i => new OrderCreated($"o{i}", i)).ToList());
 
