@@ -38,7 +38,7 @@ internal sealed class ConsumerWorker
         (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
         _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch);
         _reader = new(store, plan, _held, core.Time, logger);
-        _recovery = new(_reader, plan, core.Time, logger, QueueAndWaitAsync);
+        _recovery = new(_reader, plan, core.Time, logger, Queue);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
         _pipeline = new(core, store, plan, invoker, _settlement, logger);
@@ -92,7 +92,7 @@ internal sealed class ConsumerWorker
             await PrepareAsync(_stopReading.Token).ConfigureAwait(false);
             await Task.WhenAll(_recovery.RunAsync(_stopReading.Token), ReadAsync(_stopReading.Token)).ConfigureAwait(false);
         }
-        catch (OperationCanceledException) when (_stopReading.IsCancellationRequested)
+        catch (Exception) when (_stopReading.IsCancellationRequested)
         {
             // Told to stop. A line that breaks at this moment ends the wait with its own error, and that must not keep us from draining.
         }
@@ -254,13 +254,6 @@ internal sealed class ConsumerWorker
             if (!_queue.Writer.TryWrite(delivery))
                 throw new InvalidOperationException($"Group '{_plan.Group}' holds more entries of '{_plan.Stream}' than it has room for.");
         }
-    }
-
-    private Task QueueAndWaitAsync(IReadOnlyList<Delivery> deliveries)
-    {
-        var ended = Task.WhenAll(deliveries.Select(delivery => delivery.Ended));
-        Queue(deliveries);
-        return ended;
     }
 
     private Task WaitAfterFailureAsync(Exception exception, int failures, CancellationToken cancellationToken)

@@ -28,6 +28,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     private CancellationTokenSource? _leaseLost;
 
     // Only made for recovered entries, whose lane waits for them.
+    private TaskCompletionSource? _leftQueue;
     private TaskCompletionSource? _ended;
 
     /// <summary>The stream the entry is pending in: the group's own, or its private one.</summary>
@@ -93,6 +94,9 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
         }
     }
 
+    /// <summary>Ends when a handler begins with the delivery, or nobody will. Ask for it before the delivery is queued.</summary>
+    public Task LeftQueue => (_leftQueue ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+
     /// <summary>Ends when the delivery does. Ask for it before the delivery is queued.</summary>
     public Task Ended => (_ended ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
 
@@ -142,10 +146,10 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     {
         Volatile.Write(ref _isLost, true);
         Cancel(CancelCause.LeaseLost);
-        CancellationTokenSource? leaseLost;
+
+        // The handler's callbacks run on the pool: one that throws or blocks must not end the renewal of all other leases.
         lock (_lock)
-            leaseLost = _leaseLost;
-        leaseLost?.Cancel();
+            _ = _leaseLost?.CancelAsync();
         return TryLeaveQueue(DeliveryState.Ended);
     }
 
@@ -166,6 +170,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     {
         lock (_lock)
             _state = DeliveryState.Ended;
+        _leftQueue?.TrySetResult();
         _ended?.TrySetResult();
     }
 
@@ -176,8 +181,10 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
             if (_state != DeliveryState.Queued)
                 return false;
             _state = next;
-            return true;
         }
+
+        _leftQueue?.TrySetResult();
+        return true;
     }
 
     private enum DeliveryState

@@ -112,13 +112,21 @@ internal sealed class GroupReader(IStreamStore store, GroupPlan plan, HeldDelive
         }
     }
 
-    /// <summary>Claims one suspect. Empty when somebody was faster.</summary>
+    /// <summary>
+    /// Claims one suspect. Empty when somebody was faster: it may have waited its turn for longer than the lease, and what another consumer
+    /// took over since is not ours to take back.
+    /// </summary>
     public async Task<IReadOnlyList<Delivery>> ClaimAsync(bool isAgain, bool isOwn, EntryId id, CancellationToken cancellationToken)
     {
         await _taking.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            return held.IsHeld(isAgain, id) ? [] : await ClaimCoreAsync(isAgain, isOwn, [id], cancellationToken).ConfigureAwait(false);
+            if (held.IsHeld(isAgain, id))
+                return [];
+            var still = new PendingQuery { Consumer = plan.Consumer, Start = id, End = id, Count = 1 };
+            if (isOwn && await store.PendingAsync(StreamOf(isAgain), plan.Group, still, cancellationToken).ConfigureAwait(false) is [])
+                return [];
+            return await ClaimCoreAsync(isAgain, isOwn, [id], cancellationToken).ConfigureAwait(false);
         }
         finally
         {

@@ -9,19 +9,18 @@ namespace Millrace.Consuming;
 /// anybody, at start and each half lease. The blocked read of new entries knows nothing of it.
 /// </summary>
 /// <remarks>
-/// Entries delivered once are taken a page at a time, and the next page when this one is settled. Entries delivered twice or more may
-/// be what
+/// Entries delivered once are taken a page at a time, and the next page when handlers have begun with all of this one; were it to wait
+/// for their end, one handler that never comes to it would keep everything else waiting. Entries delivered twice or more may be what
 /// killed a process: they are taken one at a time, each when the one before is settled, beside the normal work of the group. If the
-/// process dies
-/// with one of them, the others have not been charged with that death.
+/// process dies with one of them, the others have not been charged with that death.
 /// </remarks>
 /// <param name="reader">Lists and claims.</param>
 /// <param name="plan">The group.</param>
 /// <param name="time">The clock of the rounds.</param>
 /// <param name="logger">The log.</param>
-/// <param name="run">Queues deliveries for the handlers; its task ends when all of them have.</param>
+/// <param name="queue">Queues deliveries for the handlers.</param>
 internal sealed class PendingRecovery(
-    GroupReader reader, GroupPlan plan, TimeProvider time, ILogger logger, Func<IReadOnlyList<Delivery>, Task> run)
+    GroupReader reader, GroupPlan plan, TimeProvider time, ILogger logger, Action<IReadOnlyList<Delivery>> queue)
 {
     // What is left over waits for the next round; bounds the list after a disaster.
     private const int MaxSuspects = 1_000;
@@ -80,7 +79,8 @@ internal sealed class PendingRecovery(
             if (taken.Count == 0)
                 continue;
             LogMessages.Recovered(logger, taken[0].Stream, plan.Group, taken.Count);
-            _page = run(taken);
+            _page = Task.WhenAll(taken.Select(delivery => delivery.LeftQueue));
+            queue(taken);
         }
 
         suspects.AddRange(found.Select(id => new Suspect(isAgain, isOwn, id)));
@@ -91,7 +91,9 @@ internal sealed class PendingRecovery(
         foreach (var suspect in _suspects)
         {
             var taken = await reader.ClaimAsync(suspect.IsAgain, suspect.IsOwn, suspect.Id, cancellationToken).ConfigureAwait(false);
-            await run(taken).WaitAsync(cancellationToken).ConfigureAwait(false);
+            var ended = Task.WhenAll(taken.Select(delivery => delivery.Ended));
+            queue(taken);
+            await ended.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
 
         _suspects.Clear();

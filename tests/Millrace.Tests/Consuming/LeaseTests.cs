@@ -182,6 +182,90 @@ public sealed class LeaseTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Suspect_that_another_consumer_took_meanwhile_is_left_to_it()
+    {
+        await DeliverAsync("local", times: 2);
+        await DeliverAsync("local", times: 2);
+        var started = new TaskCompletionSource();
+        var gate = new TaskCompletionSource();
+        await using var host = await StartAsync(async (_, _, _) =>
+        {
+            started.SetResult();
+            await gate.Task;
+        });
+        await started.Task.WaitAsync(Eventually.Deadline);
+        var second = (await PendingAsync())[1].Id;
+
+        await _store.ClaimAsync("orders", "billing", new() { Consumer = "other", Ids = [second], MinIdleTime = TimeSpan.Zero });
+        gate.SetResult();
+        await _time.WaitForTimerAsync(TimeSpan.FromSeconds(15));
+
+        await Eventually.TrueAsync("the first suspect is settled", async () => (await PendingAsync()).Count == 1);
+        Assert.Equal((second, "other", 3L), ((await PendingAsync())[0].Id, (await PendingAsync())[0].Consumer, (await PendingAsync())[0].DeliveryCount));
+    }
+
+    [Fact]
+    public async Task Handler_that_never_ends_keeps_nothing_else_that_was_left_pending_from_running()
+    {
+        var end = new TaskCompletionSource();
+        await DeliverAsync("local", times: 1, StreamNames.Again("orders", "billing"), "hangs");
+        await DeliverAsync("local", times: 1, "orders", "left");
+        await using var host = await StartAsync(async (order, context, _) =>
+        {
+            if (order.OrderId == "hangs")
+                await end.Task;
+            context.Publish("done", new OrderPaid(order.OrderId));
+        });
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("fresh", 1));
+
+        await host.ReadAsync("done", 2);
+        end.SetResult();
+        await host.ReadAsync("done", 3);
+    }
+
+    [Fact]
+    public async Task Callback_on_a_lost_lease_that_throws_does_not_end_the_renewal_of_others()
+    {
+        var isDown = false;
+        var extends = 0;
+        var store = FaultyStore.Wrap(_store, call =>
+        {
+            if (call != "ExtendAsync")
+                return FaultyStore.Fault.None;
+            Interlocked.Increment(ref extends);
+            return Volatile.Read(ref isDown) ? FaultyStore.Fault.Before : FaultyStore.Fault.None;
+        });
+        var started = new SemaphoreSlim(0);
+        var end = new TaskCompletionSource();
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", async (order, context, token) =>
+        {
+            if (order.OrderId == "o1" && context.DeliveryCount > 1)
+                return;
+            if (order.OrderId == "o1")
+                context.LeaseLost.Register(() => throw new InvalidOperationException("of the handler"));
+            started.Release();
+            await end.Task.WaitAsync(token);
+        }, o => o.HandlerTimeout = Timeout.InfiniteTimeSpan), store, _time);
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        Assert.True(await started.WaitAsync(Eventually.Deadline));
+
+        Volatile.Write(ref isDown, true);
+        for (var i = 1; i <= 3; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(10));
+            await Eventually.TrueAsync("the renewal was tried", () => new(Volatile.Read(ref extends) >= i));
+        }
+
+        Volatile.Write(ref isDown, false);
+        var id = await host.Publisher.PublishAsync("orders", new OrderCreated("o2", 1));
+        Assert.True(await started.WaitAsync(Eventually.Deadline));
+        _time.Advance(TimeSpan.FromSeconds(10));
+        await Eventually.TrueAsync("the lease is renewed", async () => (await PendingAsync()).Single(pending => pending.Id == id).IdleTime == TimeSpan.Zero);
+        end.SetResult();
+    }
+
+    [Fact]
     public async Task Handler_over_its_time_limit_is_cancelled_and_has_failed()
     {
         await using var host = await StartAsync(
@@ -200,14 +284,14 @@ public sealed class LeaseTests : IAsyncLifetime
         ConsumerHost.StartAsync(m => m.AddConsumer("orders", "billing", handler, configure), _store, _time);
 
     /// <summary>Leaves an entry with a consumer that does nothing with it, as often as wanted.</summary>
-    private async Task DeliverAsync(string consumer, int times)
+    private async Task DeliverAsync(string consumer, int times, string stream = "orders", string order = "suspect")
     {
-        await _store.CreateGroupAsync("orders", "billing", GroupStart.Beginning);
-        var id = await _store.AppendAsync("orders", EntryFields.Create(
-            ("type", "order.created"), ("schemaversion", "2"), ("data", "{\"orderId\":\"suspect\"}")));
-        await _store.ReadGroupAsync(new() { Group = "billing", Consumer = consumer, Streams = ["orders"] });
+        await _store.CreateGroupAsync(stream, "billing", GroupStart.Beginning);
+        var id = await _store.AppendAsync(stream, EntryFields.Create(
+            ("type", "order.created"), ("schemaversion", "2"), ("data", $"{{\"orderId\":\"{order}\"}}")));
+        await _store.ReadGroupAsync(new() { Group = "billing", Consumer = consumer, Streams = [stream] });
         for (var i = 1; i < times; i++)
-            await _store.ClaimAsync("orders", "billing", new() { Consumer = consumer, Ids = [id], MinIdleTime = TimeSpan.Zero });
+            await _store.ClaimAsync(stream, "billing", new() { Consumer = consumer, Ids = [id], MinIdleTime = TimeSpan.Zero });
     }
 
     private ValueTask<IReadOnlyList<PendingEntry>> PendingAsync() => _store.PendingAsync("orders", "billing", new());
