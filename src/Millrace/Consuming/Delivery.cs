@@ -1,3 +1,4 @@
+using Millrace.Messages;
 using Millrace.Streams;
 
 namespace Millrace.Consuming;
@@ -45,6 +46,19 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     public EntryId Id => entry.Id;
 
     public DeliveredEntry Entry => entry;
+
+    /// <summary>
+    /// Which attempt this is. The group's own history is in its private stream only: what a dead letter of another group, or an entry of
+    /// another program, says of attempts and deliveries is none of this group's.
+    /// </summary>
+    public int Attempt => isAgain ? EnvelopeCodec.Decode(entry.Fields).Attempt : 1;
+
+    /// <summary>Deliveries that count for the entry besides those of its pending entry.</summary>
+    public long PriorDeliveries => isAgain ? EnvelopeCodec.Decode(entry.Fields).PriorDeliveries : 0;
+
+    /// <summary>Whether the entry has a history that must not come along to the group's private stream.</summary>
+    public bool HasForeignHistory => !isAgain &&
+        (entry.Fields.TryGet(EnvelopeFieldNames.Attempt, out _) || entry.Fields.TryGet(EntryFieldNames.PriorDeliveries, out _));
 
     public HeldEntry Held => new(entry.Id, entry.DeliveryCount);
 

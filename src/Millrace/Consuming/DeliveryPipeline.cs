@@ -23,7 +23,7 @@ internal sealed class DeliveryPipeline(
             return new(new SettleAction.DeadLetter(DeadLetterReasons.UndecodableData, error));
 
         using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);
-        var context = new MessageContext(core, store, plan, delivery, envelope.PriorDeliveries, settlement);
+        var context = new MessageContext(core, store, plan, delivery, settlement);
         Exception? failure;
         try
         {
@@ -56,7 +56,7 @@ internal sealed class DeliveryPipeline(
         if (failure is MessageRejectedException)
             return new SettleAction.DeadLetter(failure.Message, failure.InnerException);
 
-        var attempt = EnvelopeCodec.Decode(delivery.Entry.Fields).Attempt;
+        var attempt = delivery.Attempt;
         return attempt >= _options.MaxAttempts
             ? new SettleAction.DeadLetter(DeadLetterReasons.AttemptsExhausted, failure)
             : new SettleAction.Retry(Backoff.Next(attempt, _options.RetryBaseDelay, _options.RetryMaxDelay), failure);
@@ -69,7 +69,7 @@ internal sealed class DeliveryPipeline(
         route = default;
         if (delivery.Entry.Fields.Count == 0)
             return SettleAction.Ack.Instance; // Deleted while it was pending: there is nothing left to handle.
-        if (envelope.PriorDeliveries + delivery.Entry.DeliveryCount > _options.MaxDeliveries)
+        if (delivery.PriorDeliveries + delivery.Entry.DeliveryCount > _options.MaxDeliveries)
             return new SettleAction.DeadLetter(DeadLetterReasons.DeliveryLimit);
         return plan.Routes.TryFind(envelope, out type, out route, out var otherwise) ? null : otherwise;
     }

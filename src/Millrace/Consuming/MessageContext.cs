@@ -22,11 +22,11 @@ public sealed class MessageContext
     private StateSession? _state;
 
     internal MessageContext(
-        MillraceCore core, IStreamStore store, GroupPlan plan, Delivery delivery, long priorDeliveries, Settlement settlement)
+        MillraceCore core, IStreamStore store, GroupPlan plan, Delivery delivery, Settlement settlement)
     {
         (_core, _store, _plan, _delivery, _settlement) = (core, store, plan, delivery, settlement);
         Headers = new(delivery.Id, delivery.Entry.Fields);
-        DeliveryCount = priorDeliveries + delivery.Entry.DeliveryCount;
+        DeliveryCount = delivery.PriorDeliveries + delivery.Entry.DeliveryCount;
     }
 
     /// <summary>The stream the message was published to, also when it comes back from a retry.</summary>
@@ -69,7 +69,7 @@ public sealed class MessageContext
     public DateTimeOffset Time => Headers.Time;
 
     /// <summary>Which attempt this is, 1 for the first. See <see cref="ConsumerOptions.MaxAttempts"/>.</summary>
-    public int Attempt => Headers.Attempt;
+    public int Attempt => _delivery.Attempt;
 
     /// <summary>Deliveries of this entry including this one, 1 for the first. See <see cref="ConsumerOptions.MaxDeliveries"/>.</summary>
     public long DeliveryCount { get; }

@@ -21,23 +21,21 @@ internal static class MovedEntry
     /// <summary>The next attempt at a message that failed.</summary>
     public static EntryFields ForRetry(Delivery delivery, string error, DateTimeOffset now)
     {
-        var attempt = EnvelopeCodec.Decode(delivery.Entry.Fields).Attempt;
         var writer = new EntryFieldsWriter();
         CopyMessage(writer, delivery);
-        EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, attempt + 1);
-        writer.Add(EnvelopeFieldNames.Errors, AddError(delivery, attempt, error, now));
+        EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt + 1);
+        writer.Add(EnvelopeFieldNames.Errors, AddError(delivery, error, now));
         return writer.ToFields();
     }
 
     /// <summary>A message the group gives up on.</summary>
     public static EntryFields ForDeadLetter(Delivery delivery, string group, string reason, string? error, DateTimeOffset now)
     {
-        var attempt = EnvelopeCodec.Decode(delivery.Entry.Fields).Attempt;
         var writer = new EntryFieldsWriter();
-        CopyMessage(writer, delivery);
-        EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, attempt);
+        CopyMessage(writer, delivery, isDead: true);
+        EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt);
         if (error is not null)
-            writer.Add(EnvelopeFieldNames.Errors, AddError(delivery, attempt, error, now));
+            writer.Add(EnvelopeFieldNames.Errors, AddError(delivery, error, now));
         else if (delivery.Entry.Fields.TryGet(EnvelopeFieldNames.Errors, out var errors))
             writer.Add(EnvelopeFieldNames.Errors, errors.Span);
         writer.Add(EnvelopeFieldNames.DeadReason, Cut(reason));
@@ -48,31 +46,30 @@ internal static class MovedEntry
         return writer.ToFields();
     }
 
-    /// <summary>An entry of the private stream that was not begun: as it is, this delivery not counted.</summary>
+    /// <summary>An entry that was not begun: as it is, this delivery not counted.</summary>
     public static EntryFields ForHandBack(Delivery delivery)
     {
         var writer = new EntryFieldsWriter();
         CopyMessage(writer, delivery);
-        foreach (var field in delivery.Entry.Fields)
-        {
-            if (field.Name.Span.SequenceEqual(EnvelopeFieldNames.Attempt) || field.Name.Span.SequenceEqual(EnvelopeFieldNames.Errors))
-                writer.Add(field.Name.Span, field.Value.Span);
-        }
-
+        if (delivery.Attempt > 1)
+            EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt);
+        if (delivery.Entry.Fields.TryGet(EnvelopeFieldNames.Errors, out var errors))
+            writer.Add(EnvelopeFieldNames.Errors, errors.Span);
         return writer.ToFields();
     }
 
     public static string Describe(Exception exception) => $"{exception.GetType().Name}: {exception.Message}";
 
     /// <summary>
-    /// Everything but the history, then where the entry came from and the deliveries before this one, which ended as it should.
+    /// Everything but the history, then where the entry came from and the deliveries before this one, which ended as it should. Why
+    /// another group gave up stays with the message until this one does.
     /// </summary>
-    private static void CopyMessage(EntryFieldsWriter writer, Delivery delivery)
+    private static void CopyMessage(EntryFieldsWriter writer, Delivery delivery, bool isDead = false)
     {
         var fields = delivery.Entry.Fields;
         foreach (var field in fields)
         {
-            if (!IsHistory(field.Name.Span))
+            if (!IsHistory(field.Name.Span) && !(isDead && IsDeath(field.Name.Span)))
                 writer.Add(field.Name.Span, field.Value.Span);
         }
 
@@ -81,18 +78,20 @@ internal static class MovedEntry
         else
             writer.Add(EnvelopeFieldNames.SourceId, delivery.Id.ToString());
 
-        var deaths = EnvelopeCodec.Decode(fields).PriorDeliveries + delivery.Entry.DeliveryCount - 1;
+        var deaths = delivery.PriorDeliveries + delivery.Entry.DeliveryCount - 1;
         if (deaths > 0)
             EnvelopeCodec.WriteNumber(writer, EntryFieldNames.PriorDeliveries, deaths);
     }
 
     private static bool IsHistory(ReadOnlySpan<byte> name) =>
         name.SequenceEqual(EnvelopeFieldNames.Attempt) || name.SequenceEqual(EnvelopeFieldNames.Errors) ||
-        name.SequenceEqual(EnvelopeFieldNames.SourceId) || name.SequenceEqual(EntryFieldNames.PriorDeliveries) ||
+        name.SequenceEqual(EnvelopeFieldNames.SourceId) || name.SequenceEqual(EntryFieldNames.PriorDeliveries);
+
+    private static bool IsDeath(ReadOnlySpan<byte> name) =>
         name.SequenceEqual(EnvelopeFieldNames.DeadReason) || name.SequenceEqual(EnvelopeFieldNames.DeadError) ||
         name.SequenceEqual(EnvelopeFieldNames.DeadGroup) || name.SequenceEqual(EnvelopeFieldNames.DeadTime);
 
-    private static ReadOnlySpan<byte> AddError(Delivery delivery, int attempt, string error, DateTimeOffset now)
+    private static ReadOnlySpan<byte> AddError(Delivery delivery, string error, DateTimeOffset now)
     {
         var buffer = new ArrayBufferWriter<byte>();
         using (var json = new Utf8JsonWriter(buffer, HistoryFormat))
@@ -102,7 +101,7 @@ internal static class MovedEntry
             foreach (var item in earlier?.RootElement.EnumerateArray().TakeLast(MaxErrors - 1) ?? [])
                 item.WriteTo(json);
             json.WriteStartObject();
-            json.WriteNumber("attempt"u8, attempt);
+            json.WriteNumber("attempt"u8, delivery.Attempt);
             json.WriteString("time"u8, now.UtcDateTime);
             json.WriteString("error"u8, Cut(error));
             json.WriteEndObject();

@@ -122,7 +122,7 @@ internal sealed class Settlement
     private Commit HandBack(Delivery delivery) => new()
     {
         Conditions = [StillHeld(delivery)],
-        Changes = delivery.IsAgain
+        Changes = delivery.IsAgain || delivery.HasForeignHistory
             ? [new CommitChange.Append(_plan.Again, MovedEntry.ForHandBack(delivery)), AckChange(delivery)]
             : [new CommitChange.Release(delivery.Stream, _plan.Group, delivery.Held)],
     };
