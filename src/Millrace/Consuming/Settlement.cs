@@ -101,8 +101,11 @@ internal sealed class Settlement
         {
             try
             {
-                await _store.CommitAsync([.. batch.Select(HandBack)], cancellationToken).ConfigureAwait(false);
-                LogMessages.HandedBack(_logger, _plan.Stream, _plan.Group, batch.Length);
+                var results = await _store.CommitAsync([.. batch.Select(HandBack)], cancellationToken).ConfigureAwait(false);
+                LogMessages.HandedBack(_logger, _plan.Stream, _plan.Group, results.Count(result => result.IsApplied));
+                if (results.FirstOrDefault(result => result.Failure is not null)?.Failure is { } refusal)
+                    LogMessages.HandBackFailed(
+                        _logger, refusal, _plan.Stream, _plan.Group, results.Count(result => result.Failure is not null));
             }
             catch (Exception exception)
             {

@@ -8,7 +8,7 @@ using Millrace.Streams;
 namespace Millrace.Hosting;
 
 /// <summary>Opens the store before the application starts, runs the consumers while it does, and drains them before it stops.</summary>
-internal sealed class MillraceService(IServiceProvider services) : IHostedLifecycleService
+internal sealed class MillraceService(IServiceProvider services) : IHostedLifecycleService, IDisposable
 {
     private ConsumerWorker[] _workers = [];
     private Task _running = Task.CompletedTask;
@@ -54,6 +54,16 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <summary>
+    /// A host that is disposed without having been stopped, or whose start failed after ours, must not leave workers behind: with a store
+    /// that outlives it they would go on reading, and fail every message for want of services.
+    /// </summary>
+    public void Dispose()
+    {
+        foreach (var worker in _workers)
+            worker.Abort();
+    }
 
     private static void CutDrainShort(object? workers)
     {

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Millrace.Embedded;
 using Millrace.Streams;
 using Millrace.Tests.Consuming;
 using Millrace.Tests.Fixtures;
@@ -15,6 +16,21 @@ public sealed class StartTests
 
     [Message("order.created", Version = 4)]
     private sealed record OrderCreatedV4(string Value);
+
+    [Fact]
+    public async Task Host_disposed_without_a_stop_leaves_no_worker_behind()
+    {
+        await using var store = new EmbeddedStreamStore(new());
+        var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", Ignore), store);
+        await Eventually.TrueAsync("the group is read", async () =>
+            await store.GetGroupsAsync("orders") is [{ ConsumerCount: 1 }]);
+
+        host.Host.Dispose();
+        await store.AppendAsync("orders", EntryFields.Create(("type", "order.created"), ("data", "{}")));
+
+        Assert.Equal(0, (await store.PendingSummaryAsync("orders", "billing")).Count);
+        Assert.Equal(1, (await store.GetGroupsAsync("orders"))[0].Lag);
+    }
 
     [Fact]
     public async Task Everything_wrong_is_reported_at_once_when_the_host_starts()
