@@ -110,7 +110,7 @@ public sealed class MessageContext
         _outputs ??= [];
         var fields = _core.Codec.Encode(message, new()
         {
-            MessageId = OutputId(MessageId, Group, _outputs.Count),
+            MessageId = OutputId(MessageId, Stream, Group, _outputs.Count),
             Time = _core.Time.GetUtcNow(),
             Options = options,
             CorrelationId = CorrelationId,
@@ -165,15 +165,15 @@ public sealed class MessageContext
     }
 
     /// <summary>
-    /// A UUID version 8 from SHA-256 of the message, the group and the position of the output: the same inputs give the same ID in every
-    /// process and language.
+    /// A UUID version 8 from SHA-256 of the message, the stream and group that handle it, and the position of the output: the same inputs
+    /// give the same ID in every process and language. The stream, because a dead letter keeps its message ID.
     /// </summary>
-    internal static Guid OutputId(string messageId, string group, int ordinal)
+    internal static Guid OutputId(string messageId, string stream, string group, int ordinal)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         Span<byte> digest = stackalloc byte[32];
         BinaryPrimitives.WriteInt32BigEndian(digest, ordinal);
-        hash.AppendData(Encoding.UTF8.GetBytes($"{messageId}\n{group}\n"));
+        hash.AppendData(Encoding.UTF8.GetBytes($"{messageId}\n{stream}\n{group}\n"));
         hash.AppendData(digest[..4]);
         hash.GetHashAndReset(digest);
         digest[6] = (byte)((digest[6] & 0x0F) | 0x80);

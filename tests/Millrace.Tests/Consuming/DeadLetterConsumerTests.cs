@@ -59,6 +59,27 @@ public sealed class DeadLetterConsumerTests
         Assert.Equal(["1 attempts exhausted", "2 attempts exhausted"], await SeenAsync(host));
     }
 
+    [Fact]
+    public async Task Letter_handled_by_a_group_of_the_same_name_publishes_messages_of_their_own()
+    {
+        await using var host = await ConsumerHost.StartAsync(m => m
+            .AddConsumer<OrderCreated>("orders", "billing", async (order, context, token) =>
+            {
+                context.Publish("done", new OrderPaid(order.OrderId));
+                await context.RejectAsync("no money", token);
+            })
+            .AddConsumer<OrderCreated>(Dead, "billing", (order, context, _) =>
+            {
+                context.Publish("done", new OrderPaid(order.OrderId));
+                return Task.CompletedTask;
+            }));
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+
+        var done = await host.ReadAsync("done", 2);
+        Assert.NotEqual(done[0].Fields.GetText("id"u8), done[1].Fields.GetText("id"u8));
+    }
+
     private static void Twice(ConsumerOptions options) =>
         (options.MaxAttempts, options.MaxDeliveries, options.RetryBaseDelay) = (2, 2, TimeSpan.Zero);
 

@@ -121,9 +121,9 @@ public sealed class SettlementTests
 
         Assert.All(done, entry => Assert.Equal("m1", entry.Fields.GetText("causationid"u8)));
         Assert.All(done, entry => Assert.Equal("c1", entry.Fields.GetText("correlationid"u8)));
-        Assert.Equal(MessageContext.OutputId("m1", "billing", 0).ToString(), done[0].Fields.GetText("id"u8));
-        Assert.Equal(MessageContext.OutputId("m1", "billing", 1).ToString(), done[1].Fields.GetText("id"u8));
-        Assert.Equal(8, MessageContext.OutputId("m1", "billing", 0).Version);
+        Assert.Equal(MessageContext.OutputId("m1", "orders", "billing", 0).ToString(), done[0].Fields.GetText("id"u8));
+        Assert.Equal(MessageContext.OutputId("m1", "orders", "billing", 1).ToString(), done[1].Fields.GetText("id"u8));
+        Assert.Equal(8, MessageContext.OutputId("m1", "orders", "billing", 0).Version);
         Assert.Equal("{\"value\":1}", Encoding.UTF8.GetString((await host.Store.GetStateAsync(new("orders", "count")))!.Payload.Span));
         Assert.Equal(0, (await host.Store.PendingSummaryAsync("orders", "billing")).Count);
     }
