@@ -11,8 +11,8 @@ namespace Millrace.Consuming;
 /// <remarks>
 /// Entries delivered once are taken a page at a time, and the next page when handlers have begun with all of this one; were it to wait
 /// for their end, one handler that never comes to it would keep everything else waiting. Entries delivered twice or more may be what
-/// killed a process: they are taken one at a time, each when the one before is settled, beside the normal work of the group. If the
-/// process dies with one of them, the others have not been charged with that death.
+/// killed a process: they are taken one at a time, each when the one before is settled or has run for a lease, beside the normal work of
+/// the group. If the process dies with one of them, the others have not been charged with that death.
 /// </remarks>
 /// <param name="reader">Lists and claims.</param>
 /// <param name="plan">The group.</param>
@@ -93,7 +93,14 @@ internal sealed class PendingRecovery(
             var taken = await reader.ClaimAsync(suspect.IsAgain, suspect.IsOwn, suspect.Id, cancellationToken).ConfigureAwait(false);
             var ended = Task.WhenAll(taken.Select(delivery => delivery.Ended));
             queue(taken);
-            await ended.WaitAsync(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await ended.WaitAsync(plan.Options.Lease, time, cancellationToken).ConfigureAwait(false);
+            }
+            catch (TimeoutException)
+            {
+                // It runs on under its lease. The others have waited long enough: a handler that never ends must not keep them for ever.
+            }
         }
 
         _suspects.Clear();

@@ -225,6 +225,28 @@ public sealed class LeaseTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Suspect_that_never_ends_keeps_the_other_suspects_waiting_for_a_lease_only()
+    {
+        var end = new TaskCompletionSource();
+        await DeliverAsync("local", times: 2, "orders", "hangs");
+        await DeliverAsync("local", times: 2, "orders", "left");
+        await using var host = await StartAsync(async (order, context, _) =>
+        {
+            if (order.OrderId == "hangs")
+                await end.Task;
+            context.Publish("done", new OrderPaid(order.OrderId));
+        });
+
+        await Eventually.TrueAsync("the other one is handled", async () =>
+        {
+            _time.Advance(TimeSpan.FromSeconds(10));
+            return await _store.GetStreamInfoAsync("done") is not null;
+        });
+        end.SetResult();
+        await host.ReadAsync("done", 2);
+    }
+
+    [Fact]
     public async Task Callback_on_a_lost_lease_that_throws_does_not_end_the_renewal_of_others()
     {
         var isDown = false;
