@@ -88,7 +88,8 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
 
     /// <inheritdoc/>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Locked"/>: another process holds the data directory.
-    /// <see cref="StreamErrorCode.Corrupt"/>: the journal is damaged; the message names file and offset.</exception>
+    /// <see cref="StreamErrorCode.Corrupt"/>: the journal is damaged; the message names file and offset.
+    /// <see cref="StreamErrorCode.Unavailable"/>: the directory cannot be made, read or written.</exception>
     public ValueTask OpenAsync(CancellationToken cancellationToken = default)
     {
         lock (_lock)
@@ -129,7 +130,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     {
         var engine = new StreamEngine();
         var options = new JournalOptions { Directory = _directory!, Sync = _sync };
-        var journal = StreamJournal.Open(options, _time, _logger, record => engine.Replay(record.Span));
+        var journal = OpenJournal(options, record => engine.Replay(record.Span));
         engine.Verify();
         lock (_lock)
         {
@@ -137,6 +138,19 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             _journal = journal;
             _isOpen = true;
             SetTimerNeedsLock(NowMs());
+        }
+    }
+
+    private StreamJournal OpenJournal(JournalOptions options, Action<ReadOnlyMemory<byte>> replay)
+    {
+        try
+        {
+            return StreamJournal.Open(options, _time, _logger, replay);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new StreamException(
+                StreamErrorCode.Unavailable, $"The data directory '{options.Directory}' cannot be opened: {exception.Message}", exception);
         }
     }
 
@@ -280,7 +294,12 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         MutationRecord.Write(_record, mutation, nowMs);
         _journal.CheckAppend(_record.WrittenCount);
         if (_engine.Apply(mutation, nowMs, out TResult result))
+        {
+            // The disk may fail since the check. What is applied then never becomes durable, and every reply that would show it fails.
+            _lastLsn = long.MaxValue;
             _lastLsn = _journal.Append(_record.WrittenSpan);
+        }
+
         return result;
     }
 

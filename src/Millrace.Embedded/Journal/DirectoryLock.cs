@@ -37,10 +37,19 @@ internal sealed class DirectoryLock : IDisposable
                 exception);
         }
 
-        var holder = Encoding.UTF8.GetBytes($"process {Environment.ProcessId} on {Environment.MachineName}\n");
-        RandomAccess.SetLength(file, 0);
-        RandomAccess.Write(file, holder, 0);
-        return new(file);
+        try
+        {
+            var holder = Encoding.UTF8.GetBytes($"process {Environment.ProcessId} on {Environment.MachineName}\n");
+            RandomAccess.SetLength(file, 0);
+            RandomAccess.Write(file, holder, 0);
+            return new(file);
+        }
+        catch
+        {
+            // A full disk, say: the next attempt must not find the directory locked by this one.
+            file.Dispose();
+            throw;
+        }
     }
 
     public void Dispose() => _file.Dispose();

@@ -11,6 +11,21 @@ public sealed class EmbeddedDiskTests : IDisposable
 
     public void Dispose() => _directory.Dispose();
 
+    [Fact]
+    public async Task Directory_that_cannot_be_made_is_named_and_may_be_tried_again()
+    {
+        var blocker = Path.Combine(_directory.Path, "data");
+        await File.WriteAllTextAsync(blocker, "a file where the directory is meant to be");
+        await using var store = new EmbeddedStreamStore(new() { Directory = blocker });
+
+        var failed = await Assert.ThrowsAsync<StreamException>(() => store.AppendAsync("s", Fields("a")).AsTask());
+
+        Assert.Equal(StreamErrorCode.Unavailable, failed.Code);
+        Assert.Contains(blocker, failed.Message);
+        File.Delete(blocker);
+        await store.AppendAsync("s", Fields("a"));
+    }
+
     [Theory]
     [InlineData(SyncPolicy.Always)]
     [InlineData(SyncPolicy.EverySecond)]
