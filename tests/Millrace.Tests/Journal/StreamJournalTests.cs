@@ -171,7 +171,7 @@ public sealed class StreamJournalTests : IDisposable
     [Fact]
     public async Task Closing_amid_writes_keeps_what_was_acknowledged_and_frees_the_directory()
     {
-        for (var round = 0; round < 100; round++)
+        for (var round = 0; round < 10; round++)
         {
             var acknowledged = 0;
             var journal = _directory.Open(SyncPolicy.Never);
