@@ -127,6 +127,25 @@ public abstract partial class StoreConformance
     }
 
     [Fact]
+    public async Task Commit_of_acks_under_the_key_of_a_document_it_makes_is_applied_whole()
+    {
+        var key = NewState();
+        var stream = StreamNames.State(key);
+        var appended = NewStream();
+
+        var result = await Store.CommitAsync(Change(
+            new CommitChange.Ack(stream, "g", new(1, 1)),
+            new CommitChange.AckAndDelete(stream, "g", new(1, 1)),
+            new CommitChange.Release(stream, "g", new(new(1, 1), 1)),
+            new CommitChange.PutState(key, Utf8("made")),
+            new CommitChange.Append(appended, Fields("x"))));
+
+        Assert.True(result.IsApplied);
+        Assert.Equal("made", await TextAsync(key));
+        Assert.Single(await RangeAsync(appended));
+    }
+
+    [Fact]
     public async Task Commit_of_as_many_changes_as_allowed_is_applied()
     {
         var stream = NewStream();
