@@ -8,7 +8,10 @@ namespace Millrace;
 /// </summary>
 public sealed class ConsumerOptions
 {
-    /// <summary>Handlers at once, 1 to 1,000. Default 8. One keeps the order of the stream as long as nothing is retried.</summary>
+    /// <summary>
+    /// Handlers at once, 1 to 1,000. Default 8. One keeps the order of the stream as long as nothing is retried, handed back by a process
+    /// that stops, or taken over from one that died.
+    /// </summary>
     public int Concurrency { get; set; } = 8;
 
     /// <summary>
