@@ -217,10 +217,16 @@ public sealed class LeaseTests : IAsyncLifetime
             context.Publish("done", new OrderPaid(order.OrderId));
         });
 
-        await host.Publisher.PublishAsync("orders", new OrderCreated("fresh", 1));
+        try
+        {
+            await host.Publisher.PublishAsync("orders", new OrderCreated("fresh", 1));
+            await host.ReadAsync("done", 2);
+        }
+        finally
+        {
+            end.SetResult();
+        }
 
-        await host.ReadAsync("done", 2);
-        end.SetResult();
         await host.ReadAsync("done", 3);
     }
 
@@ -237,12 +243,19 @@ public sealed class LeaseTests : IAsyncLifetime
             context.Publish("done", new OrderPaid(order.OrderId));
         });
 
-        await Eventually.TrueAsync("the other one is handled", async () =>
+        try
         {
-            _time.Advance(TimeSpan.FromSeconds(10));
-            return await _store.GetStreamInfoAsync("done") is not null;
-        });
-        end.SetResult();
+            await Eventually.TrueAsync("the other one is handled", async () =>
+            {
+                _time.Advance(TimeSpan.FromSeconds(10));
+                return await _store.GetStreamInfoAsync("done") is not null;
+            });
+        }
+        finally
+        {
+            end.SetResult();
+        }
+
         await host.ReadAsync("done", 2);
     }
 
