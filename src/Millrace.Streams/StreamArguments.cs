@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Runtime.CompilerServices;
 using System.Text;
 
@@ -6,12 +7,28 @@ namespace Millrace.Streams;
 /// <summary>Checks arguments against <see cref="StreamLimits"/>, for store implementations: the same error on every store, before anything is sent.</summary>
 public static class StreamArguments
 {
-    /// <summary>A stream, group, consumer or document name: not empty and not too long.</summary>
+    /// <summary>A stream, group, consumer or document name: not empty, not too long, and text.</summary>
     public static void CheckName(string name, [CallerArgumentExpression(nameof(name))] string? parameter = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(name, parameter);
         if (name.Length > StreamLimits.MaxNameBytes / 3 && Encoding.UTF8.GetByteCount(name) > StreamLimits.MaxNameBytes)
             throw new ArgumentException($"A name has at most {StreamLimits.MaxNameBytes} bytes; '{name[..32]}…' is longer.", parameter);
+
+        // Half a pair has no UTF-8: what is stored under such a name would come back under another one.
+        if (name.AsSpan().ContainsAnyInRange('\uD800', '\uDFFF') && !IsText(name))
+            throw new ArgumentException("A name is Unicode text; this one has half a surrogate pair.", parameter);
+    }
+
+    private static bool IsText(ReadOnlySpan<char> name)
+    {
+        while (!name.IsEmpty)
+        {
+            if (Rune.DecodeFromUtf16(name, out _, out var length) != OperationStatus.Done)
+                return false;
+            name = name[length..];
+        }
+
+        return true;
     }
 
     /// <summary>A count or the size of a batch: 1 to <see cref="StreamLimits.MaxBatch"/>.</summary>

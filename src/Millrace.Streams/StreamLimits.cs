@@ -3,7 +3,7 @@ namespace Millrace.Streams;
 /// <summary>The limits of the contract, the same on every store. Stores and servers may set lower ones.</summary>
 public static class StreamLimits
 {
-    /// <summary>The longest name of a stream, group, consumer or state document, in UTF-8 bytes.</summary>
+    /// <summary>The longest name of a stream, group, consumer or state document, in UTF-8 bytes. Names are text: no half surrogate pairs.</summary>
     public const int MaxNameBytes = 1024;
 
     /// <summary>Fields of one entry. A Lua script on Redis can pass about 8,000 arguments to one command; this leaves room.</summary>
