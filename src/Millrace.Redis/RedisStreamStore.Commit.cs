@@ -25,6 +25,22 @@ public sealed partial class RedisStreamStore
         if (commits.Count == 0)
             return [];
 
+        try
+        {
+            var results = await RunAsync(commits, cancellationToken).ConfigureAwait(false);
+            WatchSchedules(commits.Where((_, i) => results[i].IsApplied));
+            return results;
+        }
+        catch
+        {
+            // What may have been applied must be promoted all the same.
+            WatchSchedules(commits);
+            throw;
+        }
+    }
+
+    private async ValueTask<List<CommitResult>> RunAsync(IReadOnlyList<Commit> commits, CancellationToken cancellationToken)
+    {
         var runs = SplitIntoRuns([.. commits]);
         var calls = runs.ConvertAll(run => (Run: run, Command: new CommitCommand(run)));
         var replies = await _client.CallManyAsync(
@@ -33,7 +49,6 @@ public sealed partial class RedisStreamStore
         var results = new List<CommitResult>(commits.Count);
         for (var i = 0; i < calls.Count; i++)
             results.AddRange(await ReadRunAsync(calls[i].Run, calls[i].Command, replies[i], cancellationToken).ConfigureAwait(false));
-        WatchSchedules(commits, results);
         return results;
     }
 
@@ -115,19 +130,14 @@ public sealed partial class RedisStreamStore
         return results;
     }
 
-    private void WatchSchedules(IReadOnlyList<Commit> commits, List<CommitResult> results)
+    private void WatchSchedules(IEnumerable<Commit> commits)
     {
-        for (var i = 0; i < commits.Count; i++)
+        foreach (var change in commits.SelectMany(commit => commit.Changes))
         {
-            if (!results[i].IsApplied)
-                continue;
-            foreach (var change in commits[i].Changes)
-            {
-                if (change is CommitChange.Schedule schedule)
-                    _schedules.Expect(schedule.Stream, schedule.Delay);
-                else if (change is CommitChange.Release release && release.Delay > TimeSpan.Zero)
-                    _schedules.Expect(StreamNames.Again(release.Stream, release.Group), release.Delay);
-            }
+            if (change is CommitChange.Schedule schedule)
+                _schedules.Expect(schedule.Stream, schedule.Delay);
+            else if (change is CommitChange.Release release && release.Delay > TimeSpan.Zero)
+                _schedules.Expect(StreamNames.Again(release.Stream, release.Group), release.Delay);
         }
     }
 }

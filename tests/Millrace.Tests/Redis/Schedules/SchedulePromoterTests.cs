@@ -131,6 +131,27 @@ public sealed class SchedulePromoterTests(SharedRedis redis)
             (await server.CliAsync("PUBSUB", "NUMSUB", "millrace:scheduled")).EndsWith('1'));
     }
 
+    [Fact]
+    public async Task Entry_of_a_commit_whose_caller_gave_up_is_moved_though_nobody_reads()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port });
+        await store.OpenAsync();
+        var change = new CommitChange.Schedule(_stream, EntryFields.Create(("v", "x")), TimeSpan.FromMilliseconds(10));
+        using var cancellation = new CancellationTokenSource();
+
+        // The server takes the commit, and applies it only after the cancellation.
+        await server.CliAsync("CLIENT", "PAUSE", "30000", "WRITE");
+        var committing = store.CommitAsync(new Commit { Changes = [change] }, cancellation.Token).AsTask();
+        await Eventually.TrueAsync("the commit waits", async () =>
+            (await server.CliAsync("CLIENT", "LIST")).Contains(" cmd=evalsha ", StringComparison.Ordinal));
+        await cancellation.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => committing);
+        await server.CliAsync("CLIENT", "UNPAUSE");
+
+        await Eventually.TrueAsync("the entry is moved", async () => await server.CliAsync("XLEN", _stream) == "1");
+    }
+
     private async Task ScheduleAsync(RedisStreamStore store, string value, TimeSpan delay) => Assert.True((await store.CommitAsync(
         new Commit { Changes = [new CommitChange.Schedule(_stream, EntryFields.Create(("v", value)), delay)] })).IsApplied);
 
