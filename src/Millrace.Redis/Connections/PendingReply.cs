@@ -10,8 +10,8 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
 {
     private readonly RedisConnection _connection;
 
-    // The caller goes on on the thread pool: its code must not hold up the loop that reads the replies of everybody.
-    private ManualResetValueTaskSourceCore<RespReply> _source = new() { RunContinuationsAsynchronously = true };
+    private ManualResetValueTaskSourceCore<RespReply> _source;
+    private RespReply _reply;
     private CancellationTokenRegistration _cancellation;
     private int _isCompleted;
     private bool _isAbandoned;      // The caller gave up waiting; the connection still holds this object in line.
@@ -42,6 +42,7 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
         Timeout = timeout;
         Deadline = deadline;
         Sequence = sequence;
+        _source.RunContinuationsAsynchronously = true;
     }
 
     /// <summary>Lets a token end the waiting. Called once, before the result is awaited.</summary>
@@ -51,11 +52,25 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
             _cancellation = cancellationToken.UnsafeRegister(static (state, token) => ((PendingReply)state!).Cancel(token), this);
     }
 
-    /// <summary>Takes the reply. The connection has taken it out of the line.</summary>
-    public void Complete(RespReply reply)
+    /// <summary>Takes the reply; the caller is not told yet. The connection has taken this out of the line.</summary>
+    public void Receive(RespReply reply) => _reply = reply;
+
+    /// <summary>
+    /// Gives the reply to the caller, who goes on on the thread pool: its code must not hold up the loop that reads everybody's replies.
+    /// </summary>
+    public void Complete()
     {
         if (TryComplete())
-            _source.SetResult(reply);
+            _source.SetResult(_reply);
+    }
+
+    /// <summary>Gives the reply to the caller, who goes on before this returns. Only for a thread that the read loop has left.</summary>
+    public void CompleteHere()
+    {
+        if (!TryComplete())
+            return;
+        _source.RunContinuationsAsynchronously = false;
+        _source.SetResult(_reply);
     }
 
     /// <summary>Takes the failure of the connection, which has taken it out of the line.</summary>
@@ -88,6 +103,7 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
             if (!_isAbandoned)
             {
                 _source.Reset();
+                _reply = default;
                 _cancellation = default;
                 _isCompleted = 0;
                 _connection.Recycle(this);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Millrace.Resp;
 
 namespace Millrace.Redis.Connections;
@@ -35,25 +36,41 @@ internal sealed partial class RedisConnection
             if (count == 0)
                 return;
             _receivedEnd += count;
-            DeliverFrames();
+            if (DeliverFrames() is { } last)
+                await new HandOver(last).ConfigureAwait(false);
         }
     }
 
-    private void DeliverFrames()
+    /// <summary>Delivers the replies that are whole.</summary>
+    /// <returns>The last of them that answers a command: its caller is still to be told.</returns>
+    private PendingReply? DeliverFrames()
     {
-        while (true)
+        PendingReply? last = null;
+        try
         {
-            var isFrame = _scanner.TryFindEnd(_received.AsSpan(_scanned, _receivedEnd - _scanned), out var consumed);
-            _scanned += consumed;
-            if (!isFrame)
-                return;
-            var reply = RespReply.Copy(_received.AsSpan(_frameStart, _scanned - _frameStart), _scanner.ElementCount);
-            _frameStart = _scanned;
-            Deliver(reply);
+            while (true)
+            {
+                var isFrame = _scanner.TryFindEnd(_received.AsSpan(_scanned, _receivedEnd - _scanned), out var consumed);
+                _scanned += consumed;
+                if (!isFrame)
+                    return last;
+                var reply = RespReply.Copy(_received.AsSpan(_frameStart, _scanned - _frameStart), _scanner.ElementCount);
+                _frameStart = _scanned;
+                if (Deliver(reply) is not { } answered)
+                    continue;
+                last?.Complete();
+                last = answered;
+            }
+        }
+        catch
+        {
+            // What was whole before the nonsense is still an answer.
+            last?.Complete();
+            throw;
         }
     }
 
-    private void Deliver(RespReply reply)
+    private PendingReply? Deliver(RespReply reply)
     {
         PendingReply? pending = null;
         if (reply.Kind != RespKind.Push)
@@ -65,7 +82,7 @@ internal sealed partial class RedisConnection
         if (pending is not null)
         {
             _gate.Exit(1, pending.ByteCount);
-            pending.Complete(reply);
+            pending.Receive(reply);
         }
         else if (PushReceived is { } receive)
         {
@@ -76,6 +93,8 @@ internal sealed partial class RedisConnection
         {
             throw new RespException("The server sent a reply that answers no command.");
         }
+
+        return pending;
     }
 
     private void MakeRoom()
@@ -98,5 +117,30 @@ internal sealed partial class RedisConnection
         _scanned -= _frameStart;
         _frameStart = 0;
         _receivedEnd = length;
+    }
+
+    /// <summary>
+    /// Lets the caller of the last reply go on at once, on this thread, and the read loop on another one: waking a thread takes longer than
+    /// most commands, and the loop can wait for it better than the caller can. Whatever the caller does on this thread, the loop reads on.
+    /// </summary>
+    private readonly struct HandOver(PendingReply last) : ICriticalNotifyCompletion
+    {
+        public bool IsCompleted => false;
+
+        public HandOver ConfigureAwait(bool continueOnCapturedContext) => this;
+
+        public HandOver GetAwaiter() => this;
+
+        public void GetResult()
+        {
+        }
+
+        public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
+
+        public void UnsafeOnCompleted(Action continuation)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static loop => loop(), continuation, preferLocal: true);
+            last.CompleteHere();
+        }
     }
 }

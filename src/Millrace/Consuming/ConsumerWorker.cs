@@ -1,4 +1,3 @@
-using System.Threading.Channels;
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
 using Millrace.Streams;
@@ -26,7 +25,7 @@ internal sealed class ConsumerWorker
     private readonly LeaseKeeper _leases;
     private readonly DeliveryPipeline _pipeline;
     private readonly Settlement _settlement;
-    private readonly Channel<Delivery> _queue;
+    private readonly HandlerSlots _handlers;
     private readonly CancellationTokenSource _stopReading = new();
     private readonly CancellationTokenSource _cutShort = new();
     private readonly CancellationTokenSource _abort = new();
@@ -38,13 +37,11 @@ internal sealed class ConsumerWorker
         (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
         _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch);
         _reader = new(store, plan, _held, core.Time, logger);
-        _recovery = new(_reader, plan, core.Time, logger, Queue);
+        _recovery = new(_reader, plan, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
         _pipeline = new(core, store, plan, invoker, _settlement, logger);
-
-        // Never blocks: entries are only read or claimed when there is room for them. Bounded all the same, so that a mistake shows.
-        _queue = Channel.CreateBounded<Delivery>(StreamLimits.MaxBatch);
+        _handlers = new(plan.Options.Concurrency, HandleAsync);
     }
 
     /// <summary>Ends when the worker was told to stop and has drained, or was aborted.</summary>
@@ -53,14 +50,13 @@ internal sealed class ConsumerWorker
         LogMessages.WorkerStarted(_logger, _plan.Stream, _plan.Group, _plan.Consumer);
         using var endLeases = CancellationTokenSource.CreateLinkedTokenSource(_abort.Token);
         var leases = _leases.RunAsync(endLeases.Token);
-        var handlers = Task.WhenAll(Enumerable.Range(0, _plan.Options.Concurrency).Select(_ => HandleAsync()));
 
         await ReadUntilStoppedAsync().ConfigureAwait(false);
-        _queue.Writer.Complete();
+        _handlers.Complete();
         if (_abort.IsCancellationRequested)
-            await WaitForCancelledAsync(handlers).ConfigureAwait(false);
+            await WaitForCancelledAsync().ConfigureAwait(false);
         else
-            await DrainAsync(handlers).ConfigureAwait(false);
+            await DrainAsync().ConfigureAwait(false);
 
         await endLeases.CancelAsync().ConfigureAwait(false);
         await leases.ConfigureAwait(false);
@@ -83,7 +79,7 @@ internal sealed class ConsumerWorker
     }
 
     /// <summary>
-    /// Steps 6 and on: what was left pending, then idle entries and new ones side by side. Handlers take them from the queue.
+    /// Steps 6 and on: what was left pending, then idle entries and new ones side by side. Each goes to a handler.
     /// </summary>
     private async Task ReadUntilStoppedAsync()
     {
@@ -98,12 +94,12 @@ internal sealed class ConsumerWorker
         }
     }
 
-    private async Task DrainAsync(Task handlers)
+    private async Task DrainAsync()
     {
         await HandBackAsync().ConfigureAwait(false);
         try
         {
-            await handlers.WaitAsync(_drainTimeout, _time, _cutShort.Token).ConfigureAwait(false);
+            await _handlers.Ended.WaitAsync(_drainTimeout, _time, _cutShort.Token).ConfigureAwait(false);
         }
         catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
         {
@@ -111,7 +107,7 @@ internal sealed class ConsumerWorker
             LogMessages.DrainCutShort(_logger, _plan.Stream, _plan.Group, running.Count);
             foreach (var delivery in running)
                 delivery.Cancel(CancelCause.DrainDeadline);
-            await WaitForCancelledAsync(handlers).ConfigureAwait(false);
+            await WaitForCancelledAsync().ConfigureAwait(false);
             await HandBackAsync().ConfigureAwait(false);
         }
 
@@ -121,7 +117,7 @@ internal sealed class ConsumerWorker
     /// <summary>
     /// Handlers that ignore their token are left behind; what they do is not settled, and the lease gives their entries to others.
     /// </summary>
-    private Task WaitForCancelledAsync(Task handlers) => WaitQuietlyAsync(handlers, CancelTimeout);
+    private Task WaitForCancelledAsync() => WaitQuietlyAsync(_handlers.Ended, CancelTimeout);
 
     private async Task WaitQuietlyAsync(Task task, TimeSpan timeout) =>
         await task.WaitAsync(timeout, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -165,8 +161,12 @@ internal sealed class ConsumerWorker
             {
                 if (failures > 0)
                     await RepairAsync(cancellationToken).ConfigureAwait(false);
-                Queue(await _reader.ReadNewAsync(room, cancellationToken).ConfigureAwait(false));
+                var deliveries = await _reader.ReadNewAsync(room, cancellationToken).ConfigureAwait(false);
                 failures = 0;
+                if (deliveries is [var only])
+                    await _handlers.StartHere(only).ConfigureAwait(false);
+                else
+                    Start(deliveries);
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
@@ -182,14 +182,11 @@ internal sealed class ConsumerWorker
         await _recovery.TakeLostAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>One of the concurrent handlers.</summary>
-    private async Task HandleAsync()
+    /// <summary>Steps 7 to 9. What has not begun when the worker stops is left to be handed back.</summary>
+    private async Task HandleAsync(Delivery delivery)
     {
-        await foreach (var delivery in _queue.Reader.ReadAllAsync().ConfigureAwait(false))
-        {
-            if (!_stopReading.IsCancellationRequested && delivery.TryStart())
-                await TryProcessAsync(delivery).ConfigureAwait(false);
-        }
+        if (!_stopReading.IsCancellationRequested && delivery.TryStart())
+            await TryProcessAsync(delivery).ConfigureAwait(false);
     }
 
     /// <summary>A mistake of ours must not take a handler's place away for good.</summary>
@@ -247,13 +244,10 @@ internal sealed class ConsumerWorker
         ? Task.CompletedTask
         : Task.Delay(Backoff.Next(run - 2, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(64)), _time, _abort.Token);
 
-    private void Queue(IReadOnlyList<Delivery> deliveries)
+    private void Start(IReadOnlyList<Delivery> deliveries)
     {
         foreach (var delivery in deliveries)
-        {
-            if (!_queue.Writer.TryWrite(delivery))
-                throw new InvalidOperationException($"Group '{_plan.Group}' holds more entries of '{_plan.Stream}' than it has room for.");
-        }
+            _handlers.Start(delivery);
     }
 
     private Task WaitAfterFailureAsync(Exception exception, int failures, CancellationToken cancellationToken)

@@ -1,0 +1,100 @@
+using System.Runtime.CompilerServices;
+using Millrace.Streams;
+
+namespace Millrace.Consuming;
+
+/// <summary>Runs deliveries, as many at once as the group may, the rest in the order they came.</summary>
+internal sealed class HandlerSlots(int concurrency, Func<Delivery, Task> handle)
+{
+    private readonly Lock _lock = new();
+    private readonly Queue<Delivery> _waiting = [];
+    private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private int _running;
+    private bool _isComplete;
+
+    /// <summary>Completes when nothing runs or waits any more, once no more is to come.</summary>
+    public Task Ended => _ended.Task;
+
+    /// <summary>Runs a delivery on the thread pool as soon as a slot is free.</summary>
+    public void Start(Delivery delivery)
+    {
+        if (TryTakeSlot(delivery))
+            ThreadPool.UnsafeQueueUserWorkItem(static work => _ = work.Slots.RunAsync(work.Delivery), (Slots: this, Delivery: delivery), preferLocal: false);
+    }
+
+    /// <summary>
+    /// Runs a delivery on this thread if a slot is free, and lets whoever awaits this go on on another one: waking a thread takes longer
+    /// than most handlers, and a reader can wait for it better than a message can. However long the handler keeps the thread, reading goes on.
+    /// </summary>
+    public HandOver StartHere(Delivery delivery) => new(this, TryTakeSlot(delivery) ? delivery : null);
+
+    /// <summary>No more is to come.</summary>
+    public void Complete()
+    {
+        lock (_lock)
+        {
+            _isComplete = true;
+            if (_running == 0)
+                _ended.TrySetResult();
+        }
+    }
+
+    private bool TryTakeSlot(Delivery delivery)
+    {
+        lock (_lock)
+        {
+            if (_running < concurrency)
+            {
+                _running++;
+                return true;
+            }
+
+            // Entries are only read or claimed when there is room for them. Bounded all the same, so that a mistake shows.
+            if (_waiting.Count == StreamLimits.MaxBatch)
+                throw new InvalidOperationException($"More than {StreamLimits.MaxBatch} deliveries wait for a handler.");
+            _waiting.Enqueue(delivery);
+            return false;
+        }
+    }
+
+    private async Task RunAsync(Delivery first)
+    {
+        for (var delivery = first; delivery is not null; delivery = NextOrFreeSlot())
+            await handle(delivery).ConfigureAwait(false);
+    }
+
+    private Delivery? NextOrFreeSlot()
+    {
+        lock (_lock)
+        {
+            if (_waiting.TryDequeue(out var next))
+                return next;
+            if (--_running == 0 && _isComplete)
+                _ended.TrySetResult();
+            return null;
+        }
+    }
+
+    /// <summary>Awaited by the reader, see <see cref="StartHere"/>.</summary>
+    internal readonly struct HandOver(HandlerSlots slots, Delivery? delivery) : ICriticalNotifyCompletion
+    {
+        /// <summary>Nothing to run here: every slot is taken, and the delivery waits for one.</summary>
+        public bool IsCompleted => delivery is null;
+
+        public HandOver ConfigureAwait(bool continueOnCapturedContext) => this;
+
+        public HandOver GetAwaiter() => this;
+
+        public void GetResult()
+        {
+        }
+
+        public void OnCompleted(Action continuation) => UnsafeOnCompleted(continuation);
+
+        public void UnsafeOnCompleted(Action continuation)
+        {
+            ThreadPool.UnsafeQueueUserWorkItem(static reader => reader(), continuation, preferLocal: true);
+            _ = slots.RunAsync(delivery!);
+        }
+    }
+}
