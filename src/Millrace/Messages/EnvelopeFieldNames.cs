@@ -51,7 +51,10 @@ public static class EnvelopeFieldNames
     /// <summary>The version of the message's shape, a decimal number. Missing: 1.</summary>
     public static ReadOnlySpan<byte> SchemaVersion => "schemaversion"u8;
 
-    /// <summary>Which attempt this delivery is, a decimal number; in a dead letter the last one made. Missing: 1.</summary>
+    /// <summary>
+    /// Which attempt this delivery is, a decimal number; in a dead letter the last one made. Missing: 1. It counts on the private stream of
+    /// the group only: a group that reads dead letters begins anew.
+    /// </summary>
     public static ReadOnlySpan<byte> Attempt => "attempt"u8;
 
     /// <summary>

@@ -70,7 +70,9 @@ public sealed class MessageHeaders
     /// <summary>The W3C trace context of the publisher, or <see langword="null"/>.</summary>
     public string? TraceParent => Fields.GetText(EnvelopeFieldNames.TraceParent);
 
-    /// <summary>Which attempt the delivery is; 1 for the first.</summary>
+    /// <summary>
+    /// Which attempt the entry says it is, 1 for the first; in a dead letter the last one made. See <see cref="MessageContext.Attempt"/>.
+    /// </summary>
     public int Attempt => Number(EnvelopeFieldNames.Attempt, 1);
 
     /// <summary>Why the entry is a dead letter, or <see langword="null"/> when it is none.</summary>
