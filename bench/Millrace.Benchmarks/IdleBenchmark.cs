@@ -42,7 +42,8 @@ internal static class IdleBenchmark
         var theirsAfter = await ServerTimeAsync(redis);
 
         var percent = 100 * (oursAfter - ours) / elapsed;
-        Report.Row(name, percent.ToString("N2"), redis is null ? "-" : (100 * (theirsAfter - theirs) / (elapsed + Settling)).ToString("N2"), percent < GoalPercent ? "met" : "missed");
+        var server = redis is null ? "-" : (100 * (theirsAfter - theirs) / (elapsed + Settling)).ToString("N2");
+        Report.Row(name, percent.ToString("N2"), server, percent < GoalPercent ? "met" : "missed");
     }
 
     private static async Task<TimeSpan> ServerTimeAsync(RedisServer? redis) => redis is null

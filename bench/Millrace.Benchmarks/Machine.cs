@@ -11,7 +11,8 @@ internal static class Machine
     public static void Print()
     {
         Console.WriteLine($"- date: {DateTimeOffset.UtcNow.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)} UTC");
-        Console.WriteLine($"- machine: {Cpu()}, {Environment.ProcessorCount} cores; {RuntimeInformation.OSDescription}; {RuntimeInformation.FrameworkDescription}");
+        Console.WriteLine(
+            $"- machine: {Cpu()}, {Environment.ProcessorCount} cores; {RuntimeInformation.OSDescription}; {RuntimeInformation.FrameworkDescription}");
         if (File.Exists(LoadPath))
             Console.WriteLine($"- load before the run (1, 5 and 15 minutes): {string.Join(", ", File.ReadAllText(LoadPath).Split(' ')[..3])}");
 #if DEBUG

@@ -18,7 +18,8 @@ internal static class ThroughputBenchmark
 
     public static async Task RunAsync()
     {
-        Console.WriteLine($"## Throughput: publish, handle and acknowledge {Messages:N0} messages ({Runs} runs each, interleaved; handler concurrency {Concurrency})");
+        Console.WriteLine(
+            $"## Throughput: publish, handle and acknowledge {Messages:N0} messages ({Runs} runs each, interleaved; handler concurrency {Concurrency})");
         Console.WriteLine();
         var figures = new Dictionary<(string Store, string Publishing), List<double>>();
         for (var run = 0; run <= Runs; run++)

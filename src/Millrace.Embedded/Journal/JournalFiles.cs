@@ -37,7 +37,8 @@ internal static class JournalFiles
         var other = Directory.EnumerateFiles(directory, "*.journal").FirstOrDefault(file => file != path);
         if (other is not null)
             throw new StreamException(
-                StreamErrorCode.Corrupt, $"'{other}' is not a journal this release knows: it reads '{Path.GetFileName(path)}' alone. A newer release may have written it.");
+                StreamErrorCode.Corrupt,
+                $"'{other}' is not a journal this release knows: it reads '{Path.GetFileName(path)}' alone. A newer release may have written it.");
     }
 
     /// <summary>Written aside and renamed, so that a segment that exists has a whole header: a shorter file is damage, never a crash of ours.</summary>

@@ -19,7 +19,10 @@ internal sealed class HandlerSlots(int concurrency, Func<Delivery, Task> handle)
     public void Start(Delivery delivery)
     {
         if (TryTakeSlot(delivery))
-            ThreadPool.UnsafeQueueUserWorkItem(static work => _ = work.Slots.RunAsync(work.Delivery), (Slots: this, Delivery: delivery), preferLocal: false);
+            ThreadPool.UnsafeQueueUserWorkItem(
+                static start => _ = start.Slots.RunAsync(start.Delivery),
+                (Slots: this, Delivery: delivery),
+                preferLocal: false);
     }
 
     /// <summary>

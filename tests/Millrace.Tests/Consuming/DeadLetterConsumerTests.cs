@@ -5,7 +5,10 @@ using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Consuming;
 
-/// <summary>Dead letters are a stream like any other: a group that reads them counts its own attempts and deliveries, not those of the group that gave up.</summary>
+/// <summary>
+/// Dead letters are a stream like any other: a group that reads them counts its own attempts and deliveries, not those of the group that
+/// gave up.
+/// </summary>
 public sealed class DeadLetterConsumerTests
 {
     private static readonly string Dead = StreamNames.DeadLetters("orders", "billing");

@@ -172,7 +172,9 @@ public sealed class KillTests(ITestOutputHelper output)
         }
 
         foreach (var (key, id) in expected)
-            Assert.True(found.GetValueOrDefault(key) == id, $"{what}: {key} was acknowledged as {id} and is {(found.TryGetValue(key, out var other) ? $"at {other}" : "lost")}.");
+            Assert.True(
+                found.GetValueOrDefault(key) == id,
+                $"{what}: {key} was acknowledged as {id} and is {(found.TryGetValue(key, out var other) ? $"at {other}" : "lost")}.");
 
         // Each writer has one write in flight, so a kill leaves at most one a writer that was written and not acknowledged.
         var surplus = found.Count - expected.Count;
