@@ -294,13 +294,23 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         MutationRecord.Write(_record, mutation, nowMs);
         _journal.CheckAppend(_record.WrittenCount);
         if (_engine.Apply(mutation, nowMs, out TResult result))
-        {
-            // The disk may fail since the check. What is applied then never becomes durable, and every reply that would show it fails.
-            _lastLsn = long.MaxValue;
-            _lastLsn = _journal.Append(_record.WrittenSpan);
-        }
-
+            _lastLsn = AppendNeedsLock(_journal);
         return result;
+    }
+
+    private long AppendNeedsLock(StreamJournal journal)
+    {
+        try
+        {
+            return journal.Append(_record.WrittenSpan);
+        }
+        catch
+        {
+            // The disk failed since the check. What is applied never becomes durable, and every reply that would show it fails. Set only
+            // now: blocked reads look at the field without the lock.
+            _lastLsn = long.MaxValue;
+            throw;
+        }
     }
 
     private ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result)
