@@ -22,11 +22,15 @@ public static class StreamNames
     public static string Schedule(string stream) => Derive(stream, "scheduled");
 
     /// <summary>Appends a suffix so that the name stays in the stream's hash slot.</summary>
-    /// <exception cref="ArgumentException">The stream's name has stray braces: some, but no valid <c>{tag}</c>.</exception>
+    /// <exception cref="ArgumentException">See <see cref="CanDerive"/>.</exception>
     public static string Derive(string stream, string suffix)
     {
         ArgumentException.ThrowIfNullOrEmpty(stream);
-        return HasTag(stream) ? $"{stream}:{suffix}" : $"{{{stream}}}:{suffix}";
+        if (!CanDerive(stream))
+            throw new ArgumentException(
+                $"The stream name '{stream}' has stray braces, or is nothing but a tag: use a whole {{tag}} with something around it, or none.",
+                nameof(stream));
+        return stream.Contains('{', StringComparison.Ordinal) ? $"{stream}:{suffix}" : $"{{{stream}}}:{suffix}";
     }
 
     /// <summary>The stream that entries of a group's private stream came from; any other stream is its own origin.</summary>
@@ -41,17 +45,17 @@ public static class StreamNames
     }
 
     /// <summary>
-    /// Whether the name has a hash tag by the rule of Redis Cluster: the first <c>{</c>, with at least one character before the next <c>}</c>.
+    /// Whether names can be derived from a stream's. Not from one with stray braces, which make no tag by the rule of Redis Cluster (the
+    /// first <c>{</c>, with at least one character before the next <c>}</c>): a wrapped name would hash elsewhere. And not from one that is
+    /// nothing but a tag: the names derived from <c>{orders}</c> are those of <c>orders</c>.
     /// </summary>
-    /// <exception cref="ArgumentException">The name has braces that make no tag, so a wrapped name would hash elsewhere.</exception>
-    public static bool HasTag(string stream)
+    public static bool CanDerive(string stream)
     {
+        ArgumentNullException.ThrowIfNull(stream);
         var open = stream.IndexOf('{', StringComparison.Ordinal);
-        var close = open < 0 ? -1 : stream.IndexOf('}', open);
-        if (close > open + 1 && open >= 0)
-            return true;
-        if (open >= 0 || stream.Contains('}', StringComparison.Ordinal))
-            throw new ArgumentException($"The stream name '{stream}' has stray braces: use a whole {{tag}} or none.", nameof(stream));
-        return false;
+        if (open < 0)
+            return !stream.Contains('}', StringComparison.Ordinal);
+        var close = stream.IndexOf('}', open);
+        return close > open + 1 && (open > 0 || close < stream.Length - 1);
     }
 }

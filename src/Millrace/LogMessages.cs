@@ -12,7 +12,7 @@ internal static partial class LogMessages
         ILogger logger, Exception exception, string stream, string group, EntryId entryId, TimeSpan delay);
 
     [LoggerMessage(EventIds.DeadLettered, LogLevel.Error,
-        "Entry {EntryId} of {Stream} goes to the dead letters of group {Group}: {Reason}.")]
+        "Entry {EntryId} of {Stream} goes to the dead letters of group {Group}: {Reason}")]
     public static partial void DeadLettered(
         ILogger logger, Exception? exception, string stream, string group, EntryId entryId, string reason);
 

@@ -69,7 +69,7 @@ internal sealed class SchedulePromoter : IAsyncDisposable
             var now = _time.GetTimestamp();
             if (_watched.TryGetValue(stream, out var watched))
                 watched.LastUse = now;
-            else if (CanHaveSchedule(stream))
+            else if (StreamNames.CanDerive(stream))
                 AddDueNeedsLock(stream, now, now);
         }
     }
@@ -93,13 +93,6 @@ internal sealed class SchedulePromoter : IAsyncDisposable
         if (running is not null)
             await running.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         await _timer.DisposeAsync().ConfigureAwait(false);
-    }
-
-    // Nothing derives from a name with stray braces, see StreamNames.HasTag, so nothing can be scheduled for it.
-    private static bool CanHaveSchedule(string stream)
-    {
-        var open = stream.IndexOf('{', StringComparison.Ordinal);
-        return open < 0 ? !stream.Contains('}', StringComparison.Ordinal) : stream.IndexOf('}', open) > open + 1;
     }
 
     private void AddDueNeedsLock(string stream, long due, long now)

@@ -24,6 +24,7 @@ public sealed class StreamNamesTests
     [InlineData("or{ders")]
     [InlineData("orders}")]
     [InlineData("{}orders")]
-    public void Derive_stray_braces_are_refused(string stream) =>
+    [InlineData("{orders}")] // Derives what "orders" does.
+    public void Derive_of_a_name_without_names_of_its_own_is_refused(string stream) =>
         Assert.Throws<ArgumentException>(() => StreamNames.Derive(stream, "dead"));
 }
