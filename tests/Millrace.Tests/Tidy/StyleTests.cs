@@ -6,7 +6,7 @@ namespace Millrace.Tests.Tidy;
 public sealed partial class StyleTests
 {
     private const int MaxFileLines = 500;
-    private const int MaxLineLength = 165;
+    private const int MaxLineLength = 160;
 
     private static IEnumerable<string> SourceFiles => Repository.Files.Where(file => file.EndsWith(".cs", StringComparison.Ordinal));
 
@@ -21,8 +21,10 @@ public sealed partial class StyleTests
     [Fact]
     public void Lines_are_short_enough_to_read()
     {
-        var wide = SourceFiles.SelectMany(file => Repository.Read(file).Split('\n').Select((line, i) => (file, line: i + 1, length: line.Length)))
-            .Where(entry => entry.length > MaxLineLength);
+        // Generated code that a test quotes is as wide as it is generated.
+        var wide = SourceFiles.SelectMany(file => Repository.Read(file).Split('\n').Select((text, i) => (file, line: i + 1, text)))
+            .Where(entry => entry.text.Length > MaxLineLength && !entry.text.Contains("global::", StringComparison.Ordinal))
+            .Select(entry => $"{entry.file}:{entry.line}");
         Assert.Empty(wide);
     }
 
