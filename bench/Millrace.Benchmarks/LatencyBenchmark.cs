@@ -65,9 +65,13 @@ internal static class LatencyBenchmark
         Console.WriteLine();
         var ratio = Report.Median(turns.Select(turn => turn.Redis.Percentile(0.5) / turn.Ping.Percentile(0.5)));
         var asyncRatio = Report.Median(turns.Select(turn => turn.Redis.Percentile(0.5) / turn.AsyncPing.Percentile(0.5)));
+
+        // Back to back, a message also waits for the acknowledgement of the one before and for the next read to reach the server, and a blocking
+        // PING for nothing at all once the scheduler has put both its ends on one core: a figure to watch, not the latency that is promised.
+        var verdict = pause == TimeSpan.Zero ? "" : $" (goal: at most {GoalPings:N0}: {(ratio <= GoalPings ? "met" : "missed")})";
         Console.WriteLine(
-            $"Redis publish-to-handler p50 / raw PING p50, median of the turns: **{ratio:N2}** with a blocking socket " +
-            $"(goal: at most {GoalPings:N0}: {(ratio <= GoalPings ? "met" : "missed")}), {asyncRatio:N2} with an async one");
+            $"Redis publish-to-handler p50 / raw PING p50, median of the turns: **{ratio:N2}** with a blocking socket{verdict}, " +
+            $"{asyncRatio:N2} with an async one");
         Console.WriteLine();
     }
 

@@ -10,21 +10,21 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<bool> CreateGroupAsync(
         string stream, string group, GroupStart start, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         return ApplyAsync<CreateGroup, bool>(new(stream, group, start), cancellationToken);
     }
 
     /// <inheritdoc/>
     public async ValueTask SetGroupAsync(string stream, string group, GroupStart start, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         await ApplyAsync<SetGroup, bool>(new(stream, group, start), cancellationToken).ConfigureAwait(false);
     }
 
     /// <inheritdoc/>
     public ValueTask<bool> DestroyGroupAsync(string stream, string group, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         return ApplyAsync<DestroyGroup, bool>(new(stream, group), cancellationToken);
     }
 
@@ -32,7 +32,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<bool> CreateConsumerAsync(
         string stream, string group, string consumer, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckName(consumer);
         return ApplyAsync<CreateConsumer, bool>(new(stream, group, consumer), cancellationToken);
     }
@@ -41,7 +41,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<long> DeleteConsumerAsync(
         string stream, string group, string consumer, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckName(consumer);
         return ApplyAsync<DeleteConsumer, long>(new(stream, group, consumer), cancellationToken);
     }
@@ -65,7 +65,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<IReadOnlyList<ConsumerInfo>> GetConsumersAsync(
         string stream, string group, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         return QueryAsync<(string, string), IReadOnlyList<ConsumerInfo>>(
             (stream, group), static (engine, what, nowMs) => engine.Consumers(what.Item1, what.Item2, nowMs), cancellationToken);
     }

@@ -10,9 +10,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<IReadOnlyList<StreamEntry>> RangeAsync(
         string stream, StreamRange range, CancellationToken cancellationToken = default)
     {
-        StreamArguments.CheckName(stream);
-        ArgumentNullException.ThrowIfNull(range);
-        StreamArguments.CheckCount(range.Count);
+        StreamArguments.CheckRange(stream, range);
         return QueryAsync<(string, StreamRange), IReadOnlyList<StreamEntry>>(
             (stream, range), static (engine, what, _) => engine.Range(what.Item1, what.Item2), cancellationToken);
     }
@@ -21,11 +19,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<IReadOnlyList<StreamBatch<StreamEntry>>> ReadAsync(
         IReadOnlyList<StreamPosition> positions, int count, TimeSpan block, CancellationToken cancellationToken = default)
     {
-        CheckStreams(positions);
-        foreach (var position in positions)
-            StreamArguments.CheckName(position.Stream, nameof(positions));
-        StreamArguments.CheckCount(count);
-        StreamArguments.CheckDuration(block);
+        StreamArguments.CheckRead(positions, count, block);
         return ReadOrWaitAsync(
             [.. positions.Select(position => position.Stream)],
             null,
@@ -39,14 +33,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadGroupAsync(
         GroupRead read, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(read);
-        StreamArguments.CheckName(read.Group);
-        StreamArguments.CheckName(read.Consumer);
-        CheckStreams(read.Streams);
-        foreach (var stream in read.Streams)
-            StreamArguments.CheckName(stream, nameof(read));
-        StreamArguments.CheckCount(read.Count);
-        StreamArguments.CheckDuration(read.Block);
+        StreamArguments.CheckRead(read);
         return ReadOrWaitAsync(
             read.Streams,
             read.Group,
@@ -166,13 +153,5 @@ public sealed partial class EmbeddedStreamStore
             if (_blocked.Remove(blocked))
                 end(blocked, cancellationToken);
         }
-    }
-
-    private static void CheckStreams<T>(IReadOnlyList<T> streams)
-    {
-        ArgumentNullException.ThrowIfNull(streams);
-        if (streams.Count is < 1 or > StreamLimits.MaxStreamsPerRead)
-            throw new ArgumentException(
-                $"A read names 1 to {StreamLimits.MaxStreamsPerRead} streams; there are {streams.Count}.", nameof(streams));
     }
 }

@@ -10,7 +10,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<long> AckAsync(
         string stream, string group, IReadOnlyList<EntryId> ids, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckBatch(ids);
         return ApplyAsync<Ack, long>(new(stream, group, ids), cancellationToken);
     }
@@ -19,7 +19,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<long> AckAndDeleteAsync(
         string stream, string group, IReadOnlyList<EntryId> ids, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckBatch(ids);
         return ApplyAsync<AckAndDelete, long>(new(stream, group, ids), cancellationToken);
     }
@@ -28,7 +28,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<IReadOnlyList<EntryId>> ExtendAsync(
         string stream, string group, string consumer, IReadOnlyList<HeldEntry> held, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckName(consumer);
         StreamArguments.CheckBatch(held);
         return ApplyAsync<Extend, IReadOnlyList<EntryId>>(new(stream, group, consumer, held), cancellationToken);
@@ -38,11 +38,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<ClaimResult> ClaimAsync(
         string stream, string group, ClaimRequest claim, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
-        ArgumentNullException.ThrowIfNull(claim);
-        StreamArguments.CheckName(claim.Consumer);
-        StreamArguments.CheckBatch(claim.Ids);
-        StreamArguments.CheckDuration(claim.MinIdleTime);
+        StreamArguments.CheckClaim(stream, group, claim);
         var minIdleMs = (long)Math.Ceiling(claim.MinIdleTime.TotalMilliseconds);
         return ApplyAsync<Claim, ClaimResult>(new(stream, group, claim.Consumer, minIdleMs, claim.Ids), cancellationToken);
     }
@@ -51,12 +47,7 @@ public sealed partial class EmbeddedStreamStore
     public ValueTask<IReadOnlyList<PendingEntry>> PendingAsync(
         string stream, string group, PendingQuery query, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
-        ArgumentNullException.ThrowIfNull(query);
-        if (query.Consumer is not null)
-            StreamArguments.CheckName(query.Consumer, nameof(query));
-        StreamArguments.CheckCount(query.Count);
-        StreamArguments.CheckDuration(query.MinIdleTime);
+        StreamArguments.CheckPending(stream, group, query);
         return QueryAsync<(string, string, PendingQuery), IReadOnlyList<PendingEntry>>(
             (stream, group, query),
             static (engine, what, nowMs) => engine.Pending(what.Item1, what.Item2, what.Item3, nowMs),
@@ -66,14 +57,8 @@ public sealed partial class EmbeddedStreamStore
     /// <inheritdoc/>
     public ValueTask<PendingSummary> PendingSummaryAsync(string stream, string group, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         return QueryAsync(
             (stream, group), static (engine, what, _) => engine.PendingSummary(what.stream, what.group), cancellationToken);
-    }
-
-    private static void CheckGroup(string stream, string group)
-    {
-        StreamArguments.CheckName(stream);
-        StreamArguments.CheckName(group);
     }
 }

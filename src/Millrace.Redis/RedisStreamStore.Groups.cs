@@ -11,7 +11,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<bool> CreateGroupAsync(
         string stream, string group, GroupStart start, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         var command = new RespCommand("XGROUP").Add("CREATE"u8).Add(stream).Add(group).AddStart(start).Add("MKSTREAM"u8);
         var reply = await _client.TryExecuteAsync(command, cancellationToken).ConfigureAwait(false);
         if (reply.ErrorCode.SequenceEqual("BUSYGROUP"u8))
@@ -22,7 +22,7 @@ public sealed partial class RedisStreamStore
     /// <inheritdoc/>
     public async ValueTask SetGroupAsync(string stream, string group, GroupStart start, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         var id = start.IsNow ? "$" : start.LastDelivered.ToString();
         await OnGroupAsync(stream, group, ["XGROUP", "SETID", stream, group, id], cancellationToken).ConfigureAwait(false);
     }
@@ -30,7 +30,7 @@ public sealed partial class RedisStreamStore
     /// <inheritdoc/>
     public async ValueTask<bool> DestroyGroupAsync(string stream, string group, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         var reply = await OnStreamAsync(["XGROUP", "DESTROY", stream, group], cancellationToken).ConfigureAwait(false);
         return !reply.IsNull && reply.Integer == 1;
     }
@@ -39,7 +39,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<bool> CreateConsumerAsync(
         string stream, string group, string consumer, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckName(consumer);
         return (await OnGroupAsync(stream, group, ["XGROUP", "CREATECONSUMER", stream, group, consumer], cancellationToken)
             .ConfigureAwait(false)).Integer == 1;
@@ -49,7 +49,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<long> DeleteConsumerAsync(
         string stream, string group, string consumer, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckName(consumer);
         return (await OnGroupAsync(stream, group, ["XGROUP", "DELCONSUMER", stream, group, consumer], cancellationToken)
             .ConfigureAwait(false)).Integer;
@@ -74,7 +74,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<IReadOnlyList<ConsumerInfo>> GetConsumersAsync(
         string stream, string group, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         return InfoReader.ReadConsumers(
             await OnGroupAsync(stream, group, ["XINFO", "CONSUMERS", stream, group], cancellationToken).ConfigureAwait(false));
     }

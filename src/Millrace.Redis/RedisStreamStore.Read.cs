@@ -14,9 +14,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<IReadOnlyList<StreamEntry>> RangeAsync(
         string stream, StreamRange range, CancellationToken cancellationToken = default)
     {
-        StreamArguments.CheckName(stream);
-        ArgumentNullException.ThrowIfNull(range);
-        StreamArguments.CheckCount(range.Count);
+        StreamArguments.CheckRange(stream, range);
         var reply = await _client.ExecuteAsync(StreamCommands.XRange(stream, range), cancellationToken).ConfigureAwait(false);
         return EntryReader.ReadEntries(reply);
     }
@@ -25,11 +23,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<IReadOnlyList<StreamBatch<StreamEntry>>> ReadAsync(
         IReadOnlyList<StreamPosition> positions, int count, TimeSpan block, CancellationToken cancellationToken = default)
     {
-        CheckStreams(positions);
-        foreach (var position in positions)
-            StreamArguments.CheckName(position.Stream, nameof(positions));
-        StreamArguments.CheckCount(count);
-        StreamArguments.CheckDuration(block);
+        StreamArguments.CheckRead(positions, count, block);
 
         string[] streams = [.. positions.Select(position => position.Stream)];
         var reply = await WaitAsync(streams, wait => StreamCommands.XRead(positions, count, wait), block, cancellationToken)
@@ -41,14 +35,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadGroupAsync(
         GroupRead read, CancellationToken cancellationToken = default)
     {
-        ArgumentNullException.ThrowIfNull(read);
-        StreamArguments.CheckName(read.Group);
-        StreamArguments.CheckName(read.Consumer);
-        CheckStreams(read.Streams);
-        foreach (var stream in read.Streams)
-            StreamArguments.CheckName(stream, nameof(read));
-        StreamArguments.CheckCount(read.Count);
-        StreamArguments.CheckDuration(read.Block);
+        StreamArguments.CheckRead(read);
 
         var reply = await WaitAsync(read.Streams, wait => StreamCommands.XReadGroup(read, wait), read.Block, cancellationToken)
             .ConfigureAwait(false);
@@ -109,13 +96,5 @@ public sealed partial class RedisStreamStore
     {
         foreach (var stream in streams)
             _schedules.Watch(stream);
-    }
-
-    private static void CheckStreams<T>(IReadOnlyList<T> streams)
-    {
-        ArgumentNullException.ThrowIfNull(streams);
-        if (streams.Count is < 1 or > StreamLimits.MaxStreamsPerRead)
-            throw new ArgumentException(
-                $"A read names 1 to {StreamLimits.MaxStreamsPerRead} streams; there are {streams.Count}.", nameof(streams));
     }
 }

@@ -11,7 +11,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<long> AckAsync(
         string stream, string group, IReadOnlyList<EntryId> ids, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckBatch(ids);
         if (ids.Count == 0)
             return 0;
@@ -24,7 +24,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<long> AckAndDeleteAsync(
         string stream, string group, IReadOnlyList<EntryId> ids, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckBatch(ids);
         if (ids.Count == 0)
             return 0;
@@ -38,7 +38,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<IReadOnlyList<EntryId>> ExtendAsync(
         string stream, string group, string consumer, IReadOnlyList<HeldEntry> held, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckName(consumer);
         StreamArguments.CheckBatch(held);
         if (held.Count == 0)
@@ -55,11 +55,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<ClaimResult> ClaimAsync(
         string stream, string group, ClaimRequest claim, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
-        ArgumentNullException.ThrowIfNull(claim);
-        StreamArguments.CheckName(claim.Consumer);
-        StreamArguments.CheckBatch(claim.Ids);
-        StreamArguments.CheckDuration(claim.MinIdleTime);
+        StreamArguments.CheckClaim(stream, group, claim);
 
         var script = LuaScript.Claim;
         var call = script.Call(stream).Add(group).Add(claim.Consumer).Add(StreamCommands.Milliseconds(claim.MinIdleTime)).AddIds(claim.Ids);
@@ -70,12 +66,7 @@ public sealed partial class RedisStreamStore
     public async ValueTask<IReadOnlyList<PendingEntry>> PendingAsync(
         string stream, string group, PendingQuery query, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
-        ArgumentNullException.ThrowIfNull(query);
-        if (query.Consumer is not null)
-            StreamArguments.CheckName(query.Consumer, nameof(query));
-        StreamArguments.CheckCount(query.Count);
-        StreamArguments.CheckDuration(query.MinIdleTime);
+        StreamArguments.CheckPending(stream, group, query);
 
         var reply = await _client.ExecuteAsync(StreamCommands.XPending(stream, group, query), cancellationToken).ConfigureAwait(false);
         var entries = new List<PendingEntry>(reply.Count);
@@ -91,7 +82,7 @@ public sealed partial class RedisStreamStore
     /// <inheritdoc/>
     public async ValueTask<PendingSummary> PendingSummaryAsync(string stream, string group, CancellationToken cancellationToken = default)
     {
-        CheckGroup(stream, group);
+        StreamArguments.CheckGroup(stream, group);
         var reply = await _client.ExecuteAsync(new RespCommand("XPENDING").Add(stream).Add(group), cancellationToken).ConfigureAwait(false);
         if (reply[0].Integer == 0)
             return PendingSummary.None;
@@ -111,11 +102,5 @@ public sealed partial class RedisStreamStore
             MaxId = EntryReader.ReadId(reply[2]),
             CountByConsumer = countByConsumer,
         };
-    }
-
-    private static void CheckGroup(string stream, string group)
-    {
-        StreamArguments.CheckName(stream);
-        StreamArguments.CheckName(group);
     }
 }

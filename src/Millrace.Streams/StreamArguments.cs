@@ -4,8 +4,10 @@ using System.Text;
 
 namespace Millrace.Streams;
 
-/// <summary>Checks arguments against <see cref="StreamLimits"/>, for store implementations: the same error on every store, before anything is sent.</summary>
-public static class StreamArguments
+/// <summary>
+/// Checks arguments against <see cref="StreamLimits"/>, for store implementations: the same error on every store, before anything is sent.
+/// </summary>
+public static partial class StreamArguments
 {
     /// <summary>A stream, group, consumer or document name: not empty, not too long, and text.</summary>
     public static void CheckName(string name, [CallerArgumentExpression(nameof(name))] string? parameter = null)
@@ -88,7 +90,7 @@ public static class StreamArguments
                 Check(state.Key);
                 break;
             case CommitCondition.Held held:
-                CheckNames(held.Stream, held.Group);
+                CheckGroup(held.Stream, held.Group);
                 CheckName(held.Consumer);
                 break;
         }
@@ -113,13 +115,13 @@ public static class StreamArguments
                 Check(delete.Key);
                 break;
             case CommitChange.Ack ack:
-                CheckNames(ack.Stream, ack.Group);
+                CheckGroup(ack.Stream, ack.Group);
                 break;
             case CommitChange.AckAndDelete ack:
-                CheckNames(ack.Stream, ack.Group);
+                CheckGroup(ack.Stream, ack.Group);
                 break;
             case CommitChange.Release release:
-                CheckNames(release.Stream, release.Group);
+                CheckGroup(release.Stream, release.Group);
                 CheckDuration(release.Delay);
                 CheckName(StreamNames.Again(release.Stream, release.Group));
                 break;
@@ -138,12 +140,6 @@ public static class StreamArguments
         CheckName(key.Stream);
         CheckName(key.Name);
         CheckName(StreamNames.State(key));
-    }
-
-    private static void CheckNames(string stream, string group)
-    {
-        CheckName(stream);
-        CheckName(group);
     }
 
     private static void CheckTimeToLive(TimeSpan? timeToLive)
