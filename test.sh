@@ -32,7 +32,6 @@ command -v dotnet >/dev/null || fail "the .NET 10 SDK is missing: see https://do
 need=()
 command -v redis-server >/dev/null || need+=(redis-server)
 command -v redis-cli >/dev/null || need+=(redis-tools)
-command -v strace >/dev/null || need+=(strace)
 command -v node >/dev/null || need+=(nodejs)
 command -v npm >/dev/null || need+=(npm)
 $quick || command -v chromium >/dev/null || need+=(chromium)
