@@ -39,14 +39,6 @@ public sealed class EntryFieldsWriter
         return this;
     }
 
-    /// <summary>Adds every field of <paramref name="fields"/>, in order.</summary>
-    public EntryFieldsWriter AddAll(EntryFields fields)
-    {
-        _buffer.Write(fields.Packed.Span);
-        _count += fields.Count;
-        return this;
-    }
-
     /// <summary>Takes the fields out in a buffer of exactly their size. One allocation; the writer is empty afterwards.</summary>
     public EntryFields ToFields()
     {

@@ -26,9 +26,6 @@ internal sealed class RespCommand
 
     public string Name { get; }
 
-    /// <summary>Arguments with the name. Redis takes 1,048,576.</summary>
-    public int ArgumentCount => _count;
-
     /// <summary>Bytes on the wire, the array header not counted.</summary>
     public int ByteCount => _arguments.WrittenCount;
 

@@ -12,14 +12,6 @@ internal sealed partial class StreamEngine
             ? found.Entries.Read(after.Next(), EntryId.Max, count)
             : [];
 
-    /// <summary>Whether a group has entries to deliver.</summary>
-    /// <exception cref="StreamException"><see cref="StreamErrorCode.NoGroup"/>.</exception>
-    public bool HasNew(string stream, string group)
-    {
-        var found = GetGroup(stream, group, out var value);
-        return value.HasNewFor(found);
-    }
-
     /// <exception cref="StreamException"><see cref="StreamErrorCode.NoGroup"/>.</exception>
     public PendingEntry[] Pending(string stream, string group, PendingQuery query, long nowMs)
     {

@@ -34,6 +34,28 @@ public sealed class RedisClientTests : IAsyncLifetime
         Assert.Equal("PONG", reply.Text);
     }
 
+    /// <summary>A caller goes on with the thread that received its reply; the read loop must have left that thread.</summary>
+    [Fact]
+    public async Task Caller_that_blocks_after_its_reply_holds_up_no_other()
+    {
+        for (var i = 0; i < 100; i++)
+            Assert.True(await Task.Run(BlockUntilAnotherIsAnsweredAsync));
+    }
+
+    private async Task<bool> BlockUntilAnotherIsAnsweredAsync()
+    {
+        var answered = new ManualResetEventSlim();
+        await _client.ExecuteAsync(new RespCommand("PING"), default).ConfigureAwait(false);
+        _ = SetWhenAnsweredAsync(answered);
+        return answered.Wait(Eventually.Deadline);
+    }
+
+    private async Task SetWhenAnsweredAsync(ManualResetEventSlim answered)
+    {
+        await _client.ExecuteAsync(new RespCommand("PING"), default).ConfigureAwait(false);
+        answered.Set();
+    }
+
     [Fact]
     public async Task Commands_of_many_callers_get_their_own_replies()
     {
