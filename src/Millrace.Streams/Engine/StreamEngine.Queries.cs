@@ -17,22 +17,16 @@ internal sealed partial class StreamEngine
     {
         var found = GetGroup(stream, group, out _);
         var minIdleMs = (long)Math.Ceiling(query.MinIdleTime.TotalMilliseconds);
+        var walk = query.Consumer is null ? found.Pending.From(query.Start, query.End)
+            : found.FindConsumer(query.Consumer) is { } consumer ? found.Pending.HeldBy(consumer, query.Start, query.End)
+            : default;
         var pending = new List<PendingEntry>();
-        if (query.Consumer is null)
+        foreach (var (id, entry) in walk)
         {
-            foreach (var (id, entry) in found.Pending.From(query.Start, query.End))
-            {
-                if (!TryAdd(pending, id, entry, minIdleMs, nowMs, query.Count))
-                    break;
-            }
-        }
-        else if (found.FindConsumer(query.Consumer) is { } consumer)
-        {
-            foreach (var (id, _) in consumer.Held.From(query.Start, query.End))
-            {
-                if (!TryAdd(pending, id, found.Pending.Find(id), minIdleMs, nowMs, query.Count))
-                    break;
-            }
+            if (entry.IsIdle(nowMs, minIdleMs))
+                pending.Add(ToEntry(id, entry, nowMs));
+            if (pending.Count >= query.Count)
+                break;
         }
 
         return [.. pending];
@@ -50,8 +44,8 @@ internal sealed partial class StreamEngine
             Count = found.Pending.Count,
             MinId = found.Pending.FirstId,
             MaxId = found.Pending.LastId,
-            CountByConsumer = found.Consumers.Where(consumer => consumer.Held.Count > 0)
-                .ToDictionary(consumer => consumer.Name, consumer => consumer.Held.Count, StringComparer.Ordinal),
+            CountByConsumer = found.Consumers.Where(consumer => consumer.HeldCount > 0)
+                .ToDictionary(consumer => consumer.Name, consumer => consumer.HeldCount, StringComparer.Ordinal),
         };
     }
 
@@ -86,18 +80,14 @@ internal sealed partial class StreamEngine
             .Select(consumer => new ConsumerInfo
             {
                 Name = consumer.Name,
-                PendingCount = consumer.Held.Count,
+                PendingCount = consumer.HeldCount,
                 IdleTime = TimeSpan.FromMilliseconds(Math.Max(0, nowMs - consumer.SeenMs)),
             })];
 
     public StateDocument? State(string key) => FindState(key) is { } found ? new(found.Version, found.Payload) : null;
 
-    /// <summary>Adds a pending entry to the answer if it was idle long enough; false when the answer is full.</summary>
-    private static bool TryAdd(List<PendingEntry> answer, EntryId id, Pending entry, long minIdleMs, long nowMs, int count)
-    {
-        var idleMs = entry.IdleMs(nowMs);
-        if (idleMs >= minIdleMs)
-            answer.Add(new(id, entry.Owner.Name, TimeSpan.FromMilliseconds(idleMs), entry.DeliveryCount));
-        return answer.Count < count;
-    }
+    /// <summary>As XPENDING shows it: what was handed back has no consumer and an idle time of -1 ms.</summary>
+    private static PendingEntry ToEntry(EntryId id, Pending pending, long nowMs) => pending.Owner is { } owner
+        ? new(id, owner.Name, TimeSpan.FromMilliseconds(pending.IdleMs(nowMs)), pending.DeliveryCount)
+        : new(id, "", TimeSpan.FromMilliseconds(-1), pending.DeliveryCount);
 }

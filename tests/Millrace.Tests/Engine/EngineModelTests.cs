@@ -304,7 +304,7 @@ public sealed class EngineModelTests
                 var consumers = group.Consumers.Select(consumer => consumer.Name).Order(StringComparer.Ordinal);
                 text.AppendLine($" {group.Name} {group.LastDeliveredId} {string.Join(',', consumers)}");
                 foreach (var (id, pending) in group.Pending)
-                    text.AppendLine($"  {id} {pending.Owner.Name} {pending.DeliveredMs} {pending.DeliveryCount}");
+                    text.AppendLine($"  {id} {pending.Owner!.Name} {pending.DeliveredMs} {pending.DeliveryCount}");
             }
         }
     }

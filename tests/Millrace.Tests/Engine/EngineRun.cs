@@ -111,9 +111,9 @@ internal sealed class EngineRun
     {
         text.AppendLine($"  group {group.Name}: delivered {group.LastDeliveredId}, read {group.EntriesRead}, lag {stream.LagOf(group)}");
         foreach (var consumer in group.Consumers.OrderBy(consumer => consumer.Name, StringComparer.Ordinal))
-            text.AppendLine($"    consumer {consumer.Name}: {consumer.Held.Count}");
+            text.AppendLine($"    consumer {consumer.Name}: {consumer.HeldCount}, active {consumer.ActiveMs}");
         foreach (var (id, pending) in group.Pending)
-            text.AppendLine($"    {id} {pending.Owner.Name} at {pending.DeliveredMs}, {pending.DeliveryCount} times");
+            text.AppendLine($"    {id} {pending.Owner?.Name ?? "nobody"} at {pending.DeliveredMs}, {pending.DeliveryCount} times");
     }
 
     private TResult ApplyAndRecord<TMutation, TResult>(TMutation mutation)

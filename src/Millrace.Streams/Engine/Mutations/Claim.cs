@@ -21,7 +21,7 @@ internal readonly record struct Claim(string Stream, string Group, string Consum
         for (var i = 0; i < Ids.Count; i++)
         {
             var id = Ids[i];
-            if (!group.Pending.TryGet(id, out var pending) || pending.IdleMs(nowMs) < MinIdleMs)
+            if (!group.Pending.TryGet(id, out var pending) || !pending.IsIdle(nowMs, MinIdleMs))
                 continue;
             if (stream.Entries.TryGet(id, out var fields))
             {
