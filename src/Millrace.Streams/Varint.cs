@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.CompilerServices;
 
 namespace Millrace.Streams;
 
@@ -25,6 +26,17 @@ internal static class Varint
         return false;
     }
 
+    /// <summary>Reads bytes that our own code wrote: whole, and at most <see cref="ulong.MaxValue"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ulong ReadTrusted(ReadOnlySpan<byte> source, ref int offset)
+    {
+        var first = source[offset];
+        if (first >= 0x80)
+            return ReadTrustedSlow(source, ref offset);
+        offset++;
+        return first;
+    }
+
     public static int Write(Span<byte> destination, ulong value)
     {
         var length = 0;
@@ -39,4 +51,16 @@ internal static class Varint
     }
 
     public static void Write(IBufferWriter<byte> writer, ulong value) => writer.Advance(Write(writer.GetSpan(MaxLength), value));
+
+    private static ulong ReadTrustedSlow(ReadOnlySpan<byte> source, ref int offset)
+    {
+        ulong value = 0;
+        for (var shift = 0; ; shift += 7)
+        {
+            var part = source[offset++];
+            value |= (ulong)(part & 0x7F) << shift;
+            if (part < 0x80)
+                return value;
+        }
+    }
 }

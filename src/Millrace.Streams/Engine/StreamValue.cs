@@ -49,7 +49,7 @@ internal sealed class StreamValue(string name) : KeyspaceValue
     public void Append(EntryId id, EntryFields fields)
     {
         Debug.Assert(id > LastGeneratedId, "IDs strictly increase.");
-        Entries.Append(id, fields);
+        Entries.Append(id, fields, EntryLog.DefaultBlockEntries);
         LastGeneratedId = id;
         EntriesAdded++;
     }
@@ -82,16 +82,15 @@ internal sealed class StreamValue(string name) : KeyspaceValue
         if (!HasNewFor(group))
             return [];
 
-        var first = group.LastDeliveredId.Next();
-        var delivered = new DeliveredEntry[Entries.CountRange(first, EntryId.Max, count)];
-        var filled = 0;
-        foreach (var (id, fields) in Entries.From(first, EntryId.Max))
+        var range = Entries.From(group.LastDeliveredId.Next(), EntryId.Max);
+        var delivered = new DeliveredEntry[range.Measure(count, out var packedBytes)];
+        var packer = new EntryPacker(packedBytes);
+        for (var i = 0; i < delivered.Length && range.MoveNext(); i++)
         {
-            group.Deliver(id, consumer, nowMs);
-            Advance(group, id);
-            delivered[filled++] = new(id, fields, 1);
-            if (filled == delivered.Length)
-                break;
+            var entry = range.Current;
+            group.Deliver(entry.Id, consumer, nowMs);
+            Advance(group, entry.Id);
+            delivered[i] = new(entry.Id, packer.Pack(entry), 1);
         }
 
         return delivered;

@@ -1,0 +1,73 @@
+namespace Millrace.Streams.Engine;
+
+/// <summary>Trimming, block by block from the oldest, by the rules of Redis: which blocks go decides what an approximate trim keeps.</summary>
+internal sealed partial class EntryLog
+{
+    /// <summary>Drops the oldest entries.</summary>
+    /// <param name="trim">What to keep.</param>
+    /// <param name="mayDrop">
+    /// Asked for each entry that would go, in order: false keeps it. Default: all may go, and blocks go unread.
+    /// </param>
+    /// <returns>How many were dropped.</returns>
+    public long Trim(in TrimRequest trim, Func<EntryId, bool>? mayDrop = null)
+    {
+        long dropped = 0;
+        var at = 0;
+        while (at < _blocks.Count && !IsReached(trim))
+        {
+            var block = _blocks[at];
+            if (trim is { IsApproximate: true, Limit: > 0 } && dropped + block.Live > trim.Limit)
+                break;
+            var isBelow = trim.MinId is { } minId ? block.LastAddedId < minId : Count - block.Live >= trim.MaxLength;
+            if (isBelow && mayDrop is null)
+            {
+                dropped += block.Live;
+                Count -= block.Live;
+                RemoveBlock(at);
+                continue;
+            }
+
+            if (!isBelow && trim.IsApproximate)
+                break;
+            dropped += TrimWithin(block, trim, isBelow, mayDrop);
+            if (!isBelow)
+                break;
+            if (block.Live == 0)
+                RemoveBlock(at);
+            else
+                at++;
+        }
+
+        if (dropped > 0)
+            FindEnds();
+        return dropped;
+    }
+
+    private bool IsReached(in TrimRequest trim) => trim.MaxLength is { } maxLength && Count <= maxLength;
+
+    /// <summary>
+    /// Drops entries from the front of a block, all or until the bound is reached. Like Redis, it leaves a block of which nothing is left
+    /// but entries that were deleted before: the next trim finds it.
+    /// </summary>
+    private long TrimWithin(EntryBlock block, in TrimRequest trim, bool isBelow, Func<EntryId, bool>? mayDrop)
+    {
+        long dropped = 0;
+        for (int index = 0, offset = 0; index < block.Stored; index++)
+        {
+            var entry = EntryView.At(block, offset);
+            if (!isBelow && (IsReached(trim) || entry.Id >= trim.MinId))
+                break;
+            if (!block.IsDeleted(index) && mayDrop?.Invoke(entry.Id) != false)
+            {
+                block.Delete(index, entry.End - offset);
+                Count--;
+                dropped++;
+            }
+
+            offset = entry.End;
+        }
+
+        SqueezeIfWorth(block);
+        return dropped;
+    }
+}

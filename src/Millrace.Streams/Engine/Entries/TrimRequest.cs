@@ -1,0 +1,20 @@
+namespace Millrace.Streams.Engine;
+
+/// <summary>What a trim keeps, with everything Redis can ask for. Exactly one of the two bounds is set.</summary>
+internal readonly record struct TrimRequest
+{
+    /// <summary>Entries to keep: the newest this many.</summary>
+    public long? MaxLength { get; init; }
+
+    /// <summary>The smallest ID to keep.</summary>
+    public EntryId? MinId { get; init; }
+
+    /// <summary>Whole blocks only.</summary>
+    public bool IsApproximate { get; init; }
+
+    /// <summary>Entries to drop at most when approximate; 0: no limit.</summary>
+    public long Limit { get; init; }
+
+    public static implicit operator TrimRequest(StreamTrim trim) =>
+        new() { MaxLength = trim.MaxLength, MinId = trim.MinId, IsApproximate = trim.IsApproximate };
+}
