@@ -1,0 +1,61 @@
+namespace Millrace.Tests.Differential;
+
+// Reads that wait on a connection of their own while the main one goes on.
+internal sealed partial class ScriptGenerator
+{
+    private void AddBlockedReads()
+    {
+        if (_mayBlock)
+            return;
+
+        var blockers = 1 + _pick.Number(Side.Blockers);
+        for (var blocker = 0; blocker < blockers; blocker++)
+            AddBlockedRead(blocker);
+
+        _mayBlock = true;
+        for (var left = 1 + _pick.Number(12); left > 0; left--)
+        {
+            if (_pick.Chance(4))
+                AddTransaction();
+            else if (_pick.Chance(4))
+                AddDatabaseCommand();
+            else
+                AddSimple();
+            if (_pick.Chance(30))
+                _pipelineLeft = 0;
+        }
+
+        for (var blocker = 0; blocker < blockers; blocker++)
+        {
+            Command unblock = new("CLIENT", "UNBLOCK", _pick.Chance(70) ? "TIMEOUT" : "ERROR");
+            Add(new Unit(UnitKind.Unblock, [unblock]) { Blocker = blocker });
+        }
+
+        _mayBlock = false;
+    }
+
+    private void AddBlockedRead(int blocker)
+    {
+        Command read;
+        switch (_pick.Number(10))
+        {
+            case < 5:
+                var (group, consumer, keys, arguments) = GroupRead(["BLOCK", "0"]);
+                Add([.. keys.Distinct().Select(key => new Command("XGROUP", "CREATECONSUMER", key, group, consumer))]);
+                read = new([.. arguments]);
+                break;
+            case < 9:
+                List<string> words = [_pick.Word("XREAD"), "BLOCK", "0"];
+                if (_pick.Chance(40))
+                    words.AddRange(["COUNT", _pick.Count()]);
+                words.AddRange(StreamsAndIds(() => _pick.Chance(60) ? "$" : NoPlus(_pick.IdOrBad(3))));
+                read = new([.. words]);
+                break;
+            default:
+                read = new(_pick.Word("BLPOP"), "l", _pick.Chance(90) ? "0" : _pick.One("-1", "abc", "1e400"));
+                break;
+        }
+
+        Add(new Unit(UnitKind.Block, [new Command("SELECT", $"{_database}"), read]) { Blocker = blocker });
+    }
+}
