@@ -92,7 +92,7 @@ internal sealed class ConsumerGroup(string name, EntryId lastDeliveredId)
 
     /// <summary>Takes an entry out of the pending entries.</summary>
     /// <returns>Whether it was pending.</returns>
-    public bool Ack(EntryId id) => Pending.Remove(id, out _);
+    public bool Ack(EntryId id) => Pending.Remove(id);
 
     /// <summary>A deep copy.</summary>
     public ConsumerGroup Clone()

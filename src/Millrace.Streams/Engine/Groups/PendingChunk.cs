@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using System.Runtime.InteropServices;
 
 namespace Millrace.Streams.Engine;
 
@@ -101,22 +100,22 @@ internal sealed class PendingChunk(int capacity)
             var count = packed.Count == ushort.MaxValue ? long.MaxValue : packed.Count;
             return new(new(_baseMs + (packed.Key >> 32), (uint)packed.Key), TimeOf(packed.Time), count, packed.Slot);
         }
+    }
 
-        set
+    public void Set(int index, in PendingItem item)
+    {
+        Owners |= BitOf(item.Slot);
+        OldestMs = Math.Min(OldestMs, item.DeliveredMs);
+        if (item.DeliveredMs != 0)
+            _baseTimeMs ??= unchecked(item.DeliveredMs - TimeRoomMs);
+        if (_packed is not null)
         {
-            Owners |= BitOf(value.Slot);
-            OldestMs = Math.Min(OldestMs, value.DeliveredMs);
-            if (value.DeliveredMs != 0)
-                _baseTimeMs ??= unchecked(value.DeliveredMs - TimeRoomMs);
-            if (_packed is not null)
-            {
-                if (TryPack(value, out _packed[index]))
-                    return;
-                Widen();
-            }
-
-            _full![index] = value;
+            if (TryPack(item, out _packed[index]))
+                return;
+            Widen();
         }
+
+        _full![index] = item;
     }
 
     /// <summary>The index of the first item that is not below an ID.</summary>
@@ -134,9 +133,6 @@ internal sealed class PendingChunk(int capacity)
         // A sequence that fits no key goes behind all of its millisecond.
         var key = (offset << 32) + Math.Min(id.Sequence, 1UL << 32);
         int low = Start, high = End;
-        // The oldest is what acknowledgements ask for most.
-        if (_packed[low].Key >= key)
-            return low;
         while (low < high)
         {
             var middle = (int)((uint)(low + high) >> 1);
@@ -163,7 +159,7 @@ internal sealed class PendingChunk(int capacity)
         return End;
     }
 
-    public void Insert(int index, PendingItem item)
+    public void Insert(int index, in PendingItem item)
     {
         if (Count == 0)
             Rebase(item.Id);
@@ -172,7 +168,7 @@ internal sealed class PendingChunk(int capacity)
         if (index < End)
             Array.Copy(Items, index, Items, index + 1, End - index);
         End++;
-        this[index] = item;
+        Set(index, item);
     }
 
     public void RemoveAt(int index)
@@ -324,6 +320,5 @@ internal sealed class PendingChunk(int capacity)
         return moved;
     }
 
-    [StructLayout(LayoutKind.Sequential, Pack = 8)]
     private readonly record struct Packed(ulong Key, uint Time, ushort Count, ushort Slot);
 }

@@ -62,19 +62,33 @@ internal sealed partial class PendingEntries
         var item = new PendingItem(id, pending.DeliveredMs, pending.DeliveryCount, slot);
         Debug.Assert(pending.Owner is null || _owners[slot] == pending.Owner, "The owner is a consumer of this group.");
         _owners[slot]!.HeldCount++;
-        if (TryFind(id, out var at, out var index))
+        if (_start == _end || id > LastId)
+        {
+            Append(item);
+        }
+        else if (TryFind(id, out var at, out var index))
         {
             var chunk = At(at);
             _owners[chunk.SlotAt(index)]!.HeldCount--;
-            chunk[index] = item;
+            chunk.Set(index, item);
             return false;
+        }
+        else
+        {
+            Insert(at, index, item);
         }
 
         Count++;
-        if (at == _end)
-            Append(item);
-        else
-            Insert(at, index, item);
+        return true;
+    }
+
+    /// <summary>Takes an entry out.</summary>
+    /// <returns>Whether it was pending.</returns>
+    public bool Remove(EntryId id)
+    {
+        if (!TryFindOldest(id, out var at, out var index) && !TryFind(id, out at, out index))
+            return false;
+        RemoveAt(at, index);
         return true;
     }
 
@@ -83,14 +97,8 @@ internal sealed partial class PendingEntries
         removed = default;
         if (!TryFind(id, out var at, out var index))
             return false;
-
-        var chunk = At(at);
-        removed = ToPending(chunk[index]);
-        _owners[chunk.SlotAt(index)]!.HeldCount--;
-        Count--;
-        chunk.RemoveAt(index);
-        if (chunk.Count <= PendingChunk.MaxCapacity / 4)
-            RemoveIfSmall(at);
+        removed = ToPending(At(at)[index]);
+        RemoveAt(at, index);
         return true;
     }
 
@@ -192,6 +200,17 @@ internal sealed partial class PendingEntries
         return chunk.IdAt(index) == id;
     }
 
+    /// <summary>The same for the oldest entry, which is what acknowledgements ask for most.</summary>
+    private bool TryFindOldest(EntryId id, out int at, out int index)
+    {
+        (at, index) = (_start, 0);
+        if (_start == _end)
+            return false;
+        var chunk = At(_start);
+        index = chunk.Start;
+        return chunk.IdAt(index) == id;
+    }
+
     /// <summary>The first chunk whose last ID is not below <paramref name="id"/>, or <see cref="_end"/>.</summary>
     private int ChunkOf(EntryId id)
     {
@@ -237,6 +256,16 @@ internal sealed partial class PendingEntries
         }
 
         chunk.Insert(index, item);
+    }
+
+    private void RemoveAt(int at, int index)
+    {
+        var chunk = At(at);
+        _owners[chunk.SlotAt(index)]!.HeldCount--;
+        Count--;
+        chunk.RemoveAt(index);
+        if (chunk.Count <= PendingChunk.MaxCapacity / 4)
+            RemoveIfSmall(at);
     }
 
     private void AddChunk(int at, PendingChunk chunk)

@@ -1,0 +1,165 @@
+using Millrace.Streams;
+using Millrace.Streams.Engine;
+
+namespace Millrace.Tests.Engine.Groups;
+
+public sealed class PendingEntriesTests
+{
+    private const long NowMs = 1_700_000_000_000;
+
+    private readonly ConsumerGroup _group = new("g", EntryId.Zero);
+    private readonly Consumer _consumer;
+
+    public PendingEntriesTests() => _consumer = _group.GetOrAddConsumer("c", NowMs, out _);
+
+    /// <summary>What this thread allocates is what is kept, but for the arrays of the directory that were grown out of.</summary>
+    [Fact]
+    public void Million_entries_read_in_order_take_at_most_21_bytes_each()
+    {
+        const int count = 1_000_000;
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Deliver(0, count);
+        var perEntry = (GC.GetAllocatedBytesForCurrentThread() - before) / (double)count;
+
+        Assert.Equal(count, _consumer.HeldCount);
+        Assert.InRange(perEntry, 16, 21);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(100)]
+    [InlineData(1_000)]
+    public void Deliver_and_ack_of_a_steady_queue_allocate_nothing_but_chunks(int queued)
+    {
+        const int cycles = 50_000;
+        Deliver(0, queued);
+        Cycle(0, 1_000);
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        Cycle(1_000, cycles);
+        var perCycle = (GC.GetAllocatedBytesForCurrentThread() - before) / (double)cycles;
+
+        Assert.Equal(queued, _group.Pending.Count);
+        Assert.InRange(perCycle, 0, queued < PendingChunk.MaxCapacity ? 0.1 : 20);
+
+        void Cycle(int from, int count)
+        {
+            for (var i = from; i < from + count; i++)
+            {
+                _group.Deliver(Id(queued + i), _consumer, NowMs + i);
+                Assert.True(_group.Ack(Id(i)));
+            }
+        }
+    }
+
+    [Fact]
+    public void Entries_left_behind_here_and_there_share_chunks()
+    {
+        const int count = 100_000;
+        Deliver(0, count);
+        for (var i = 0; i < count; i++)
+        {
+            if (i % 100 != 0)
+                _group.Ack(Id(i));
+        }
+
+        // A copy allocates what is kept.
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var copy = _group.Clone();
+        var perEntry = (GC.GetAllocatedBytesForCurrentThread() - before) / copy.Pending.Count;
+
+        Assert.Equal(count / 100, copy.Pending.Count);
+        Assert.InRange(perEntry, 16, 84);
+        copy.Verify();
+    }
+
+    [Fact]
+    public void Entries_delivered_again_in_front_of_others_fill_their_chunks()
+    {
+        const int count = 100_000;
+        Deliver(count, 1);
+        Deliver(0, count);
+
+        var before = GC.GetAllocatedBytesForCurrentThread();
+        var copy = _group.Clone();
+
+        Assert.InRange((GC.GetAllocatedBytesForCurrentThread() - before) / copy.Pending.Count, 16, 21);
+    }
+
+    [Fact]
+    public void LongestIdle_orders_by_time_then_id_and_puts_first_what_was_handed_back()
+    {
+        long[] idleMs = [10, 30, 20, 30, 5, 20, 40, 0];
+        for (var i = 0; i < idleMs.Length; i++)
+            _group.Deliver(Id(i), _consumer, NowMs - idleMs[i]);
+        _group.Nack(Id(7), 1);
+        _group.Nack(Id(4), 1);
+
+        Assert.Equal(Ids(4, 7, 6, 1, 3, 2, 5, 0), _group.Pending.LongestIdle(NowMs, 0, 100));
+        Assert.Equal(Ids(4, 7, 6, 1, 3, 2, 5), _group.Pending.LongestIdle(NowMs, 20, 100));
+        Assert.Equal(Ids(4, 7, 6, 1), _group.Pending.LongestIdle(NowMs, 20, 4));
+        Assert.Equal(Ids(4, 7), _group.Pending.LongestIdle(NowMs, long.MaxValue, 100));
+        Assert.Equal(Ids(6, 1), _group.Pending.LongestIdle(NowMs, 20, 2, id => id != Id(4) && id != Id(7)));
+        Assert.Empty(_group.Pending.LongestIdle(NowMs, 0, 0));
+    }
+
+    [Fact]
+    public void LongestIdle_of_many_chunks_takes_the_oldest_wherever_they_are()
+    {
+        Deliver(0, 1_000);
+        foreach (var i in (int[])[900, 3, 500])
+            _group.Claim(Id(i), _consumer, NowMs, NowMs - i, 2);
+
+        Assert.Equal(Ids(900, 500, 3, 0, 1), _group.Pending.LongestIdle(NowMs + 1_000, 0, 5));
+    }
+
+    [Fact]
+    public void NextIdleMs_leaves_out_what_is_idle_already_and_learns_from_a_search()
+    {
+        Assert.Equal(long.MaxValue, _group.Pending.NextIdleMs(NowMs, 10));
+        Deliver(0, 3);
+
+        Assert.Equal(NowMs + 10, _group.Pending.NextIdleMs(NowMs, 10));
+        Assert.Equal(NowMs + 12, _group.Pending.NextIdleMs(NowMs + 11, 10));
+        Assert.Equal(long.MaxValue, _group.Pending.NextIdleMs(NowMs + 12, 10));
+        Assert.Equal(long.MaxValue, _group.Pending.NextIdleMs(NowMs, long.MaxValue));
+
+        // The oldest is gone: the answer may be early until a search at that moment has looked.
+        _group.Ack(Id(0));
+        Assert.InRange(_group.Pending.NextIdleMs(NowMs, 10), NowMs + 10, NowMs + 11);
+        Assert.Empty(_group.Pending.LongestIdle(NowMs + 10, 10, 1));
+        Assert.Equal(NowMs + 11, _group.Pending.NextIdleMs(NowMs + 10, 10));
+
+        _group.Nack(Id(1), 1);
+        Assert.Equal(NowMs + 12, _group.Pending.NextIdleMs(NowMs + 10, 10));
+    }
+
+    [Fact]
+    public void Entries_may_change_while_they_are_walked()
+    {
+        Deliver(0, 300);
+        var walked = 0;
+        foreach (var (id, pending) in _group.Pending.HeldBy(_consumer, EntryId.Zero, EntryId.Max))
+        {
+            // So large a count makes the chunk wider under the walk.
+            _group.Claim(id, _consumer, NowMs, NowMs, pending.DeliveryCount + (walked == 130 ? 100_000 : 1));
+            walked++;
+        }
+
+        Assert.Equal(300, walked);
+        Assert.True(_group.Pending.TryGet(Id(130), out var wide) && wide.DeliveryCount == 100_001);
+        Assert.True(_group.Pending.TryGet(Id(131), out var next) && next.DeliveryCount == 2);
+        _group.Verify();
+    }
+
+    private static EntryId Id(int i) => new((ulong)(NowMs + i), 0);
+
+    private static EntryId[] Ids(params int[] ids) => [.. ids.Select(Id)];
+
+    private void Deliver(int first, int count)
+    {
+        for (var i = first; i < first + count; i++)
+            _group.Deliver(Id(i), _consumer, NowMs + i);
+    }
+}
