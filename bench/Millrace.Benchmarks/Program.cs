@@ -1,5 +1,5 @@
 // Measures Millrace end to end and prints a markdown report.
-//   dotnet run -c Release --project bench/Millrace.Benchmarks -- latency|idle|journal|throughput|all
+//   dotnet run -c Release --project bench/Millrace.Benchmarks -- latency|idle|journal|throughput|engine|all
 using Millrace.Benchmarks;
 
 var benchmarks = new Dictionary<string, Func<Task>>
@@ -8,6 +8,7 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["idle"] = IdleBenchmark.RunAsync,
     ["journal"] = JournalBenchmark.RunAsync,
     ["throughput"] = ThroughputBenchmark.RunAsync,
+    ["engine"] = EngineBenchmark.RunAsync,
 };
 
 var name = args.Length == 1 ? args[0] : "";
