@@ -20,6 +20,9 @@ internal sealed class StreamValue(string name) : KeyspaceValue
     /// <summary>Entries ever appended.</summary>
     public long EntriesAdded { get; private set; }
 
+    /// <summary>What is remembered of messages with an idempotent ID. Made on first use.</summary>
+    public IdempotentProducers Producers => field ??= new();
+
     public IReadOnlyCollection<ConsumerGroup> Groups => _groups.Values;
 
     /// <summary>

@@ -1,0 +1,208 @@
+using System.Buffers;
+using System.Buffers.Binary;
+using System.Diagnostics;
+using System.Security.Cryptography;
+
+namespace Millrace.Streams.Engine;
+
+/// <summary>
+/// What a stream remembers of messages that were sent with an idempotent ID (XADD IDMP, IDMPAUTO), so that one sent again is not appended
+/// again: for each producer the newest IDs with the entry each became.
+/// </summary>
+/// <remarks>
+/// An ID is forgotten when its entry's ID is older than the duration, as Redis counts, or when more than the maximum size came after it.
+/// Deleting or trimming the entry changes nothing. Reading never changes the state, so that a replay of the mutations alone ends in the
+/// same one: what is too old is not seen, and is dropped when something is added.
+/// </remarks>
+internal sealed class IdempotentProducers
+{
+    public const int DefaultDurationSeconds = 100;
+
+    public const int DefaultMaxSize = 100;
+
+    private readonly Dictionary<string, Producer> _producers = new(StringComparer.Ordinal);
+
+    /// <summary>The producers in the order of their last message, so that the silent ones are found without a search.</summary>
+    private readonly LinkedList<Producer> _byLastAdded = [];
+
+    /// <summary>For how long an ID is remembered, in seconds.</summary>
+    public int DurationSeconds { get; private set; } = DefaultDurationSeconds;
+
+    /// <summary>How many IDs of a producer are remembered.</summary>
+    public int MaxSize { get; private set; } = DefaultMaxSize;
+
+    /// <summary>Messages ever appended with an idempotent ID. Stays when the IDs are forgotten.</summary>
+    public long Added { get; private set; }
+
+    /// <summary>Messages ever recognized as sent before. Stays when the IDs are forgotten.</summary>
+    public long Duplicates { get; private set; }
+
+    /// <summary>The entry a message became when it was sent before.</summary>
+    public bool TryFind(string producer, string id, long nowMs, out EntryId entry)
+    {
+        if (_producers.TryGetValue(producer, out var found) && found.Entries.TryGetValue(id, out entry) && !IsTooOld(entry, nowMs))
+            return true;
+        entry = default;
+        return false;
+    }
+
+    /// <summary>Counts a message that <see cref="TryFind"/> found.</summary>
+    public void AddDuplicate() => Duplicates++;
+
+    /// <summary>Remembers the entry a message became. It must be one that <see cref="TryFind"/> does not find.</summary>
+    public void Add(string producer, string id, EntryId entry, long nowMs)
+    {
+        Debug.Assert(!TryFind(producer, id, nowMs, out _), "A message that was sent before is not appended again.");
+        DropSilent(nowMs);
+        if (_producers.TryGetValue(producer, out var found))
+        {
+            found.DropOldest(this, nowMs);
+            _byLastAdded.Remove(found.Node);
+        }
+        else
+        {
+            _producers.Add(producer, found = new(producer));
+        }
+
+        _byLastAdded.AddLast(found.Node);
+        found.Add(id, entry);
+        Added++;
+    }
+
+    /// <summary>Changes the limits (XCFGSET), null for no change. A real change forgets all IDs.</summary>
+    /// <returns>Whether anything changed.</returns>
+    public bool Configure(int? durationSeconds, int? maxSize)
+    {
+        var (duration, size) = (durationSeconds ?? DurationSeconds, maxSize ?? MaxSize);
+        if ((duration, size) == (DurationSeconds, MaxSize))
+            return false;
+        (DurationSeconds, MaxSize) = (duration, size);
+        _producers.Clear();
+        _byLastAdded.Clear();
+        return true;
+    }
+
+    /// <summary>How many producers and IDs are remembered at a moment. Looks at each ID.</summary>
+    public (int Producers, long Ids) Tracked(long nowMs)
+    {
+        var (producers, ids) = (0, 0L);
+        foreach (var producer in _producers.Values)
+        {
+            var count = producer.Entries.Values.Count(entry => !IsTooOld(entry, nowMs));
+            producers += count > 0 ? 1 : 0;
+            ids += count;
+        }
+
+        return (producers, ids);
+    }
+
+    /// <summary>A deep copy.</summary>
+    public IdempotentProducers Clone()
+    {
+        var clone = new IdempotentProducers
+        {
+            DurationSeconds = DurationSeconds,
+            MaxSize = MaxSize,
+            Added = Added,
+            Duplicates = Duplicates,
+        };
+        foreach (var producer in _byLastAdded)
+        {
+            var copy = producer.Clone();
+            clone._producers.Add(copy.Name, copy);
+            clone._byLastAdded.AddLast(copy.Node);
+        }
+
+        return clone;
+    }
+
+    /// <summary>
+    /// The idempotent ID of a message that comes without one: 128 bits of a hash that depends on the pairs but not on their order. The pairs
+    /// are sorted, not summed up, so that no pair can cancel another; a strong hash, as a false match would lose a message.
+    /// </summary>
+    public static string IdOf(EntryFields fields)
+    {
+        var pairs = fields.ToArray();
+        Array.Sort(pairs, static (a, b) =>
+        {
+            var byName = a.Name.Span.SequenceCompareTo(b.Name.Span);
+            return byName != 0 ? byName : a.Value.Span.SequenceCompareTo(b.Value.Span);
+        });
+
+        var length = pairs.Sum(static pair => (2 * sizeof(int)) + pair.Name.Length + pair.Value.Length);
+        var buffer = ArrayPool<byte>.Shared.Rent(length);
+        var rest = buffer.AsSpan(0, length);
+        foreach (var (name, value) in pairs)
+        {
+            rest = Write(rest, name.Span);
+            rest = Write(rest, value.Span);
+        }
+
+        Span<byte> hash = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(buffer.AsSpan(0, length), hash);
+        ArrayPool<byte>.Shared.Return(buffer);
+        return Convert.ToHexStringLower(hash[..16]);
+
+        // With its length in front, so that "ab" "c" is another pair than "a" "bc".
+        static Span<byte> Write(Span<byte> target, ReadOnlySpan<byte> part)
+        {
+            BinaryPrimitives.WriteInt32LittleEndian(target, part.Length);
+            part.CopyTo(target[sizeof(int)..]);
+            return target[(sizeof(int) + part.Length)..];
+        }
+    }
+
+    private bool IsTooOld(EntryId entry, long nowMs) =>
+        nowMs > 0 && (ulong)nowMs > entry.Milliseconds && (ulong)nowMs - entry.Milliseconds > (ulong)DurationSeconds * 1000;
+
+    /// <summary>Forgets the producers whose newest ID is too old. Each is dropped once, so that an addition pays for one on average.</summary>
+    private void DropSilent(long nowMs)
+    {
+        while (_byLastAdded.First is { } first && IsTooOld(first.Value.LastEntry, nowMs))
+        {
+            _byLastAdded.RemoveFirst();
+            _producers.Remove(first.Value.Name);
+        }
+    }
+
+    private sealed class Producer
+    {
+        public Producer(string name)
+        {
+            Name = name;
+            Node = new(this);
+        }
+
+        public string Name { get; }
+
+        public LinkedListNode<Producer> Node { get; }
+
+        /// <summary>The entry of each ID.</summary>
+        public Dictionary<string, EntryId> Entries { get; private init; } = new(StringComparer.Ordinal);
+
+        /// <summary>The IDs, oldest first.</summary>
+        public Queue<string> Order { get; private init; } = [];
+
+        public EntryId LastEntry { get; private set; }
+
+        public void Add(string id, EntryId entry)
+        {
+            // An entry that was recorded later than it was appended (XIDMPRECORD) may be too old behind newer ones: it keeps its place.
+            if (Entries.TryAdd(id, entry))
+                Order.Enqueue(id);
+            else
+                Entries[id] = entry;
+            if (entry > LastEntry)
+                LastEntry = entry;
+        }
+
+        /// <summary>Makes room for one more ID.</summary>
+        public void DropOldest(IdempotentProducers limits, long nowMs)
+        {
+            while (Order.TryPeek(out var oldest) && (Order.Count >= limits.MaxSize || limits.IsTooOld(Entries[oldest], nowMs)))
+                Entries.Remove(Order.Dequeue());
+        }
+
+        public Producer Clone() => new(Name) { Entries = new(Entries, StringComparer.Ordinal), Order = new(Order), LastEntry = LastEntry };
+    }
+}
