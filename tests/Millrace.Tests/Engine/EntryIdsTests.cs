@@ -57,6 +57,21 @@ public sealed class EntryIdsTests
     }
 
     [Fact]
+    public void Appends_together_get_the_ids_that_appends_one_by_one_get()
+    {
+        _run.NowMs = 7;
+        _run.Commit(new CommitChange.Append("s", EngineRun.Fields("a"), new EntryId(7, ulong.MaxValue - 2)));
+
+        var ids = _run.Apply<AppendMany, IReadOnlyList<EntryId>>(new("s", [.. Enumerable.Repeat(EngineRun.Fields("x"), 4)], null));
+
+        EntryId[] expected = [new(7, ulong.MaxValue - 1), new(7, ulong.MaxValue), new(8, 0), new(8, 1)];
+        Assert.Equal(expected, ids);
+        Assert.Equal(expected, Enumerable.Range(0, ids.Count).Select(i => ids[i]));
+        Assert.Equal(expected, _run.Engine.Range("s", new() { Start = expected[0] }).Select(entry => entry.Id));
+        Assert.Throws<ArgumentOutOfRangeException>(() => ids[4]);
+    }
+
+    [Fact]
     public void Append_with_the_ids_used_up_is_refused_and_changes_nothing()
     {
         _run.Commit(new CommitChange.Append("s", EngineRun.Fields("a"), new EntryId(ulong.MaxValue, ulong.MaxValue - 1)));

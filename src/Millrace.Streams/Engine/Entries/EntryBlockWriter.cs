@@ -174,7 +174,17 @@ internal sealed class EntryBlockWriter
         var bytes = _buffer.AsSpan();
         if ((int)Varint.ReadTrusted(bytes, ref shape) != fieldCount)
             return false;
-        Varint.ReadTrusted(bytes, ref shape);
+        var nameBytes = (int)Varint.ReadTrusted(bytes, ref shape);
+        if (fieldCount == 1)
+        {
+            // The usual case in one comparison and one copy: the packed field is the name with its length, then the value with its.
+            if (!packed.StartsWith(bytes.Slice(shape, nameBytes)))
+                return false;
+            packed[nameBytes..].CopyTo(bytes[at..]);
+            at += packed.Length - nameBytes;
+            return true;
+        }
+
         for (var offset = 0; offset < packed.Length;)
         {
             // The shape may have shorter names, but there is always room behind it for as many bytes as are packed.

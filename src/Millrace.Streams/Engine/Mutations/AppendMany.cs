@@ -18,13 +18,15 @@ internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFie
         }
 
         var stream = engine.GetOrAddStreamWithRoom(Stream, Entries.Count);
-        var ids = new EntryId[Entries.Count];
-        for (var i = 0; i < ids.Length; i++)
-            ids[i] = stream.Append(Entries[i], nowMs);
+        var first = stream.Append(Entries[0], nowMs);
+        for (var i = 1; i < Entries.Count; i++)
+            stream.Append(Entries[i], nowMs);
         if (Trim is not null)
             stream.Entries.Trim(Trim);
         engine.Signal(Stream);
-        result = ids;
+
+        // After the first, no ID can be due to the clock.
+        result = new ConsecutiveIds(first, Entries.Count);
         return true;
     }
 
