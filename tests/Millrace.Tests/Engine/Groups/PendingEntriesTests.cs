@@ -135,6 +135,36 @@ public sealed class PendingEntriesTests
         Assert.Equal(NowMs + 12, _group.Pending.NextIdleMs(NowMs + 10, 10));
     }
 
+    /// <summary>Searched for while the chunk is packed, where they have no key, and then added one by one, which makes it full.</summary>
+    [Fact]
+    public void Ids_that_fit_no_packed_key_are_placed_between_those_that_do()
+    {
+        const ulong ms = 10_000_000_000;
+        const ulong max = uint.MaxValue;
+        EntryId[] packed = [new(ms, 0), new(ms, max), new(ms + 1, 0), new(ms + 1, 1), new(ms + max - (1UL << 31) - 1, max)];
+        EntryId[] others =
+        [
+            EntryId.Zero, new(ms - (1UL << 31) - 1, max), new(ms, max + 1), new(ms, max + 2), new(ms, ulong.MaxValue),
+            new(ms + 1, max + 1), new(ms + max, 0), new(ms + max - (1UL << 31) - 1, max + 1), EntryId.Max,
+        ];
+        foreach (var id in packed)
+            _group.Deliver(id, _consumer, NowMs);
+
+        foreach (var id in others)
+        {
+            Assert.False(_group.Ack(id));
+            Assert.Equal(packed.Where(other => other >= id), Walk(id, EntryId.Max));
+            Assert.Equal(packed.Where(other => other <= id), Walk(EntryId.Zero, id));
+        }
+
+        for (var i = 0; i < others.Length; i++)
+        {
+            _group.Deliver(others[i], _consumer, NowMs);
+            Assert.Equal(packed.Concat(others[..(i + 1)]).Order(), Walk(EntryId.Zero, EntryId.Max));
+            _group.Verify();
+        }
+    }
+
     [Fact]
     public void Entries_may_change_while_they_are_walked()
     {
@@ -156,6 +186,14 @@ public sealed class PendingEntriesTests
     private static EntryId Id(int i) => new((ulong)(NowMs + i), 0);
 
     private static EntryId[] Ids(params int[] ids) => [.. ids.Select(Id)];
+
+    private List<EntryId> Walk(EntryId first, EntryId last)
+    {
+        var ids = new List<EntryId>();
+        foreach (var (id, _) in _group.Pending.From(first, last))
+            ids.Add(id);
+        return ids;
+    }
 
     private void Deliver(int first, int count)
     {
