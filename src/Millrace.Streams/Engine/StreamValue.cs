@@ -90,10 +90,10 @@ internal sealed class StreamValue(string name) : KeyspaceValue
         var packer = new EntryPacker(packedBytes);
         for (var i = 0; i < delivered.Length && range.MoveNext(); i++)
         {
-            var entry = range.Current;
+            ref readonly var entry = ref range.Current;
             group.Deliver(entry.Id, consumer, nowMs);
             Advance(group, entry.Id);
-            delivered[i] = new(entry.Id, packer.Pack(entry), 1);
+            delivered[i] = new(entry.Id, packer.Pack(in entry), 1);
         }
 
         return delivered;

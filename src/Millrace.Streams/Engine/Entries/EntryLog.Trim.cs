@@ -51,8 +51,9 @@ internal sealed partial class EntryLog
     /// </summary>
     private long TrimWithin(EntryBlock block, in TrimRequest trim, bool isBelow, Func<EntryId, bool>? mayDrop)
     {
+        // What is before the oldest entry was deleted: where trims take one entry at a time, it is not stepped over each time.
         long dropped = 0;
-        for (int index = 0, offset = 0; index < block.Stored; index++)
+        for (var index = block.LowerBound(FirstId, out var offset); index < block.Stored; index++)
         {
             var entry = EntryView.At(block, offset);
             if (!isBelow && (IsReached(trim) || entry.Id >= trim.MinId))

@@ -111,7 +111,7 @@ internal sealed partial class EntryLog
         var entries = new StreamEntry[size];
         var packer = new EntryPacker(packedBytes);
         for (var i = 0; i < size && range.MoveNext(); i++)
-            entries[i] = new(range.Current.Id, packer.Pack(range.Current));
+            entries[i] = new(range.Current.Id, packer.Pack(in range.Current));
         return entries;
     }
 
@@ -178,10 +178,8 @@ internal sealed partial class EntryLog
             Debug.Assert(_open is null || at < _blocks.Count - 1 || block == _open, "Only the last block is open.");
         }
 
-        var (firstId, lastId) = (FirstId, LastId);
-        FindEnds();
         Debug.Assert(live == Count, "The count is right.");
-        Debug.Assert(firstId == FirstId && lastId == LastId, "The ends are right.");
+        Debug.Assert((FirstId, LastId) == EndsOf(EntryId.Zero, EntryId.Max), "The ends are right.");
     }
 
     /// <summary>The block for an entry that the open one does not take: mostly a new one.</summary>
@@ -210,13 +208,14 @@ internal sealed partial class EntryLog
         _blocks.RemoveAt(at);
     }
 
-    /// <summary>Finds the oldest and the newest entry again, after one of them has gone.</summary>
-    private void FindEnds()
+    /// <summary>Finds the oldest and the newest entry again, after one of them has gone. What is outside of the two went before.</summary>
+    private void FindEnds() => (FirstId, LastId) = EndsOf(FirstId, LastId);
+
+    private (EntryId First, EntryId Last) EndsOf(EntryId first, EntryId last)
     {
-        var forward = GetEnumerator();
-        FirstId = forward.MoveNext() ? forward.Current.Id : EntryId.Zero;
-        var back = From(EntryId.Zero, EntryId.Max, reversed: true);
-        LastId = back.MoveNext() ? back.Current.Id : EntryId.Zero;
+        var forward = From(first, last);
+        var back = From(first, last, reversed: true);
+        return forward.MoveNext() && back.MoveNext() ? (forward.Current.Id, back.Current.Id) : default;
     }
 
     private void SqueezeIfWorth(EntryBlock block)

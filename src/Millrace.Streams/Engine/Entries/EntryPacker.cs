@@ -13,7 +13,7 @@ internal struct EntryPacker(long packedBytes)
     private byte[] _buffer = [];
     private int _used;
 
-    public EntryFields Pack(EntryView entry)
+    public EntryFields Pack(in EntryView entry)
     {
         var size = entry.PackedSize;
         if (_buffer.Length - _used < size)

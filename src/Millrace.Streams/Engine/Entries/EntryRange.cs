@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.CompilerServices;
 
 namespace Millrace.Streams.Engine;
@@ -50,7 +51,9 @@ internal ref struct EntryRange
         _index = reversed ? _block.UpperBound(from) : _block.LowerBound(from, out _offset);
     }
 
-    public readonly EntryView Current => _current;
+    /// <summary>The entry the walk stands at. By reference: a view is large to copy.</summary>
+    [UnscopedRef]
+    public readonly ref readonly EntryView Current => ref _current;
 
     public readonly EntryRange GetEnumerator() => this;
 

@@ -74,6 +74,13 @@ internal readonly ref struct EntryView
     /// <param name="packed">Room for at least <see cref="PackedSize"/> bytes.</param>
     public void CopyTo(Span<byte> packed)
     {
+        if (FieldCount == 1)
+        {
+            _block.Slice(_namesAt, _nameBytes).CopyTo(packed);
+            _block[_valuesAt..End].CopyTo(packed[_nameBytes..]);
+            return;
+        }
+
         int namesAt = _namesAt, valuesAt = _valuesAt, at = 0;
         for (var i = 0; i < FieldCount; i++)
         {

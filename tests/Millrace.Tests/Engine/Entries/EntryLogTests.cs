@@ -136,6 +136,40 @@ public sealed class EntryLogTests
         _log.Verify();
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Trim_that_asks_keeps_what_it_must_and_goes_on_behind_it(bool isApproximate)
+    {
+        Fill(10, maxBlockEntries: 4);
+        var asked = new List<int>();
+
+        // Kept entries count as entries: two of the first block stay, so that all behind them must go.
+        var dropped = _log.Trim(new() { MaxLength = 2, IsApproximate = isApproximate }, id =>
+        {
+            asked.Add((int)id.Milliseconds);
+            return id.Milliseconds is not (1 or 3);
+        });
+
+        Assert.Equal(8, dropped);
+        Assert.Equal([1, 2, 3, 4, 5, 6, 7, 8, 9, 10], asked);
+        Assert.Equal([1, 3], _log.Read(EntryId.Zero, EntryId.Max, 100).Select(entry => (int)entry.Id.Milliseconds));
+        Assert.Equal(1, _log.BlockCount);
+        Assert.Equal((Id(1), Id(3)), (_log.FirstId, _log.LastId));
+        _log.Verify();
+    }
+
+    [Fact]
+    public void Trim_that_asks_stops_at_the_smallest_id_to_keep_also_within_a_block()
+    {
+        Fill(10, maxBlockEntries: 4);
+
+        Assert.Equal(4, _log.Trim(new() { MinId = Id(7), IsApproximate = true }, _ => true));
+        Assert.Equal(1, _log.Trim(new() { MinId = Id(7) }, id => id != Id(5)));
+        Assert.Equal([5, 7, 8, 9, 10], _log.Read(EntryId.Zero, EntryId.Max, 100).Select(entry => (int)entry.Id.Milliseconds));
+        _log.Verify();
+    }
+
     [Fact]
     public void Read_packs_its_entries_into_few_buffers_that_no_change_of_the_stream_touches()
     {
