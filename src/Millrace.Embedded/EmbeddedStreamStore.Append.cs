@@ -21,8 +21,8 @@ public sealed partial class EmbeddedStreamStore
     {
         StreamArguments.CheckName(stream);
         StreamArguments.CheckBatch(entries);
-        foreach (var fields in entries)
-            StreamArguments.CheckFields(fields, nameof(entries));
+        for (var i = 0; i < entries.Count; i++)
+            StreamArguments.CheckFields(entries[i], nameof(entries));
         return ApplyAsync<AppendMany, IReadOnlyList<EntryId>>(new(stream, entries, trim), cancellationToken);
     }
 
