@@ -34,6 +34,12 @@ internal sealed class EntryBlock(EntryId baseId)
     /// <summary>A block of this size takes no more, so that sealed blocks of ordinary entries stay off the large object heap (85,000).</summary>
     private const int ClosingBytes = 64 * 1024;
 
+    /// <summary>
+    /// Squeezing less than this saves little, and a stream that is deleted from its front would write what is left of each block again and
+    /// again, until that is gone as well.
+    /// </summary>
+    private const int LeastSqueezedBytes = 4 * 1024;
+
     /// <summary>One bit per stored entry, set when it was deleted; bits beyond the end are clear. Null until the first deletion.</summary>
     private ulong[]? _deleted;
 
@@ -67,8 +73,8 @@ internal sealed class EntryBlock(EntryId baseId)
     /// <param name="maxEntries">Entries a block takes, deleted ones included; 0: no limit.</param>
     public bool IsClosed(int maxEntries) => (maxEntries > 0 && Added >= maxEntries) || Used >= ClosingBytes;
 
-    /// <summary>Most of the bytes are of deleted entries.</summary>
-    public bool IsWorthSqueezing => _deletedBytes > Used / 2;
+    /// <summary>Most of the bytes are of deleted entries, and they are enough to be worth a new array.</summary>
+    public bool IsWorthSqueezing => _deletedBytes > Used / 2 && _deletedBytes >= LeastSqueezedBytes;
 
     public bool IsDeleted(int index) =>
         _deleted is not null && index / 64 < _deleted.Length && (_deleted[index / 64] >> (index % 64) & 1) != 0;

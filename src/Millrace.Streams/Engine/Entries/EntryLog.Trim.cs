@@ -39,7 +39,9 @@ internal sealed partial class EntryLog
         }
 
         if (dropped > 0)
-            FindEnds();
+            FirstId = FirstAtOrAbove(FirstId);
+        if (Count == 0 || mayDrop is not null)
+            LastId = LastAtOrBelow(LastId);
         return dropped;
     }
 

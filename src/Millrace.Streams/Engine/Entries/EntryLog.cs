@@ -95,8 +95,10 @@ internal sealed partial class EntryLog
             RemoveBlock(at);
         else
             SqueezeIfWorth(block);
-        if (id == FirstId || id == LastId)
-            FindEnds();
+        if (id == FirstId)
+            FirstId = FirstAtOrAbove(id);
+        if (id == LastId)
+            LastId = LastAtOrBelow(id);
         return true;
     }
 
@@ -179,7 +181,7 @@ internal sealed partial class EntryLog
         }
 
         Debug.Assert(live == Count, "The count is right.");
-        Debug.Assert((FirstId, LastId) == EndsOf(EntryId.Zero, EntryId.Max), "The ends are right.");
+        Debug.Assert(FirstId == FirstAtOrAbove(EntryId.Zero) && LastId == LastAtOrBelow(EntryId.Max), "The ends are right.");
     }
 
     /// <summary>The block for an entry that the open one does not take: mostly a new one.</summary>
@@ -208,14 +210,16 @@ internal sealed partial class EntryLog
         _blocks.RemoveAt(at);
     }
 
-    /// <summary>Finds the oldest and the newest entry again, after one of them has gone. What is outside of the two went before.</summary>
-    private void FindEnds() => (FirstId, LastId) = EndsOf(FirstId, LastId);
-
-    private (EntryId First, EntryId Last) EndsOf(EntryId first, EntryId last)
+    private EntryId FirstAtOrAbove(EntryId id)
     {
-        var forward = From(first, last);
-        var back = From(first, last, reversed: true);
-        return forward.MoveNext() && back.MoveNext() ? (forward.Current.Id, back.Current.Id) : default;
+        var range = From(id, EntryId.Max);
+        return range.MoveNext() ? range.Current.Id : EntryId.Zero;
+    }
+
+    private EntryId LastAtOrBelow(EntryId id)
+    {
+        var range = From(EntryId.Zero, id, reversed: true);
+        return range.MoveNext() ? range.Current.Id : EntryId.Zero;
     }
 
     private void SqueezeIfWorth(EntryBlock block)
