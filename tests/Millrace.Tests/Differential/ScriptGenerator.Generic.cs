@@ -39,7 +39,8 @@ internal sealed partial class ScriptGenerator
                 return new("PUBLISH", "channel", _pick.Value());
             default:
                 return new(_pick.One<string[]>(["PING"], ["DBSIZE"], ["UNWATCH"], ["CLIENT", "GETNAME"], ["CLIENT", "SETNAME", "me"],
-                    ["CLIENT", "SETNAME", "a b"], ["CLIENT", "UNBLOCK", "999999999"], ["CLIENT", "UNBLOCK", "abc"], ["WAIT", "0", "0"]));
+                    ["CLIENT", "SETNAME", "a b"], ["CLIENT", "UNBLOCK", "999999999"], ["CLIENT", "UNBLOCK", "abc"], ["WAIT", "0", "0"],
+                    ["CONFIG", "GET", "stream-node-max-entries"]));
         }
     }
 

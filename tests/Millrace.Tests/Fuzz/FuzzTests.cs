@@ -1,0 +1,30 @@
+using System.Net;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Fuzz;
+
+/// <summary>
+/// Garbage on the port: no crash, no hang, no growth. MILLRACE_FUZZ_SECONDS runs for so long (600 is the full run), MILLRACE_FUZZ_SEED
+/// repeats a seed, MILLRACE_FUZZ_TARGET names the host:port of a running server to take instead, whose memory is not seen then.
+/// </summary>
+public sealed class FuzzTests
+{
+    // The runtime, its heap for a few hundred connections, and what 20 rounds may store; far below what one believed length would take.
+    private const long MaxResidentBytes = 512L * 1024 * 1024;
+
+    /// <summary>The fuzzer itself: real Redis stands what ours must stand, and a server that is gone is noticed.</summary>
+    [Fact]
+    public async Task Fuzzer_gets_answers_from_redis_server_and_notices_its_end()
+    {
+        var server = await RedisServer.StartAsync();
+        var run = new FuzzRun(new(IPAddress.Loopback, server.Port), 7, () => 0, MaxResidentBytes);
+
+        await run.RunAsync(TimeSpan.FromSeconds(1));
+        var summary = run.Summary();
+        await server.DisposeAsync();
+
+        Assert.Contains("-ERR Protocol error", summary, StringComparison.Ordinal);
+        Assert.Contains("reply", summary, StringComparison.Ordinal);
+        await Assert.ThrowsAnyAsync<Exception>(() => run.RunAsync(TimeSpan.FromSeconds(1)));
+    }
+}
