@@ -3,10 +3,13 @@ using Millrace.Streams;
 namespace Millrace.Embedded;
 
 /// <summary>One read that waits for entries. Every member but the task is called under the store's lock.</summary>
-/// <param name="streams">The streams it waits for.</param>
+/// <param name="database">The database of its streams.</param>
+/// <param name="streams">The streams, or keys of other types, it waits for.</param>
 /// <param name="group">The group it reads for, or <see langword="null"/> for a read without a group.</param>
-internal abstract class BlockedRead(IReadOnlyList<string> streams, string? group)
+internal abstract class BlockedRead(int database, IReadOnlyList<string> streams, string? group)
 {
+    public int Database { get; } = database;
+
     public IReadOnlyList<string> Streams { get; } = streams;
 
     public string? Group { get; } = group;
@@ -14,7 +17,10 @@ internal abstract class BlockedRead(IReadOnlyList<string> streams, string? group
     /// <summary>Its place in the queue of each of its streams; empty when it waits no longer.</summary>
     public List<LinkedListNode<BlockedRead>> Places { get; } = [];
 
-    /// <summary>Tries again to read. True when the wait is over, with entries or with an error.</summary>
+    /// <summary>Ends the wait when its time is over; null when nothing limits it.</summary>
+    public ITimer? Timer { get; set; }
+
+    /// <summary>Tries again to read, in its own database. True when the wait is over, with entries or with an error.</summary>
     public abstract bool TryServe(long nowMs);
 
     /// <summary>The time is over: the answer is empty.</summary>
@@ -28,7 +34,7 @@ internal abstract class BlockedRead(IReadOnlyList<string> streams, string? group
 /// <inheritdoc/>
 /// <typeparam name="TEntry">What it reads.</typeparam>
 internal sealed class BlockedRead<TEntry>(
-    IReadOnlyList<string> streams, string? group, Func<long, IReadOnlyList<StreamBatch<TEntry>>> tryRead) : BlockedRead(streams, group)
+    IReadOnlyList<string> streams, string? group, Func<long, IReadOnlyList<StreamBatch<TEntry>>> tryRead) : BlockedRead(0, streams, group)
     where TEntry : struct
 {
     /// <summary>

@@ -1,25 +1,33 @@
 using System.Runtime.InteropServices;
 using Millrace.Streams;
+using Millrace.Streams.Engine;
 
 namespace Millrace.Embedded;
 
 /// <summary>
-/// The reads that wait for entries, by stream and group, each group's in the order they came. Called under the store's lock.
+/// The reads that wait, by key and group, each group's in the order they came. Called under the store's lock.
 /// </summary>
 internal sealed class BlockedReads
 {
     /// <summary>Stands for reads without a group; no group has an empty name.</summary>
     private const string NoGroup = "";
 
-    private readonly Dictionary<string, Dictionary<string, LinkedList<BlockedRead>>> _queues = new(StringComparer.Ordinal);
+    private readonly Dictionary<KeyRef, Dictionary<string, LinkedList<BlockedRead>>> _queues = [];
 
     public bool IsEmpty => _queues.Count == 0;
 
+    /// <summary>Number of reads that wait.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>The keys somebody waits for.</summary>
+    public IReadOnlyCollection<KeyRef> Keys => _queues.Keys;
+
     public void Add(BlockedRead read)
     {
+        Count++;
         foreach (var stream in read.Streams.Distinct(StringComparer.Ordinal))
         {
-            ref var groups = ref CollectionsMarshal.GetValueRefOrAddDefault(_queues, stream, out _);
+            ref var groups = ref CollectionsMarshal.GetValueRefOrAddDefault(_queues, new(read.Database, stream), out _);
             groups ??= new(StringComparer.Ordinal);
             ref var queue = ref CollectionsMarshal.GetValueRefOrAddDefault(groups, read.Group ?? NoGroup, out _);
             read.Places.Add((queue ??= new()).AddLast(read));
@@ -34,26 +42,29 @@ internal sealed class BlockedReads
 
         foreach (var place in read.Places)
             place.List!.Remove(place);
+        Count--;
         read.Places.Clear();
+        read.Timer?.Dispose();
         foreach (var stream in read.Streams)
         {
-            if (!_queues.TryGetValue(stream, out var groups))
+            var key = new KeyRef(read.Database, stream);
+            if (!_queues.TryGetValue(key, out var groups))
                 continue;
             if (groups.TryGetValue(read.Group ?? NoGroup, out var queue) && queue.Count == 0)
                 groups.Remove(read.Group ?? NoGroup);
             if (groups.Count == 0)
-                _queues.Remove(stream);
+                _queues.Remove(key);
         }
 
         return true;
     }
 
     /// <summary>
-    /// Lets the reads of a stream try again: all without a group, and of each group the first ones, as long as there are entries.
+    /// Lets the reads of a key try again: all without a group, and of each group the first ones, as long as there are entries.
     /// </summary>
-    public void Wake(string stream, long nowMs)
+    public void Wake(KeyRef key, long nowMs)
     {
-        if (!_queues.TryGetValue(stream, out var groups))
+        if (!_queues.TryGetValue(key, out var groups))
             return;
 
         // Copied, because serving a read may take its queue away.

@@ -136,14 +136,30 @@ public sealed partial class EmbeddedStreamStore
         BlockedRead<TEntry> blocked, TimeSpan block, CancellationToken cancellationToken)
         where TEntry : struct
     {
-        // A wait that no timer can measure is one without an end.
-        var dueTime = block > LongestTimer ? Timeout.InfiniteTimeSpan : block;
-        await using var timer = _time.CreateTimer(
-            _ => EndWait(blocked, static (read, _) => read.Expire(), default), null, dueTime, Timeout.InfiniteTimeSpan)
-            .ConfigureAwait(false);
+        SetWaitTimer(blocked, block);
         await using var cancellation = cancellationToken.UnsafeRegister(
             (_, token) => EndWait(blocked, static (read, token) => read.Cancel(token), token), null).ConfigureAwait(false);
         return await blocked.Answer.ConfigureAwait(false);
+    }
+
+    private void SetWaitTimer(BlockedRead blocked, TimeSpan block)
+    {
+        // A wait that no timer can measure is one without an end.
+        if (block > LongestTimer)
+            return;
+        var timer = _time.CreateTimer(
+            _ => EndWait(blocked, static (read, _) => read.Expire(), default), null, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        lock (_lock)
+        {
+            if (blocked.Places.Count == 0)
+            {
+                timer.Dispose();
+                return;
+            }
+
+            blocked.Timer = timer;
+            timer.Change(block, Timeout.InfiniteTimeSpan);
+        }
     }
 
     private void EndWait(BlockedRead blocked, Action<BlockedRead, CancellationToken> end, CancellationToken cancellationToken)

@@ -247,6 +247,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         if (_isClosed)
             throw Closed();
         var nowMs = NowMs();
+        _engine.Select(0);
         TickNeedsLock(nowMs);
         WakeNeedsLock(nowMs);
         return nowMs;
@@ -262,14 +263,21 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         return _lastLsn;
     }
 
+    /// <summary>Lets those try again who wait for what changed. A read that is served may signal again.</summary>
     private void WakeNeedsLock(long nowMs)
     {
         if (_engine.Signals.Count == 0)
             return;
         if (!_blocked.IsEmpty)
         {
-            foreach (var stream in _engine.Signals)
-                _blocked.Wake(stream, nowMs);
+            var database = _engine.Database;
+            for (var i = 0; i < _engine.Signals.Count; i++)
+            {
+                _engine.Select(_engine.Signals[i].Database);
+                _blocked.Wake(_engine.Signals[i], nowMs);
+            }
+
+            _engine.Select(database);
         }
 
         _engine.Signals.Clear();
@@ -279,7 +287,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// Applies a mutation and journals it if it changed anything. It is written out first, so that the journal can refuse it before
     /// anything is changed.
     /// </summary>
-    private TResult ApplyNeedsLock<TMutation, TResult>(in TMutation mutation, long nowMs)
+    internal TResult ApplyNeedsLock<TMutation, TResult>(in TMutation mutation, long nowMs)
         where TMutation : struct, IMutation<TResult>
     {
         if (_journal is null)
@@ -291,7 +299,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         if (_record.Capacity > KeptRecordBytes)
             _record = new();
         _record.ResetWrittenCount();
-        MutationRecord.Write(_record, mutation, nowMs);
+        MutationRecord.Write(_record, mutation, _engine.Database, nowMs);
         _journal.CheckAppend(_record.WrittenCount);
         if (_engine.Apply(mutation, nowMs, out TResult result))
             _lastLsn = AppendNeedsLock(_journal);

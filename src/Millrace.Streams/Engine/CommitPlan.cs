@@ -15,6 +15,9 @@ internal sealed class CommitPlan
         Stream,
         State,
         Schedule,
+
+        /// <summary>A value that only server commands make.</summary>
+        Other,
     }
 
     /// <summary>The first condition that does not hold, or null.</summary>
@@ -113,12 +116,13 @@ internal sealed class CommitPlan
     {
         if (_plans.TryGetValue(key, out var plan))
             return plan;
-        return engine.Keyspace.GetValueOrDefault(key) switch
+        return engine.Keyspace.Find(key) switch
         {
             null => default,
             StreamValue stream => new(Holds.Stream, stream.LastGeneratedId),
             StateValue => new(Holds.State, default),
-            _ => new(Holds.Schedule, default),
+            ScheduleValue => new(Holds.Schedule, default),
+            _ => new(Holds.Other, default),
         };
     }
 

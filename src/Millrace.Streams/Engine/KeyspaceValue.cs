@@ -3,18 +3,37 @@ namespace Millrace.Streams.Engine;
 /// <summary>
 /// What a key holds. A key keeps its type until it is deleted: another use of it is <see cref="StreamErrorCode.WrongType"/>.
 /// </summary>
-internal abstract class KeyspaceValue;
+internal abstract class KeyspaceValue
+{
+    /// <summary>The key it is kept under. Set by the keyspace.</summary>
+    public string Key { get; set; } = "";
+
+    /// <summary>Its place in the keyspace's slots. Set by the keyspace.</summary>
+    public int Slot { get; set; }
+
+    /// <summary>When a tick takes the key away, in Unix milliseconds, or null: never. Changed through <see cref="StreamEngine.SetExpiry"/>.</summary>
+    public long? ExpiresMs { get; set; }
+
+    /// <summary>The moment the engine has it registered for, or <see cref="long.MaxValue"/>. Kept by the engine.</summary>
+    public long RegisteredDueMs { get; set; } = long.MaxValue;
+
+    /// <summary>When a tick must look at the key, or <see cref="long.MaxValue"/>.</summary>
+    public virtual long DueMs => ExpiresMs ?? long.MaxValue;
+
+    /// <summary>What the <c>TYPE</c> command says.</summary>
+    public abstract string TypeName { get; }
+}
 
 /// <summary>A state document.</summary>
-internal sealed class StateValue(long version, ReadOnlyMemory<byte> payload, long? expiresMs) : KeyspaceValue
+internal sealed class StateValue(long version, ReadOnlyMemory<byte> payload) : KeyspaceValue
 {
     public long Version { get; } = version;
 
     /// <summary>Immutable and owned by the engine.</summary>
     public ReadOnlyMemory<byte> Payload { get; } = payload;
 
-    /// <summary>When a tick takes the document away, in Unix milliseconds, or null: never.</summary>
-    public long? ExpiresMs { get; } = expiresMs;
+    /// <summary>A type of our own, as Redis modules have them: string commands do not apply.</summary>
+    public override string TypeName => "millrace-state";
 }
 
 /// <summary>The entries that wait for their time to be appended to one stream.</summary>
@@ -28,6 +47,10 @@ internal sealed class ScheduleValue(string stream) : KeyspaceValue
     public string Stream { get; } = stream;
 
     public int Count => _entries.Count;
+
+    public override string TypeName => "millrace-schedule";
+
+    public override long DueMs => Math.Min(base.DueMs, Count == 0 ? long.MaxValue : FirstDueMs);
 
     /// <summary>When the first entry is due. There must be one.</summary>
     public long FirstDueMs =>

@@ -14,25 +14,53 @@ namespace Millrace.Streams.Engine;
 /// </remarks>
 internal sealed partial class StreamEngine
 {
-    private readonly Dictionary<string, KeyspaceValue> _keyspace = new(StringComparer.Ordinal);
+    /// <summary>As many as Redis has by default.</summary>
+    public const int DatabaseCount = 16;
+
+    private readonly Keyspace[] _databases = [.. Enumerable.Range(0, DatabaseCount).Select(_ => new Keyspace())];
     private readonly DueTimes _due = new();
-    private readonly List<string> _signals = [];
+    private readonly List<KeyRef> _signals = [];
+    private readonly List<KeyRef> _touched = [];
     private readonly CommitPlan _plan = new();
 
     /// <summary>The version last given to a state document. One counter for all keys, so that a key made again does not repeat one.</summary>
     private long _lastVersion;
 
+    public StreamEngine() => Keyspace = _databases[0];
+
     /// <summary>When a <see cref="Tick"/> will change something, in Unix milliseconds; <see cref="long.MaxValue"/>: never.</summary>
     public long NextDueMs => _due.NextMs;
 
-    /// <summary>
-    /// Streams whose waiting readers must look again: they got entries, or lost a group or themselves. Whoever drives the engine clears it.
-    /// May name a stream more than once.
-    /// </summary>
-    public List<string> Signals => _signals;
+    /// <summary>The database that mutations and queries work on. The contract's streams are in database 0.</summary>
+    public int Database { get; private set; }
 
-    /// <summary>Every key with its value. For snapshots, digests and tests.</summary>
-    public IReadOnlyDictionary<string, KeyspaceValue> Keyspace => _keyspace;
+    /// <summary>The keys of the current database.</summary>
+    public Keyspace Keyspace { get; private set; }
+
+    /// <summary>All databases by number. A swap exchanges two of them.</summary>
+    public IReadOnlyList<Keyspace> Databases => _databases;
+
+    /// <summary>Settings that change what mutations do. Journaled like any other change, by <see cref="SetOption"/>.</summary>
+    public EngineOptions Options { get; } = new();
+
+    /// <summary>
+    /// Keys whose waiting readers must look again: they got entries, or lost a group or themselves. Whoever drives the engine clears it.
+    /// May name a key more than once.
+    /// </summary>
+    public List<KeyRef> Signals => _signals;
+
+    /// <summary>Whether anybody watches keys for changes (<c>WATCH</c>). While nobody does, <see cref="Touched"/> stays empty.</summary>
+    public bool IsWatched { get; set; }
+
+    /// <summary>Keys whose value changed, as Redis's <c>WATCH</c> sees it. Whoever drives the engine clears it.</summary>
+    public List<KeyRef> Touched => _touched;
+
+    /// <summary>Makes a database the current one.</summary>
+    public void Select(int database)
+    {
+        Database = database;
+        Keyspace = _databases[database];
+    }
 
     /// <summary>Applies a mutation at a moment in Unix milliseconds.</summary>
     /// <returns>Whether anything changed: what changed nothing need not be journaled.</returns>
@@ -46,9 +74,19 @@ internal sealed partial class StreamEngine
     {
         MutationRecord.Replay(this, record);
         _signals.Clear();
+        _touched.Clear();
+        Select(0);
     }
 
-    public void Signal(string stream) => _signals.Add(stream);
+    /// <summary>Readers that wait for the key must look again.</summary>
+    public void Signal(string key) => _signals.Add(new(Database, key));
+
+    /// <summary>The value of the key changed in a way that ends a transaction that watches it.</summary>
+    public void Touch(string key)
+    {
+        if (IsWatched)
+            _touched.Add(new(Database, key));
+    }
 
     /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>.</exception>
     public StreamValue? FindStream(string stream) => Find<StreamValue>(stream);
@@ -58,9 +96,75 @@ internal sealed partial class StreamEngine
     {
         if (FindStream(stream) is { } found)
             return found;
-        var added = new StreamValue(stream);
-        _keyspace.Add(stream, added);
+        var added = new StreamValue();
+        AddKey(stream, added);
         return added;
+    }
+
+    /// <summary>Puts a value under a key, which must be free.</summary>
+    public void AddKey(string key, KeyspaceValue value)
+    {
+        Keyspace.Add(key, value);
+        _due.Move(Database, value, value.DueMs);
+    }
+
+    /// <summary>Takes a key out of the current database, whatever it holds, and wakes those who wait for it.</summary>
+    public KeyspaceValue? RemoveKey(string key)
+    {
+        if (Keyspace.Remove(key) is not { } removed)
+            return null;
+        _due.Move(Database, removed, long.MaxValue);
+        Signal(key);
+        Touch(key);
+        return removed;
+    }
+
+    /// <summary>Says when a tick takes a key away; null: never.</summary>
+    public void SetExpiry(KeyspaceValue value, long? expiresMs)
+    {
+        value.ExpiresMs = expiresMs;
+        _due.Move(Database, value, value.DueMs);
+    }
+
+    /// <summary>Exchanges the keys of two databases.</summary>
+    public void SwapDatabases(int first, int second)
+    {
+        foreach (var number in (int[])[first, second])
+        {
+            foreach (var (key, value) in _databases[number])
+            {
+                _due.Move(number, value, long.MaxValue);
+                _signals.Add(new(first, key));
+                _signals.Add(new(second, key));
+                if (IsWatched)
+                    _touched.AddRange([new(first, key), new(second, key)]);
+            }
+        }
+
+        (_databases[first], _databases[second]) = (_databases[second], _databases[first]);
+        foreach (var number in (int[])[first, second])
+        {
+            foreach (var (_, value) in _databases[number])
+                _due.Move(number, value, value.DueMs);
+        }
+
+        Select(Database);
+    }
+
+    /// <summary>Deletes every key of the current database.</summary>
+    /// <returns>How many there were.</returns>
+    public int Clear()
+    {
+        var count = Keyspace.Count;
+        foreach (var (key, value) in Keyspace)
+        {
+            _due.Move(Database, value, long.MaxValue);
+            Signal(key);
+            Touch(key);
+        }
+
+        Keyspace.Clear();
+        return count;
     }
 
     /// <summary>A stream in which this many appends cannot fail.</summary>
@@ -73,20 +177,14 @@ internal sealed partial class StreamEngine
 
     /// <summary>Whether this many entries can be appended to a stream that exists or can be made.</summary>
     public bool TryGetStreamWithRoom(string stream, int count) =>
-        _keyspace.GetValueOrDefault(stream) switch
+        Keyspace.Find(stream) switch
         {
             null => true,
             StreamValue found => found.HasRoomFor(count),
             _ => false,
         };
 
-    public bool RemoveStream(string stream)
-    {
-        if (FindStream(stream) is null)
-            return false;
-        Signal(stream);
-        return _keyspace.Remove(stream);
-    }
+    public bool RemoveStream(string stream) => FindStream(stream) is not null && RemoveKey(stream) is not null;
 
     /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>.</exception>
     public ConsumerGroup? FindGroup(string stream, string group, out StreamValue? found)
@@ -105,19 +203,14 @@ internal sealed partial class StreamEngine
     /// <summary>Stores a state document, whatever was there, with a version above every earlier one.</summary>
     public void PutState(string key, ReadOnlyMemory<byte> payload, long? expiresMs, long nowMs)
     {
-        var previous = FindState(key);
+        if (FindState(key) is not null)
+            RemoveKey(key);
         _lastVersion = Math.Max(_lastVersion + 1, nowMs);
-        _keyspace[key] = new StateValue(_lastVersion, payload.ToArray(), expiresMs);
-        _due.Move(key, previous?.ExpiresMs, expiresMs);
+        AddKey(key, new StateValue(_lastVersion, payload.ToArray()) { ExpiresMs = expiresMs });
+        Touch(key);
     }
 
-    public bool RemoveState(string key)
-    {
-        if (FindState(key) is not { } found)
-            return false;
-        _due.Move(key, found.ExpiresMs, null);
-        return _keyspace.Remove(key);
-    }
+    public bool RemoveState(string key) => FindState(key) is not null && RemoveKey(key) is not null;
 
     /// <summary>Keeps an entry for a stream until its time has come.</summary>
     /// <param name="key">The key of the stream's schedule.</param>
@@ -127,30 +220,32 @@ internal sealed partial class StreamEngine
     public void AddScheduled(string key, string stream, long dueMs, EntryFields fields)
     {
         if (Find<ScheduleValue>(key) is not { } schedule)
-            _keyspace.Add(key, schedule = new(stream));
-        long? head = schedule.Count == 0 ? null : schedule.FirstDueMs;
+            AddKey(key, schedule = new(stream));
         schedule.Add(dueMs, fields);
-        _due.Move(key, head, schedule.FirstDueMs);
+        _due.Move(Database, schedule, schedule.DueMs);
     }
 
     /// <summary>Takes the next due entry of a schedule out; a schedule left empty is deleted.</summary>
-    public bool TryTakeDue(string key, ScheduleValue schedule, long nowMs, out EntryFields fields)
+    public bool TryTakeDue(ScheduleValue schedule, long nowMs, out EntryFields fields)
     {
-        var head = schedule.Count == 0 ? long.MaxValue : schedule.FirstDueMs;
         if (!schedule.TryTakeDue(nowMs, out fields))
             return false;
-        _due.Move(key, head, schedule.Count == 0 ? null : schedule.FirstDueMs);
         if (schedule.Count == 0)
-            _keyspace.Remove(key);
+            RemoveKey(schedule.Key);
+        else
+            _due.Move(Database, schedule, schedule.DueMs);
         return true;
     }
 
-    /// <summary>The key that is due first, if any is due by now.</summary>
-    public bool TryGetDue(long nowMs, out string key, out KeyspaceValue value)
+    /// <summary>The key that is due first, if any is due by now. Makes its database the current one.</summary>
+    public bool TryGetDue(long nowMs, out KeyspaceValue value)
     {
-        var isDue = _due.TryPeekDue(nowMs, out key);
-        value = isDue ? _keyspace[key] : null!;
-        return isDue;
+        value = null!;
+        if (!_due.TryPeekDue(nowMs, out var database, out var key))
+            return false;
+        Select(database);
+        value = Keyspace.Find(key)!;
+        return true;
     }
 
     /// <summary>Returns only if every change of a commit will succeed.</summary>
@@ -162,23 +257,19 @@ internal sealed partial class StreamEngine
     public void Verify()
     {
         var due = 0;
-        foreach (var (key, value) in _keyspace)
+        for (var number = 0; number < _databases.Length; number++)
         {
-            switch (value)
+            _databases[number].Verify();
+            foreach (var (_, value) in _databases[number])
             {
-                case StreamValue stream:
-                    stream.Verify();
-                    break;
-                case StateValue state:
-                    Debug.Assert(state.Version <= _lastVersion, "Versions come from one counter.");
-                    Debug.Assert(state.ExpiresMs is null || _due.Contains(state.ExpiresMs.Value, key), "What expires is due.");
-                    due += state.ExpiresMs is null ? 0 : 1;
-                    break;
-                case ScheduleValue schedule:
-                    Debug.Assert(schedule.Count > 0, "An empty schedule is deleted.");
-                    Debug.Assert(_due.Contains(schedule.FirstDueMs, key), "The head of a schedule is due.");
-                    due++;
-                    break;
+                (value as StreamValue)?.Verify();
+                Debug.Assert(value is not StateValue state || state.Version <= _lastVersion, "Versions come from one counter.");
+                Debug.Assert(value is not ScheduleValue { Count: 0 }, "An empty schedule is deleted.");
+                Debug.Assert(value.RegisteredDueMs == value.DueMs, "A key is registered for the moment it says.");
+                if (value.DueMs == long.MaxValue)
+                    continue;
+                Debug.Assert(_due.Contains(number, value), "What is due is registered.");
+                due++;
             }
         }
 
@@ -187,10 +278,13 @@ internal sealed partial class StreamEngine
 
     private TValue? Find<TValue>(string key)
         where TValue : KeyspaceValue =>
-        _keyspace.GetValueOrDefault(key) switch
+        Keyspace.Find(key) switch
         {
             null => null,
             TValue value => value,
             _ => throw EngineErrors.WrongType(key),
         };
 }
+
+/// <summary>A key of a database.</summary>
+internal readonly record struct KeyRef(int Database, string Key);

@@ -3,11 +3,13 @@ using System.Diagnostics;
 namespace Millrace.Streams.Engine;
 
 /// <summary>A stream: its entries, its counters and its groups.</summary>
-internal sealed class StreamValue(string name) : KeyspaceValue
+internal sealed class StreamValue : KeyspaceValue
 {
     private readonly Dictionary<string, ConsumerGroup> _groups = new(StringComparer.Ordinal);
 
-    public string Name { get; } = name;
+    public string Name => Key;
+
+    public override string TypeName => "stream";
 
     public EntryLog Entries { get; } = new();
 

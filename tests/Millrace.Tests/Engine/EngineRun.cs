@@ -61,7 +61,7 @@ internal sealed class EngineRun
         where TMutation : struct, IMutation
     {
         var output = new ArrayBufferWriter<byte>();
-        MutationRecord.Write(output, mutation, nowMs);
+        MutationRecord.Write(output, mutation, 0, nowMs);
         return output.WrittenSpan.ToArray();
     }
 

@@ -51,7 +51,8 @@ internal readonly record struct AckAndDelete(string Stream, string Group, IReadO
             {
                 if (!group.Ack(Ids[i]))
                     continue;
-                stream!.Delete(Ids[i]);
+                if (stream!.Delete(Ids[i]))
+                    engine.Touch(Stream);
                 result++;
             }
         }

@@ -15,6 +15,7 @@ internal readonly record struct Append(string Stream, EntryFields Fields, Stream
         if (Trim is not null)
             stream.Entries.Trim(Trim);
         engine.Signal(Stream);
+        engine.Touch(Stream);
         return true;
     }
 

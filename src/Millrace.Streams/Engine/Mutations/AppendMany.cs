@@ -24,6 +24,7 @@ internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFie
         if (Trim is not null)
             stream.Entries.Trim(Trim);
         engine.Signal(Stream);
+        engine.Touch(Stream);
 
         // After the first, no ID can be due to the clock.
         result = new ConsecutiveIds(first, Entries.Count);

@@ -69,7 +69,8 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
             case CommitChange.AckAndDelete ack:
                 if (engine.FindGroup(ack.Stream, ack.Group, out var stream) is not { } group || !group.Ack(ack.Id))
                     return false;
-                stream!.Delete(ack.Id);
+                if (stream!.Delete(ack.Id))
+                    engine.Touch(ack.Stream);
                 return true;
             case CommitChange.Release release:
                 return Release(engine, release, nowMs);
@@ -86,6 +87,7 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
     {
         var stream = engine.GetOrAddStream(append.Stream);
         engine.Signal(append.Stream);
+        engine.Touch(append.Stream);
         if (append.Id is not { } id)
             return stream.Append(append.Fields, nowMs);
         stream.Append(id, append.Fields);
@@ -110,6 +112,7 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
 
         target.Append(copy, nowMs);
         engine.Signal(again);
+        engine.Touch(again);
         return true;
     }
 

@@ -20,6 +20,8 @@ internal readonly record struct Delete(string Stream, IReadOnlyList<EntryId> Ids
             }
         }
 
+        if (result > 0)
+            engine.Touch(Stream);
         return result > 0;
     }
 
@@ -41,6 +43,8 @@ internal readonly record struct Trim(string Stream, StreamTrim Keep) : IMutation
     public bool Apply(StreamEngine engine, long nowMs, out long result)
     {
         result = engine.FindStream(Stream)?.Entries.Trim(Keep) ?? 0;
+        if (result > 0)
+            engine.Touch(Stream);
         return result > 0;
     }
 

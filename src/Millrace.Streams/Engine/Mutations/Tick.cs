@@ -3,7 +3,7 @@ using Millrace.Streams.Engine.Records;
 namespace Millrace.Streams.Engine.Mutations;
 
 /// <summary>
-/// What time does by itself, as a mutation like any other: takes away the state documents whose time is over and appends the scheduled
+/// What time does by itself, as a mutation like any other: takes away the keys whose time is over and appends the scheduled
 /// entries that are due. The result is how many keys were due.
 /// </summary>
 /// <remarks>
@@ -23,15 +23,17 @@ internal readonly record struct Tick : IMutation<int>
     public bool Apply(StreamEngine engine, long nowMs, out int result)
     {
         result = 0;
-        while (engine.TryGetDue(nowMs, out var key, out var value))
+        var database = engine.Database;
+        while (engine.TryGetDue(nowMs, out var value))
         {
             result++;
-            if (value is ScheduleValue schedule)
-                Promote(engine, key, schedule, nowMs);
+            if (value.ExpiresMs <= nowMs)
+                engine.RemoveKey(value.Key);
             else
-                engine.RemoveState(key);
+                Promote(engine, (ScheduleValue)value, nowMs);
         }
 
+        engine.Select(database);
         return result > 0;
     }
 
@@ -39,18 +41,20 @@ internal readonly record struct Tick : IMutation<int>
     {
     }
 
-    private static void Promote(StreamEngine engine, string key, ScheduleValue schedule, long nowMs)
+    private static void Promote(StreamEngine engine, ScheduleValue schedule, long nowMs)
     {
         var canAppend = engine.TryGetStreamWithRoom(schedule.Stream, schedule.Count);
-        while (engine.TryTakeDue(key, schedule, nowMs, out var fields))
+        while (engine.TryTakeDue(schedule, nowMs, out var fields))
         {
             if (canAppend)
                 engine.GetOrAddStream(schedule.Stream).Append(fields, nowMs);
             else
-                engine.AddScheduled(key, schedule.Stream, nowMs + RetryAfterMs, fields);
+                engine.AddScheduled(schedule.Key, schedule.Stream, nowMs + RetryAfterMs, fields);
         }
 
-        if (canAppend)
-            engine.Signal(schedule.Stream);
+        if (!canAppend)
+            return;
+        engine.Signal(schedule.Stream);
+        engine.Touch(schedule.Stream);
     }
 }

@@ -24,15 +24,16 @@ internal enum MutationKind : byte
     DeleteConsumer = 15,
     Commit = 16,
     Tick = 17,
+    SetOption = 18,
 }
 
 /// <summary>A mutation and the moment it was applied, as the journal keeps it.</summary>
 /// <remarks>
 /// <code>
-/// ┌────────┬─────────┬────────────────────────┬─────────────────────────────────────────┐
-/// │ kind   │ version │ moment                 │ the mutation's parts, drawn in its file │
-/// │ 1 byte │ 1 byte  │ Unix ms, LEB128 varint │                                         │
-/// └────────┴─────────┴────────────────────────┴─────────────────────────────────────────┘
+/// ┌────────┬─────────┬──────────┬────────────────────────┬─────────────────────────────────────────┐
+/// │ kind   │ version │ database │ moment                 │ the mutation's parts, drawn in its file │
+/// │ 1 byte │ 1 byte  │ 1 byte   │ Unix ms, LEB128 varint │                                         │
+/// └────────┴─────────┴──────────┴────────────────────────┴─────────────────────────────────────────┘
 /// </code>
 /// The version counts for each kind on its own. Length and checksum are the journal's. Replay applies a record through exactly the code that
 /// applied it first, at the moment it was first applied. Files that must change with this layout: this one, RecordWriter and RecordReader,
@@ -43,12 +44,13 @@ internal static class MutationRecord
     /// <summary>The only version of every kind so far.</summary>
     private const byte Version = 1;
 
-    public static void Write<TMutation>(IBufferWriter<byte> output, in TMutation mutation, long nowMs)
+    public static void Write<TMutation>(IBufferWriter<byte> output, in TMutation mutation, int database, long nowMs)
         where TMutation : struct, IMutation
     {
         var writer = new RecordWriter(output);
         writer.Byte((byte)mutation.Kind);
         writer.Byte(Version);
+        writer.Byte((byte)database);
         writer.Number(nowMs);
         mutation.Write(writer);
     }
@@ -62,6 +64,10 @@ internal static class MutationRecord
         var version = reader.Byte();
         if (version != Version)
             throw EngineErrors.Damaged($"version {version} of {kind} is newer than this program", 1);
+        var database = reader.Byte();
+        if (database >= StreamEngine.DatabaseCount)
+            throw EngineErrors.Damaged($"there is no database {database}", 2);
+        engine.Select(database);
         var nowMs = reader.PositiveNumber();
         switch (kind)
         {
@@ -82,6 +88,7 @@ internal static class MutationRecord
             case MutationKind.DeleteConsumer: Apply<DeleteConsumer, long>(engine, DeleteConsumer.Read(ref reader), reader, nowMs); break;
             case MutationKind.Commit: Apply<ApplyCommit, CommitResult>(engine, ApplyCommit.Read(ref reader), reader, nowMs); break;
             case MutationKind.Tick: Apply<Tick, int>(engine, default, reader, nowMs); break;
+            case MutationKind.SetOption: Apply<SetOption, bool>(engine, SetOption.Read(ref reader), reader, nowMs); break;
             default: throw EngineErrors.Damaged($"there is no mutation {(byte)kind}", 0);
         }
     }

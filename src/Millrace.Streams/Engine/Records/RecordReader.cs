@@ -1,4 +1,4 @@
-using System.Text;
+using Millrace.Streams.Names;
 
 namespace Millrace.Streams.Engine.Records;
 
@@ -28,7 +28,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
         return value <= long.MaxValue ? (long)value : throw EngineErrors.Damaged("a number is too large", _offset);
     }
 
-    public string Text() => Encoding.UTF8.GetString(Slice());
+    public string Text() => KeyText.Decode(Slice());
 
     public byte[] Bytes() => Slice().ToArray();
 

@@ -1,5 +1,5 @@
 using System.Buffers;
-using System.Text;
+using Millrace.Streams.Names;
 
 namespace Millrace.Streams.Engine.Records;
 
@@ -19,11 +19,12 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
     /// <summary>A number that is never negative: a count, a length, milliseconds.</summary>
     public void Number(long value) => Number(checked((ulong)value));
 
-    /// <summary>Length in bytes, then UTF-8.</summary>
+    /// <summary>Length in bytes, then the bytes of the name.</summary>
     public void Text(string value)
     {
-        Number(Encoding.UTF8.GetByteCount(value));
-        Encoding.UTF8.GetBytes(value, output);
+        var length = KeyText.ByteCount(value);
+        Number(length);
+        output.Advance(KeyText.Encode(value, output.GetSpan(length)));
     }
 
     /// <summary>Length, then the bytes.</summary>

@@ -1,0 +1,78 @@
+using Millrace.Streams.Engine;
+
+namespace Millrace.Embedded;
+
+/// <summary>
+/// The server's door: a turn is a batch of commands that runs under one lock. Begin, apply and query, end, wait until
+/// <see cref="WhenDurableAsync(long)"/>, and only then show the replies.
+/// </summary>
+public sealed partial class EmbeddedStreamStore
+{
+    /// <summary>The engine, for whoever has the turn.</summary>
+    internal StreamEngine EngineNeedsLock => _engine;
+
+    /// <summary>The LSN of the last record: what is shown now must wait for it.</summary>
+    internal long LastLsnNeedsLock => _lastLsn;
+
+    /// <summary>Who waits for keys.</summary>
+    internal BlockedReads BlockedNeedsLock => _blocked;
+
+    internal SyncPolicy Sync => _sync;
+
+    /// <summary>Whether it keeps a journal: if not, nothing ever waits.</summary>
+    internal bool IsDurable => _directory is not null;
+
+    internal TimeProvider Time => _time;
+
+    /// <summary>Completes when a turn may begin: recovery is done and the journal has room. Usually at once.</summary>
+    internal ValueTask WhenTurnPossibleAsync(CancellationToken cancellationToken) =>
+        IsReady ? ValueTask.CompletedTask : WhenReadyAsync(cancellationToken);
+
+    /// <summary>Takes the lock. <see cref="ExitTurn"/> must follow in any case.</summary>
+    /// <returns>The moment of the turn in Unix milliseconds.</returns>
+    /// <exception cref="Streams.StreamException">The store is closed; the lock is not held.</exception>
+    internal long BeginTurn()
+    {
+        _lock.Enter();
+        try
+        {
+            return EnterNeedsLock();
+        }
+        catch
+        {
+            _lock.Exit();
+            throw;
+        }
+    }
+
+    /// <summary>Serves those who wait for what a command changed. To be called after each, so that they see what it left.</summary>
+    internal void EndCommandNeedsLock(long nowMs) => WakeNeedsLock(nowMs);
+
+    /// <summary>What a turn does last: what it made due, the reads it woke, the timer.</summary>
+    internal void LeaveTurnNeedsLock(long nowMs) => LeaveNeedsLock(nowMs);
+
+    /// <summary>Releases the lock.</summary>
+    internal void ExitTurn() => _lock.Exit();
+
+    /// <summary>Makes a read wait, until it is served, its time is over or it is taken out.</summary>
+    /// <param name="blocked">The read.</param>
+    /// <param name="block">How long at most; <see langword="null"/>: without a limit.</param>
+    internal void BlockNeedsLock(BlockedRead blocked, TimeSpan? block)
+    {
+        _blocked.Add(blocked);
+        if (block is { } limit)
+            SetWaitTimer(blocked, limit);
+    }
+
+    /// <summary>Takes a read out, and ends its wait if it still waited.</summary>
+    internal bool EndWaitNeedsLock(BlockedRead blocked, Action<BlockedRead> end)
+    {
+        if (!_blocked.Remove(blocked))
+            return false;
+        end(blocked);
+        return true;
+    }
+
+    /// <summary>Completes when the record is as durable as the policy promises.</summary>
+    internal ValueTask WhenDurableAsync(long lsn) => _journal is null ? ValueTask.CompletedTask : _journal.WhenDurableAsync(lsn);
+}

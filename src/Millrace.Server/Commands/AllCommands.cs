@@ -1,0 +1,10 @@
+namespace Millrace.Server.Commands;
+
+/// <summary>The families of commands, in the order COMMAND lists them.</summary>
+internal static class AllCommands
+{
+    public static CommandTable Table { get; } = new(
+    [
+        .. Connection.ConnectionCommands.All,
+    ]);
+}

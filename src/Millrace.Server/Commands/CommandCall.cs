@@ -1,0 +1,135 @@
+using System.Buffers.Text;
+using System.Diagnostics.CodeAnalysis;
+using System.Text;
+using Millrace.Embedded;
+using Millrace.Resp;
+using Millrace.Server.Connections;
+using Millrace.Streams;
+using Millrace.Streams.Engine;
+using Millrace.Streams.Engine.Mutations;
+using Millrace.Streams.Names;
+
+namespace Millrace.Server.Commands;
+
+/// <summary>
+/// One command as its handler sees it: the arguments, who sent them, the engine of the turn, and the reply to write. Helpers named
+/// <c>Try…</c> write the error reply themselves when they return false, so that a handler only returns.
+/// </summary>
+internal readonly ref struct CommandCall(
+    RespServer server, ClientConnection client, CommandInfo command, ReadOnlySpan<byte> input, ReadOnlySpan<ArgumentRange> arguments, long nowMs)
+{
+    private readonly ReadOnlySpan<byte> _input = input;
+    private readonly ReadOnlySpan<ArgumentRange> _arguments = arguments;
+
+    public RespServer Server { get; } = server;
+
+    public ClientConnection Client { get; } = client;
+
+    /// <summary>The command, or the subcommand when there is one.</summary>
+    public CommandInfo Command { get; } = command;
+
+    /// <summary>The moment of the turn in Unix milliseconds.</summary>
+    public long NowMs { get; } = nowMs;
+
+    /// <summary>Whether the client may be made to wait: not inside EXEC.</summary>
+    public bool MayBlock { get; init; } = true;
+
+    public EmbeddedStreamStore Store => Server.Store;
+
+    /// <summary>The engine, with the client's database selected.</summary>
+    public StreamEngine Engine => Server.Store.EngineNeedsLock;
+
+    /// <summary>Where the reply goes.</summary>
+    public RespWriter Reply { get; } = new(client.Output, client.RespVersion);
+
+    public bool IsResp3 => Client.RespVersion >= 3;
+
+    /// <summary>Arguments, the command's name included.</summary>
+    public int Count => _arguments.Length;
+
+    public ReadOnlySpan<byte> this[int index] => _input.Slice(_arguments[index].Start, _arguments[index].Length);
+
+    /// <summary>The same request as another command: how a subcommand or an EXEC runs.</summary>
+    public CommandCall As(CommandInfo other) => new(Server, Client, other, _input, _arguments, NowMs) { MayBlock = MayBlock };
+
+    /// <summary>The request as bytes of its own, for running it later.</summary>
+    public StoredRequest ToStored() => StoredRequest.Copy(Command, _input, _arguments);
+
+    /// <summary>Whether an argument is this word, in any case.</summary>
+    public bool Is(int index, ReadOnlySpan<byte> word) => Ascii.EqualsIgnoreCase(this[index], word);
+
+    /// <summary>An argument as text without loss. Allocates.</summary>
+    public string Text(int index) => KeyText.Decode(this[index]);
+
+    /// <summary>A key. Allocates only when the key does not exist.</summary>
+    public string Key(int index) => FindValue(index)?.Key ?? Text(index);
+
+    /// <summary>What a key holds, or null. Allocates nothing for names of up to 256 bytes.</summary>
+    public KeyspaceValue? FindValue(int index)
+    {
+        var name = this[index];
+        Span<char> text = name.Length <= 256 ? stackalloc char[256] : new char[name.Length];
+        return Engine.Keyspace.Find(text[..KeyText.Decode(name, text)]);
+    }
+
+    /// <summary>The value of a key if it has this type or the key is free; otherwise the error is written.</summary>
+    public bool TryFind<TValue>(int index, out TValue? value)
+        where TValue : KeyspaceValue
+    {
+        var found = FindValue(index);
+        value = found as TValue;
+        if (found is null || value is not null)
+            return true;
+        Error(Errors.WrongType);
+        return false;
+    }
+
+    /// <summary>A whole number; otherwise the error is written.</summary>
+    public bool TryInteger(int index, out long value, string error = Errors.NotAnInteger)
+    {
+        if (Numbers.TryParseInt64(this[index], out value))
+            return true;
+        Error(error);
+        return false;
+    }
+
+    /// <summary>Applies a mutation and journals it.</summary>
+    /// <exception cref="StreamException">The journal or the engine refused; nothing changed. The dispatcher answers with it.</exception>
+    public TResult Apply<TMutation, TResult>(in TMutation mutation)
+        where TMutation : struct, IMutation<TResult> => Store.ApplyNeedsLock<TMutation, TResult>(mutation, NowMs);
+
+    /// <summary>Writes an error reply.</summary>
+    /// <param name="codeAndMessage">The code in capitals, a blank, and the message.</param>
+    public void Error(string codeAndMessage) => Client.Output.WriteErrorLine(codeAndMessage);
+
+    public void Ok() => Client.Output.WriteRaw("+OK\r\n"u8);
+
+    /// <summary>Writes the error for a wrong number of arguments.</summary>
+    public void WrongArity() => Error(Errors.WrongArity(Command.FullName));
+
+    /// <summary>Writes a name as a bulk string.</summary>
+    public void WriteText(string text)
+    {
+        Span<byte> bytes = stackalloc byte[256];
+        var length = KeyText.ByteCount(text);
+        if (length > bytes.Length)
+            bytes = new byte[length];
+        Reply.WriteBulk(bytes[..KeyText.Encode(text, bytes)]);
+    }
+
+    /// <summary>Writes an entry ID as a bulk string.</summary>
+    public void WriteId(EntryId id)
+    {
+        Span<byte> text = stackalloc byte[EntryId.MaxLength];
+        Utf8Formatter.TryFormat(id.Milliseconds, text, out var length);
+        text[length++] = (byte)'-';
+        Utf8Formatter.TryFormat(id.Sequence, text[length..], out var rest);
+        Reply.WriteBulk(text[..(length + rest)]);
+    }
+
+    /// <summary>
+    /// Makes the client wait until <paramref name="blocked"/> is served or its time is over. No reply may have been written. Only when
+    /// <see cref="MayBlock"/>.
+    /// </summary>
+    public void Block(BlockedCommand blocked, TimeSpan? limit) => Client.BlockNeedsLock(blocked, limit);
+}

@@ -1,0 +1,91 @@
+namespace Millrace.Server.Commands;
+
+/// <summary>Runs a command: parses its arguments, checks in Redis's order, applies, and writes exactly one reply. Under the store's lock.</summary>
+internal delegate void CommandHandler(ref CommandCall call);
+
+/// <summary>What a command is, as <c>COMMAND INFO</c> tells it and as the dispatcher uses it.</summary>
+[Flags]
+internal enum CommandFlags
+{
+    None = 0,
+
+    /// <summary>May change keys.</summary>
+    Write = 1,
+
+    /// <summary>Reads keys.</summary>
+    ReadOnly = 2,
+
+    /// <summary>Refused when memory is used up.</summary>
+    DenyOom = 4,
+
+    Admin = 8,
+
+    /// <summary>Publishes or subscribes.</summary>
+    PubSub = 16,
+
+    NoScript = 32,
+
+    /// <summary>May make the client wait.</summary>
+    Blocking = 64,
+
+    /// <summary>Takes constant or logarithmic time.</summary>
+    Fast = 128,
+
+    /// <summary>Runs before the client has authenticated.</summary>
+    NoAuth = 256,
+
+    /// <summary>Is run at once inside MULTI rather than queued.</summary>
+    NotQueued = 512,
+
+    /// <summary>Its keys are not at fixed places.</summary>
+    MovableKeys = 1024,
+
+    /// <summary>Not shown to <c>MONITOR</c> or the slow log.</summary>
+    SkipMonitor = 2048,
+
+    /// <summary>Is refused inside MULTI.</summary>
+    NoMulti = 4096,
+}
+
+/// <summary>A command of the table.</summary>
+/// <param name="Name">Its name in lower case.</param>
+/// <param name="Arity">Arguments with the name; negative: at least so many.</param>
+/// <param name="Flags">What it is.</param>
+/// <param name="FirstKey">Index of the first key; 0 for none.</param>
+/// <param name="LastKey">Index of the last key; negative counts from the end.</param>
+/// <param name="KeyStep">Distance of two keys.</param>
+/// <param name="Categories">ACL categories without <c>@</c>, space separated: <c>"stream write fast"</c>.</param>
+/// <param name="Handler">Runs it.</param>
+/// <param name="Subcommands">Subcommands by lower-case name; the handler then runs only without one.</param>
+/// <param name="FindKeys">Names the keys when they are not at fixed places, for ACL rules and COMMAND GETKEYS.</param>
+internal sealed record CommandInfo(
+    string Name,
+    int Arity,
+    CommandFlags Flags,
+    int FirstKey,
+    int LastKey,
+    int KeyStep,
+    string Categories,
+    CommandHandler Handler,
+    IReadOnlyList<CommandInfo>? Subcommands = null,
+    KeyFinder? FindKeys = null)
+{
+    /// <summary>The name as errors and the ACL show it: <c>xgroup|create</c> for a subcommand.</summary>
+    public string FullName { get; init; } = Name;
+
+    /// <summary>The version of Redis that has it first, for <c>COMMAND DOCS</c>.</summary>
+    public string Since { get; init; } = "1.0.0";
+
+    /// <summary>One line for <c>COMMAND DOCS</c>.</summary>
+    public string Summary { get; init; } = "";
+
+    /// <summary>The group of <c>COMMAND DOCS</c>: stream, generic, string, list, set, connection, server, transactions, pubsub.</summary>
+    public string Group { get; init; } = "generic";
+
+    public bool Has(CommandFlags flag) => (Flags & flag) != 0;
+
+    public bool FitsArity(int argumentCount) => Arity >= 0 ? argumentCount == Arity : argumentCount >= -Arity;
+}
+
+/// <summary>Adds the indexes of a request's keys.</summary>
+internal delegate void KeyFinder(ref CommandCall call, List<int> keys);

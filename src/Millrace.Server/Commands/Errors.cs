@@ -1,0 +1,50 @@
+using System.Text;
+using Millrace.Streams;
+using Millrace.Streams.Names;
+
+namespace Millrace.Server.Commands;
+
+/// <summary>Redis's error replies, word for word: clients match them.</summary>
+internal static class Errors
+{
+    public const string WrongType = "WRONGTYPE Operation against a key holding the wrong kind of value";
+    public const string NotAnInteger = "ERR value is not an integer or out of range";
+    public const string Syntax = "ERR syntax error";
+    public const string NoSuchKey = "ERR no such key";
+    public const string NoAuth = "NOAUTH Authentication required.";
+    public const string OutOfMemory = "OOM command not allowed when used memory > 'maxmemory'.";
+    public const string ExecAbort = "EXECABORT Transaction discarded because of previous errors.";
+
+    public static string WrongArity(string fullName) => $"ERR wrong number of arguments for '{fullName}' command";
+
+    /// <summary>An unknown command, with what was meant as its arguments, cut after 128 bytes as Redis does.</summary>
+    public static string UnknownCommand(in CommandCall call)
+    {
+        var text = new StringBuilder("ERR unknown command '").Append(Shorten(call[0], 128)).Append("', with args beginning with: ");
+        var room = 128;
+        for (var i = 1; i < call.Count && room > 0; i++)
+        {
+            var argument = Shorten(call[i], room);
+            text.Append('\'').Append(argument).Append("' ");
+            room -= argument.Length + 3;
+        }
+
+        return text.ToString();
+    }
+
+    public static string UnknownSubcommand(string command, ReadOnlySpan<byte> subcommand) =>
+        $"ERR unknown subcommand '{Shorten(subcommand, 128)}'. Try {command.ToUpperInvariant()} HELP.";
+
+    /// <summary>A refusal of the engine or the journal that no handler foresaw.</summary>
+    public static string From(StreamException refusal) => refusal.Code switch
+    {
+        StreamErrorCode.WrongType => WrongType,
+        StreamErrorCode.NoGroup => $"NOGROUP {refusal.Message}",
+        StreamErrorCode.ReadOnly => $"MISCONF {refusal.Message}",
+        StreamErrorCode.OutOfMemory => OutOfMemory,
+        _ => $"ERR {refusal.Message}",
+    };
+
+    /// <summary>Bytes as text without loss, cut.</summary>
+    private static string Shorten(ReadOnlySpan<byte> bytes, int limit) => KeyText.Decode(bytes.Length > limit ? bytes[..limit] : bytes);
+}

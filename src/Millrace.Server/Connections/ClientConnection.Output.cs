@@ -1,0 +1,122 @@
+using System.Diagnostics;
+
+namespace Millrace.Server.Connections;
+
+/// <summary>
+/// What goes back. Replies are written into <see cref="Output"/> during turns, its own and those of others that serve it, and leave after the
+/// turn, when everything they show is as durable as the policy promises. At most one send is under way; it takes all that has gathered.
+/// </summary>
+internal sealed partial class ClientConnection
+{
+    /// <summary>Replies waiting to be sent above which the client's next requests are not run yet.</summary>
+    private const int BusyBytes = 1024 * 1024;
+
+    private OutputBuffer _filling = new();
+    private OutputBuffer _sending = new();
+
+    /// <summary>The journal record up to which the filling replies show the store.</summary>
+    private long _outputLsn;
+
+    private bool _isSending;
+
+    /// <summary>Nothing can be sent any more.</summary>
+    private bool _isGone;
+
+    /// <summary>Set while somebody waits for the sends to be done.</summary>
+    private TaskCompletionSource? _drained;
+
+    /// <summary>Guards the output. Taken after the store's lock, never before.</summary>
+    public Lock OutputLock { get; } = new();
+
+    /// <summary>Where replies are written, under <see cref="OutputLock"/>.</summary>
+    public OutputBuffer Output => _filling;
+
+    /// <summary>Bytes that wait to be sent or are being sent.</summary>
+    public long OutputBytes => (long)_filling.Length + _sending.Length;
+
+    /// <summary>The replies written so far must wait for this record.</summary>
+    public void SetOutputLsnNeedsLock(long lsn)
+    {
+        lock (OutputLock)
+            _outputLsn = Math.Max(_outputLsn, lsn);
+    }
+
+    /// <summary>Sends what has gathered, unless a send is under way, which then takes it. Outside the store's lock.</summary>
+    public void Flush()
+    {
+        lock (OutputLock)
+        {
+            if (_isSending || _filling.Length == 0)
+                return;
+            _isSending = true;
+        }
+
+        _ = SendAsync();
+    }
+
+    /// <summary>Never fails: a connection that cannot be written to is closed.</summary>
+    private async Task SendAsync()
+    {
+        try
+        {
+            var output = _connection.Transport.Output;
+            while (TryTake(out var lsn))
+            {
+                await Server.Store.WhenDurableAsync(lsn);
+                var flush = await output.WriteAsync(_sending.Written);
+                if (flush.IsCompleted)
+                    break;
+            }
+        }
+        catch (Exception e)
+        {
+            // The client is gone, or the journal failed and nothing more may be shown. Either way it must not get these replies.
+            Abort(e.Message);
+        }
+        finally
+        {
+            TaskCompletionSource? drained;
+            lock (OutputLock)
+            {
+                _sending.Clear();
+                (drained, _drained) = (_drained, null);
+
+                // Still sending: it broke off.
+                if (_isSending)
+                    (_isSending, _isGone) = (false, true);
+            }
+
+            drained?.TrySetResult();
+        }
+    }
+
+    /// <summary>Takes what has gathered for the next send; when there is nothing, the sending is over.</summary>
+    private bool TryTake(out long lsn)
+    {
+        lock (OutputLock)
+        {
+            Debug.Assert(_isSending, "Only the sender takes.");
+            _sending.Clear();
+            lsn = _outputLsn;
+            _isSending = _filling.Length > 0 && !_isGone;
+            if (!_isSending)
+                return false;
+            (_filling, _sending) = (_sending, _filling);
+            return true;
+        }
+    }
+
+    /// <summary>Completes when little enough waits to be sent to run more requests. Usually at once.</summary>
+    private ValueTask WhenDrainedAsync() => OutputBytes < BusyBytes ? ValueTask.CompletedTask : WhenSentAsync();
+
+    private ValueTask WhenSentAsync()
+    {
+        lock (OutputLock)
+        {
+            if (!_isSending)
+                return ValueTask.CompletedTask;
+            _drained ??= new(TaskCreationOptions.RunContinuationsAsynchronously);
+            return new(_drained.Task);
+        }
+    }
+}

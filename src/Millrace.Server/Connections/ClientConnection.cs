@@ -1,0 +1,187 @@
+using System.Buffers;
+using System.IO.Pipelines;
+using System.Net;
+using Microsoft.AspNetCore.Connections;
+using Millrace.Embedded;
+
+namespace Millrace.Server.Connections;
+
+/// <summary>
+/// One client: the loop that reads its requests and runs them in turns, and everything the server knows of it. Sending is in
+/// <c>ClientConnection.Output.cs</c>.
+/// </summary>
+/// <remarks>
+/// State is guarded by the store's lock, with two exceptions: the output has a lock of its own, taken after the store's; the parser and the
+/// input belong to the loop.
+/// </remarks>
+internal sealed partial class ClientConnection
+{
+    /// <summary>Requests of one turn at most: others want the lock, too.</summary>
+    private const int MaxRequestsPerTurn = 1024;
+
+    private readonly ConnectionContext _connection;
+    private readonly RequestParser _parser;
+
+    /// <summary>What it waits for; null when it does not.</summary>
+    private BlockedCommand? _blocked;
+
+    /// <summary>Requests wait in the input until its wait is over.</summary>
+    private bool _resumeWhenServed;
+
+    public ClientConnection(RespServer server, ConnectionContext connection, long id, long nowMs)
+    {
+        Server = server;
+        _connection = connection;
+        _parser = new(server.Options);
+        Id = id;
+        ConnectedMs = LastCommandMs = nowMs;
+    }
+
+    public RespServer Server { get; }
+
+    public long Id { get; }
+
+    public EndPoint? RemoteEndPoint => _connection.RemoteEndPoint;
+
+    public EndPoint? LocalEndPoint => _connection.LocalEndPoint;
+
+    /// <summary>When it connected, in Unix milliseconds.</summary>
+    public long ConnectedMs { get; }
+
+    /// <summary>When it sent its last command, in Unix milliseconds.</summary>
+    public long LastCommandMs { get; set; }
+
+    public int Database { get; set; }
+
+    /// <summary>2 or 3; changed by HELLO.</summary>
+    public int RespVersion { get; set; } = 2;
+
+    /// <summary>The request to run after this turn is the last: QUIT, an error of the protocol, or CLIENT KILL.</summary>
+    public bool IsClosing { get; set; }
+
+    public BlockedCommand? Blocked => _blocked;
+
+    /// <summary>Reads and runs requests until the client goes.</summary>
+    public async Task RunAsync()
+    {
+        var input = _connection.Transport.Input;
+        while (true)
+        {
+            var read = await input.ReadAsync();
+            var buffer = read.Buffer;
+            long consumed = 0;
+            if (!buffer.IsEmpty)
+            {
+                await Server.Store.WhenTurnPossibleAsync(CancellationToken.None);
+                consumed = RunTurn(buffer);
+            }
+
+            // What was looked at need not be looked at again before more comes, unless requests were left for the next turn.
+            input.AdvanceTo(buffer.GetPosition(consumed), _parser.IsFull ? buffer.GetPosition(consumed) : buffer.End);
+            if (IsClosing || (read.IsCompleted && !_parser.IsFull))
+                break;
+            await WhenDrainedAsync();
+        }
+
+        await WhenSentAsync();
+    }
+
+    /// <summary>Runs the whole requests in the input as one turn.</summary>
+    /// <returns>Bytes consumed.</returns>
+    private long RunTurn(ReadOnlySequence<byte> buffer)
+    {
+        if (_blocked is not null && MustWait())
+        {
+            if (buffer.Length > Server.Options.MaxCommandBytes)
+                IsClosing = true;
+            return 0;
+        }
+
+        var input = buffer.IsSingleSegment ? buffer.FirstSpan : buffer.ToArray();
+        var consumed = _parser.Parse(input, MaxRequestsPerTurn);
+        if (_parser.Requests.IsEmpty && _parser.ProtocolError is null)
+            return consumed;
+
+        var nowMs = Server.BeginTurn();
+        try
+        {
+            lock (OutputLock)
+                consumed = RunRequests(input, consumed, nowMs);
+            Server.FlushLaterNeedsLock(this);
+        }
+        finally
+        {
+            Server.EndTurn(nowMs);
+        }
+
+        return consumed;
+    }
+
+    private int RunRequests(ReadOnlySpan<byte> input, int consumed, long nowMs)
+    {
+        LastCommandMs = nowMs;
+        foreach (var request in _parser.Requests)
+        {
+            ReadOnlySpan<byte> bytes = request.Own is null ? input : request.Own;
+            Server.Dispatcher.Run(this, bytes, _parser.ArgumentsOf(request), nowMs);
+            if (IsClosing)
+                return input.Length;
+            if (_blocked is not null)
+            {
+                _resumeWhenServed = request.End < input.Length;
+                return _parser.StopAfter(request);
+            }
+        }
+
+        if (_parser.ProtocolError is { } error)
+        {
+            Output.WriteErrorLine(error);
+            IsClosing = true;
+        }
+
+        return consumed;
+    }
+
+    /// <summary>Requests came while it waits. Whoever ends the wait wakes the loop for them.</summary>
+    private bool MustWait()
+    {
+        var nowMs = Server.BeginTurn();
+        try
+        {
+            _resumeWhenServed = _blocked is not null;
+            return _resumeWhenServed;
+        }
+        finally
+        {
+            Server.EndTurn(nowMs);
+        }
+    }
+
+    /// <summary>Makes it wait. Its later requests stay in the input until then.</summary>
+    public void BlockNeedsLock(BlockedCommand blocked, TimeSpan? limit)
+    {
+        _blocked = blocked;
+        Server.Store.BlockNeedsLock(blocked, limit);
+    }
+
+    /// <summary>The wait is over and the reply is written.</summary>
+    public void UnblockNeedsLock()
+    {
+        _blocked = null;
+        Server.FlushLaterNeedsLock(this);
+        if (!_resumeWhenServed)
+            return;
+        _resumeWhenServed = false;
+
+        // Not on this thread: the loop would run the client's next requests under the lock that is held here.
+        ThreadPool.UnsafeQueueUserWorkItem(static client => client._connection.Transport.Input.CancelPendingRead(), this, preferLocal: false);
+    }
+
+    /// <summary>Ends its wait: it is gone, or was told to wait no longer.</summary>
+    /// <param name="end">Writes the reply, if there is to be one.</param>
+    public bool EndWaitNeedsLock(Action<BlockedRead> end) =>
+        _blocked is { } blocked && Server.Store.EndWaitNeedsLock(blocked, end);
+
+    /// <summary>Closes the connection from outside its loop: CLIENT KILL, a limit, the end of the server.</summary>
+    public void Abort(string reason) => _connection.Abort(new ConnectionAbortedException(reason));
+}

@@ -1,0 +1,70 @@
+using System.Buffers;
+using Millrace.Streams.Names;
+
+namespace Millrace.Server.Connections;
+
+/// <summary>The replies a connection has not sent yet. Written under the connection's output lock.</summary>
+internal sealed class OutputBuffer : IBufferWriter<byte>
+{
+    /// <summary>A buffer that one large reply blew up is given back above this size.</summary>
+    private const int KeptBytes = 256 * 1024;
+
+    private const int InitialBytes = 4 * 1024;
+
+    private static readonly SearchValues<byte> LineEnds = SearchValues.Create("\r\n"u8);
+
+    private byte[] _bytes = new byte[InitialBytes];
+
+    /// <summary>Bytes written.</summary>
+    public int Length { get; private set; }
+
+    public ReadOnlyMemory<byte> Written => _bytes.AsMemory(0, Length);
+
+    public void Advance(int count) => Length += count;
+
+    public Memory<byte> GetMemory(int sizeHint = 0)
+    {
+        Reserve(sizeHint);
+        return _bytes.AsMemory(Length);
+    }
+
+    public Span<byte> GetSpan(int sizeHint = 0)
+    {
+        Reserve(sizeHint);
+        return _bytes.AsSpan(Length);
+    }
+
+    public void WriteRaw(ReadOnlySpan<byte> bytes)
+    {
+        bytes.CopyTo(GetSpan(bytes.Length));
+        Length += bytes.Length;
+    }
+
+    /// <summary>Writes an error reply that may quote names of any bytes; line ends become blanks, so that no name can forge a reply.</summary>
+    public void WriteErrorLine(string codeAndMessage)
+    {
+        var length = KeyText.ByteCount(codeAndMessage);
+        var line = GetSpan(length + 3);
+        line[0] = (byte)'-';
+        KeyText.Encode(codeAndMessage, line[1..]);
+        line.Slice(1, length).ReplaceAny(LineEnds, (byte)' ');
+        "\r\n"u8.CopyTo(line[(length + 1)..]);
+        Length += length + 3;
+    }
+
+    /// <summary>Takes back what was written after a mark: a command failed in the middle of its reply.</summary>
+    public void Truncate(int length) => Length = length;
+
+    public void Clear()
+    {
+        Length = 0;
+        if (_bytes.Length > KeptBytes)
+            _bytes = new byte[InitialBytes];
+    }
+
+    private void Reserve(int size)
+    {
+        if (_bytes.Length - Length < Math.Max(size, 1))
+            Array.Resize(ref _bytes, checked((int)Math.Min(Math.Max(2L * _bytes.Length, (long)Length + size), Array.MaxLength)));
+    }
+}

@@ -1,0 +1,162 @@
+using System.Collections.Concurrent;
+using System.Net;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Logging;
+using Millrace.Embedded;
+using Millrace.Server.Commands;
+using Millrace.Server.Connections;
+using Millrace.Server.Transport;
+
+namespace Millrace.Server;
+
+/// <summary>
+/// Serves an embedded store to Redis clients: RESP2 and RESP3 over TCP or TLS. The store stays usable in process meanwhile; what one door
+/// changes wakes readers at the other.
+/// </summary>
+public sealed class RespServer : IAsyncDisposable
+{
+    private readonly WebApplication _host;
+    private readonly ConcurrentDictionary<long, ClientConnection> _clients = new();
+
+    /// <summary>Clients that got replies in the turn under way, or null when no turn of ours is.</summary>
+    private readonly List<ClientConnection> _toFlush = [];
+
+    private bool _isInTurn;
+    private long _lastClientId;
+
+    /// <summary>Makes the server; <see cref="StartAsync"/> starts it.</summary>
+    /// <param name="store">The store to serve. Opened by <see cref="StartAsync"/>, closed by its owner.</param>
+    /// <param name="options">Where it listens and what it allows.</param>
+    /// <param name="loggerFactory">Told about connections that break. Default: nobody.</param>
+    /// <exception cref="ArgumentException">The address is not loopback and there is neither a password nor a file of users.</exception>
+    public RespServer(EmbeddedStreamStore store, RespServerOptions options, ILoggerFactory? loggerFactory = null)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentNullException.ThrowIfNull(options);
+        if (!IPAddress.IsLoopback(options.Address) && options.Password is null && options.UsersFile is null)
+            throw new ArgumentException(
+                $"The address {options.Address} can be reached from elsewhere: set a password or a file of users, or listen on loopback.", nameof(options));
+        Store = store;
+        Options = options;
+        Dispatcher = new(this, AllCommands.Table);
+
+        var builder = WebApplication.CreateEmptyBuilder(new());
+        builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration();
+        if (loggerFactory is not null)
+            builder.Services.AddSingleton(loggerFactory);
+        builder.Services.AddSingleton<IConnectionListenerFactory, SocketListenerFactory>();
+        builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(options.Address, options.Port, listen =>
+        {
+            if (options.Certificate is { } certificate)
+                listen.UseHttps(certificate);
+            listen.Run(ServeAsync);
+        }));
+        _host = builder.Build();
+    }
+
+    /// <summary>Where it listens, with the port that was picked. Only after <see cref="StartAsync"/>.</summary>
+    public IPEndPoint Endpoint { get; private set; } = new(IPAddress.None, 0);
+
+    internal EmbeddedStreamStore Store { get; }
+
+    internal RespServerOptions Options { get; }
+
+    internal Dispatcher Dispatcher { get; }
+
+    /// <summary>The connections by ID.</summary>
+    internal IReadOnlyDictionary<long, ClientConnection> Clients => _clients;
+
+    /// <summary>Opens the store and listens.</summary>
+    /// <exception cref="Streams.StreamException">The store cannot be opened.</exception>
+    /// <exception cref="IOException">The port is in use.</exception>
+    public async Task StartAsync(CancellationToken cancellationToken = default)
+    {
+        await Store.OpenAsync(cancellationToken);
+        await _host.StartAsync(cancellationToken);
+        var address = _host.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
+        Endpoint = new(Options.Address, new Uri(address).Port);
+    }
+
+    /// <summary>Stops listening and disconnects every client. Replies already earned are sent first, for a few seconds at most.</summary>
+    public Task StopAsync(CancellationToken cancellationToken = default) => _host.StopAsync(cancellationToken);
+
+    /// <summary>Stops, if it was not stopped.</summary>
+    public ValueTask DisposeAsync() => _host.DisposeAsync();
+
+    internal long BeginTurn()
+    {
+        var nowMs = Store.BeginTurn();
+        _isInTurn = true;
+        return nowMs;
+    }
+
+    /// <summary>Ends the turn and sends the replies it wrote, each client's when they are durable.</summary>
+    internal void EndTurn(long nowMs)
+    {
+        ClientConnection? only = null;
+        ClientConnection[]? several = null;
+        try
+        {
+            Store.LeaveTurnNeedsLock(nowMs);
+        }
+        finally
+        {
+            _isInTurn = false;
+            if (_toFlush.Count == 1)
+                only = _toFlush[0];
+            else if (_toFlush.Count > 1)
+                several = [.. _toFlush];
+            _toFlush.Clear();
+            Store.ExitTurn();
+        }
+
+        only?.Flush();
+        foreach (var client in several ?? [])
+            client.Flush();
+    }
+
+    /// <summary>A client got a reply: it is sent after the turn. Outside a turn of ours, a thread of the pool sends it.</summary>
+    internal void FlushLaterNeedsLock(ClientConnection client)
+    {
+        client.SetOutputLsnNeedsLock(Store.LastLsnNeedsLock);
+        if (!_isInTurn)
+            ThreadPool.UnsafeQueueUserWorkItem(static client => client.Flush(), client, preferLocal: false);
+        else if (!_toFlush.Contains(client))
+            _toFlush.Add(client);
+    }
+
+    private async Task ServeAsync(ConnectionContext connection)
+    {
+        var client = new ClientConnection(
+            this, connection, Interlocked.Increment(ref _lastClientId), Store.Time.GetUtcNow().ToUnixTimeMilliseconds());
+        _clients.TryAdd(client.Id, client);
+        try
+        {
+            await client.RunAsync();
+        }
+        finally
+        {
+            _clients.TryRemove(client.Id, out _);
+            Forget(client);
+        }
+    }
+
+    /// <summary>A client is gone: nothing may wait for it any more.</summary>
+    private void Forget(ClientConnection client)
+    {
+        var nowMs = BeginTurn();
+        try
+        {
+            client.EndWaitNeedsLock(static _ => { });
+        }
+        finally
+        {
+            EndTurn(nowMs);
+        }
+    }
+}

@@ -1,0 +1,49 @@
+using System.Net;
+using System.Security.Cryptography.X509Certificates;
+
+namespace Millrace.Server;
+
+/// <summary>Where the server listens, who may talk to it, and what a client may ask for. Read once, when the server is made.</summary>
+public sealed class RespServerOptions
+{
+    /// <summary>The address to listen on. Default: loopback. Any other needs <see cref="Password"/> or <see cref="UsersFile"/>.</summary>
+    public IPAddress Address { get; set; } = IPAddress.Loopback;
+
+    /// <summary>The TCP port; 0 picks a free one. Default 6379.</summary>
+    public int Port { get; set; } = 6379;
+
+    /// <summary>The password of the default user. Default <see langword="null"/>: none is asked for.</summary>
+    public string? Password { get; set; }
+
+    /// <summary>A file of <c>user …</c> lines as <c>ACL LIST</c> writes them. Default <see langword="null"/>: the default user alone.</summary>
+    public string? UsersFile { get; set; }
+
+    /// <summary>The certificate, with its private key, to speak TLS with. Default <see langword="null"/>: plain TCP.</summary>
+    public X509Certificate2? Certificate { get; set; }
+
+    /// <summary>Bytes of memory above which commands that need more are refused with <c>OOM</c>; 0 for no limit. Default 0.</summary>
+    public long MaxMemoryBytes { get; set; }
+
+    /// <summary>Connections at a time; one more is told so and closed. Default 10,000, as Redis.</summary>
+    public int MaxClients { get; set; } = 10_000;
+
+    /// <summary>Bytes of one argument. Default 64 MiB (<c>proto-max-bulk-len</c>).</summary>
+    public int MaxBulkBytes { get; set; } = 64 * 1024 * 1024;
+
+    /// <summary>Bytes of one command with all its arguments. Default 256 MiB.</summary>
+    public int MaxCommandBytes { get; set; } = 256 * 1024 * 1024;
+
+    /// <summary>Arguments of one command. Default 1,048,576, as Redis.</summary>
+    public int MaxArguments { get; set; } = 1024 * 1024;
+
+    /// <summary>Bytes of an inline command. Default 64 KiB, as Redis.</summary>
+    public int MaxInlineBytes { get; set; } = 64 * 1024;
+
+    /// <summary>
+    /// Bytes of replies that may wait for a client that does not read them; above, it is disconnected. Default 256 MiB.
+    /// </summary>
+    public long MaxOutputBytes { get; set; } = 256 * 1024 * 1024;
+
+    /// <summary>How long a client may be silent before it is disconnected; zero: for ever (<c>timeout</c>). Default zero, as Redis.</summary>
+    public TimeSpan IdleTimeout { get; set; }
+}

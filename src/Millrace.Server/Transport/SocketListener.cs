@@ -1,0 +1,68 @@
+using System.Net;
+using System.Net.Sockets;
+using Microsoft.AspNetCore.Connections;
+
+namespace Millrace.Server.Transport;
+
+/// <summary>Accepts connections on one address.</summary>
+internal sealed class SocketListener : IConnectionListener
+{
+    private readonly Socket _socket;
+
+    public SocketListener(EndPoint endpoint)
+    {
+        _socket = new(endpoint.AddressFamily, SocketType.Stream, ProtocolType.Tcp);
+        try
+        {
+            _socket.Bind(endpoint);
+            _socket.Listen(511);
+        }
+        catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
+        {
+            _socket.Dispose();
+            throw new AddressInUseException(e.Message, e);
+        }
+
+        EndPoint = _socket.LocalEndPoint!;
+    }
+
+    public EndPoint EndPoint { get; }
+
+    /// <summary>The next connection, or null when the listener was closed.</summary>
+    public async ValueTask<ConnectionContext?> AcceptAsync(CancellationToken cancellationToken = default)
+    {
+        while (true)
+        {
+            try
+            {
+                var socket = await _socket.AcceptAsync(cancellationToken);
+                socket.NoDelay = true;
+                return new SocketConnection(socket);
+            }
+            catch (SocketException e) when (e.SocketErrorCode is SocketError.OperationAborted or SocketError.NotSocket)
+            {
+                return null;
+            }
+            catch (ObjectDisposedException)
+            {
+                return null;
+            }
+            catch (SocketException)
+            {
+                // The client was gone before it was accepted. The next one may not be.
+            }
+        }
+    }
+
+    public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
+    {
+        _socket.Dispose();
+        return ValueTask.CompletedTask;
+    }
+
+    public ValueTask DisposeAsync()
+    {
+        _socket.Dispose();
+        return ValueTask.CompletedTask;
+    }
+}
