@@ -35,15 +35,16 @@ public sealed class MutationRecordTests
         Check(new DeleteConsumer("s", "g", "c"), DeleteConsumer.Read, seen);
         Check(new ApplyCommit(EveryChange()), ApplyCommit.Read, seen);
         Check(new Tick(), (ref RecordReader _) => default, seen);
+        Check(new SetOption(EngineOption.StreamIdmpMaxSize, 10_000), SetOption.Read, seen);
 
         Assert.Equal(Enum.GetValues<MutationKind>(), seen.Order());
     }
 
     [Theory]
-    [InlineData("append", "0101FBD095FFBC310173" + "0801610131" + "0002C3A9" + "00")]
-    [InlineData("read", "0301FBD095FFBC31" + "017301670163" + "64")]
-    [InlineData("ack", "0401FBD095FFBC31" + "01730167" + "01" + "80D095FFBC31AC02")]
-    [InlineData("tick", "1101FBD095FFBC31")]
+    [InlineData("append", "010100FBD095FFBC310173" + "0801610131" + "0002C3A9" + "00")]
+    [InlineData("read", "030100FBD095FFBC31" + "017301670163" + "64")]
+    [InlineData("ack", "040100FBD095FFBC31" + "01730167" + "01" + "80D095FFBC31AC02")]
+    [InlineData("tick", "110100FBD095FFBC31")]
     public void Records_have_the_bytes_that_are_documented(string name, string hex)
     {
         var record = name switch
@@ -72,12 +73,13 @@ public sealed class MutationRecordTests
     }
 
     [Theory]
-    [InlineData("00010A")]
-    [InlineData("FF010A")]
-    [InlineData("11020A")]
-    [InlineData("11010A00")]
-    [InlineData("0401010173" + "0167" + "FFFFFFFF07")]
-    [InlineData("0101010173" + "FFFFFFFF07")]
+    [InlineData("0001000A")]
+    [InlineData("FF01000A")]
+    [InlineData("1102000A")]
+    [InlineData("1101100A")]
+    [InlineData("1101000A00")]
+    [InlineData("040100010173" + "0167" + "FFFFFFFF07")]
+    [InlineData("010100010173" + "FFFFFFFF07")]
     public void Record_of_nonsense_is_corrupt(string hex)
     {
         var corrupt = Assert.Throws<StreamException>(() => new StreamEngine().Replay(Convert.FromHexString(hex)));
@@ -93,6 +95,7 @@ public sealed class MutationRecordTests
         var reader = new RecordReader(record);
         Assert.Equal(mutation.Kind, (MutationKind)reader.Byte());
         Assert.Equal(1, reader.Byte());
+        Assert.Equal(0, reader.Byte());
         Assert.Equal(NowMs, reader.PositiveNumber());
 
         var copy = read(ref reader);
