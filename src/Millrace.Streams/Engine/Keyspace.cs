@@ -26,7 +26,7 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
 
     public IReadOnlyCollection<KeyspaceValue> Values => _values.Values;
 
-    public KeyspaceValue? Find(string key) => _values.GetValueOrDefault(key);
+    public KeyspaceValue? Find(string key) => _values.TryGetValue(key, out var value) ? value : null;
 
     public KeyspaceValue? Find(ReadOnlySpan<char> key) => _bySpan.TryGetValue(key, out var value) ? value : null;
 
