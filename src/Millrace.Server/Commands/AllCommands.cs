@@ -6,5 +6,7 @@ internal static class AllCommands
     public static CommandTable Table { get; } = new(
     [
         .. Connection.ConnectionCommands.All,
+        .. Streams.InfoCommands.All,
+        .. Streams.StreamCommands.All,
     ]);
 }

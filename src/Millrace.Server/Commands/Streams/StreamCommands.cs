@@ -1,0 +1,59 @@
+using Millrace.Streams;
+using Millrace.Streams.Engine;
+
+namespace Millrace.Server.Commands.Streams;
+
+/// <summary>The commands on the entries of streams.</summary>
+internal static partial class StreamCommands
+{
+    public static IEnumerable<CommandInfo> All { get; } =
+    [
+        new("xlen", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "read stream fast", Length)
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Returns the number of messages in a stream.",
+        },
+        new("xrange", -4, CommandFlags.ReadOnly, 1, 1, 1, "read stream slow", static (ref CommandCall call) => Range(ref call, false))
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Returns the messages from a stream within a range of IDs.",
+        },
+        new("xrevrange", -4, CommandFlags.ReadOnly, 1, 1, 1, "read stream slow", static (ref CommandCall call) => Range(ref call, true))
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Returns the messages from a stream within a range of IDs in reverse order.",
+        },
+    ];
+
+    private static void Length(ref CommandCall call)
+    {
+        if (call.TryFind<StreamValue>(1, out var stream))
+            call.Reply.WriteInteger(stream?.Entries.Count ?? 0);
+    }
+
+    /// <summary>XRANGE and XREVRANGE: bounds, then COUNT, then the key.</summary>
+    private static void Range(ref CommandCall call, bool reversed)
+    {
+        var (startAt, endAt) = reversed ? (3, 2) : (2, 3);
+        if (!call.TryStart(startAt, out var start) || !call.TryEnd(endAt, out var end))
+            return;
+        var limit = long.MaxValue;
+        for (var i = 4; i < call.Count; i += 2)
+        {
+            if (i + 1 == call.Count || !call.Is(i, "COUNT"u8))
+            {
+                call.Error(Errors.Syntax);
+                return;
+            }
+
+            if (!call.TryInteger(i + 1, out limit))
+                return;
+        }
+
+        if (!call.TryFind<StreamValue>(1, out var stream))
+            return;
+        if (stream is null)
+            call.Reply.WriteArray(0);
+        else if (limit <= 0)
+            call.Reply.WriteNullArray();
+        else
+            call.WriteEntries(stream.Entries, start, end, limit, reversed);
+    }
+}
