@@ -1,10 +1,14 @@
-using System.Net;
-using Millrace.Embedded;
-using Millrace.Server;
+using System.CommandLine;
+using Millrace.Cli.Serve;
 
-Environment.SetEnvironmentVariable("DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS", "1");
-await using var store = new EmbeddedStreamStore(new EmbeddedStoreOptions());
-await using var server = new RespServer(store, new RespServerOptions { Port = int.Parse(args[0]), Address = IPAddress.Loopback });
-await server.StartAsync();
-Console.WriteLine($"Listening on {server.Endpoint}");
-await new TaskCompletionSource().Task;
+var root = new RootCommand("Millrace: event-driven messaging on Redis Streams.") { ServeCommand.Create() };
+var parsed = root.Parse(args);
+if (parsed.Errors.Count > 0)
+{
+    foreach (var error in parsed.Errors)
+        await Console.Error.WriteLineAsync(error.Message);
+    return 2;
+}
+
+// No time limit of the parser's own on the end: serving stops by itself and exits with what it says.
+return await parsed.InvokeAsync(new InvocationConfiguration { ProcessTerminationTimeout = null });

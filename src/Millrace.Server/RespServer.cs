@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Server.Commands;
@@ -20,6 +21,9 @@ namespace Millrace.Server;
 /// </summary>
 public sealed class RespServer : IAsyncDisposable
 {
+    /// <summary>Clients that do not read their replies may hold up the end for so long.</summary>
+    private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(5);
+
     private readonly WebApplication _host;
     private readonly ConcurrentDictionary<long, ClientConnection> _clients = new();
 
@@ -50,6 +54,8 @@ public sealed class RespServer : IAsyncDisposable
         if (loggerFactory is not null)
             builder.Services.AddSingleton(loggerFactory);
         builder.Services.AddSingleton<IConnectionListenerFactory, SocketListenerFactory>();
+        builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
+        builder.Services.Configure<HostOptions>(static host => host.ShutdownTimeout = StopLimit);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(options.Address, options.Port, listen =>
         {
             if (options.Certificate is { } certificate)
@@ -158,5 +164,13 @@ public sealed class RespServer : IAsyncDisposable
         {
             EndTurn(nowMs);
         }
+    }
+
+    /// <summary>Signals are the process's own affair: without this, the host under the server would catch them.</summary>
+    private sealed class NoLifetime : IHostLifetime
+    {
+        public Task WaitForStartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
     }
 }

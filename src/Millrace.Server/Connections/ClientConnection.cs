@@ -2,6 +2,7 @@ using System.Buffers;
 using System.IO.Pipelines;
 using System.Net;
 using Microsoft.AspNetCore.Connections;
+using Microsoft.AspNetCore.Connections.Features;
 using Millrace.Embedded;
 
 namespace Millrace.Server.Connections;
@@ -27,6 +28,9 @@ internal sealed partial class ClientConnection
 
     /// <summary>Requests wait in the input until its wait is over.</summary>
     private bool _resumeWhenServed;
+
+    /// <summary>The server stops.</summary>
+    private volatile bool _isEnding;
 
     public ClientConnection(RespServer server, ConnectionContext connection, long id, long nowMs)
     {
@@ -65,6 +69,8 @@ internal sealed partial class ClientConnection
     public async Task RunAsync()
     {
         var input = _connection.Transport.Input;
+        using var ending = _connection.Features.Get<IConnectionLifetimeNotificationFeature>()?.ConnectionClosedRequested.Register(
+            static client => ((ClientConnection)client!).EndSoon(), this);
         while (true)
         {
             var read = await input.ReadAsync();
@@ -78,12 +84,19 @@ internal sealed partial class ClientConnection
 
             // What was looked at need not be looked at again before more comes, unless requests were left for the next turn.
             input.AdvanceTo(buffer.GetPosition(consumed), _parser.IsFull ? buffer.GetPosition(consumed) : buffer.End);
-            if (IsClosing || (read.IsCompleted && !_parser.IsFull))
+            if (IsClosing || _isEnding || (read.IsCompleted && !_parser.IsFull))
                 break;
             await WhenDrainedAsync();
         }
 
         await WhenSentAsync();
+    }
+
+    /// <summary>The server stops: replies already earned are sent, and that is all.</summary>
+    private void EndSoon()
+    {
+        _isEnding = true;
+        _connection.Transport.Input.CancelPendingRead();
     }
 
     /// <summary>Runs the whole requests in the input as one turn.</summary>

@@ -106,7 +106,7 @@ public sealed class MillraceServer : IAsyncDisposable
     }
 
     /// <summary>The test project builds the tool first, beside itself: artifacts/bin/Millrace.Cli/[configuration].</summary>
-    private static string FindTool()
+    public static string FindTool()
     {
         var ours = new DirectoryInfo(AppContext.BaseDirectory.TrimEnd(Path.DirectorySeparatorChar));
         var path = Path.Combine(ours.Parent!.Parent!.FullName, "Millrace.Cli", ours.Name, "millrace.dll");

@@ -1,0 +1,48 @@
+using System.Runtime.InteropServices;
+using Millrace.Embedded;
+using Millrace.Server;
+using Millrace.Streams;
+
+namespace Millrace.Cli.Serve;
+
+/// <summary>The life of a serving process: start, say so, wait for the signal, close the store.</summary>
+internal static class ServeProcess
+{
+    /// <summary>Makes the runtime run what waits for a socket on the thread that polls it, which saves a hop per request.</summary>
+    private const string InlineCompletions = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
+
+    /// <returns>The exit code: 0 after a signal, 1 when it could not start.</returns>
+    public static async Task<int> RunAsync(EmbeddedStoreOptions storeOptions, RespServerOptions serverOptions)
+    {
+        // The runtime reads it with the first socket.
+        if (Environment.GetEnvironmentVariable(InlineCompletions) is null)
+            Environment.SetEnvironmentVariable(InlineCompletions, "1");
+
+        var stop = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
+
+        await using var store = new EmbeddedStreamStore(storeOptions);
+        await using var server = new RespServer(store, serverOptions);
+        try
+        {
+            await server.StartAsync();
+        }
+        catch (Exception e) when (e is StreamException or IOException)
+        {
+            await Console.Error.WriteLineAsync(e.Message);
+            return 1;
+        }
+
+        Console.WriteLine($"Listening on {server.Endpoint}");
+        await stop.Task;
+        await server.StopAsync();
+        return 0;
+
+        void OnSignal(PosixSignalContext context)
+        {
+            context.Cancel = true;
+            stop.TrySetResult();
+        }
+    }
+}

@@ -1,0 +1,43 @@
+using System.Net;
+using Millrace.Tests.Clients;
+using Millrace.Tests.Differential;
+using Millrace.Tests.Server;
+
+namespace Millrace.Tests.Cli;
+
+/// <summary><c>millrace serve</c> as its users meet it: what it prints, refuses and leaves behind.</summary>
+public sealed class ServeTests
+{
+    [Theory]
+    [InlineData("Give --data DIR to keep the streams, or --memory.")]
+    [InlineData("Give --data DIR or --memory, not both.", "--memory", "--data", "x")]
+    [InlineData("--port takes a number from 0 to 65535, not 'many'.", "--memory", "--port", "many")]
+    [InlineData("--port takes a number from 0 to 65535, not '65536'.", "--memory", "--port", "65536")]
+    [InlineData("--bind takes an IP address, not 'nowhere'.", "--memory", "--bind", "nowhere")]
+    [InlineData("--fsync takes always, everysec or no, not 'daily'.", "--data", "x", "--fsync", "daily")]
+    [InlineData("--fsync needs --data DIR: what is in memory is never synced.", "--memory", "--fsync", "no")]
+    [InlineData("--tls-cert and --tls-key need each other.", "--memory", "--tls-cert", "x")]
+    [InlineData("Unrecognized command or argument '--frobnicate'.", "--memory", "--frobnicate")]
+    public async Task Serve_with_bad_options_says_why_in_one_line(string line, params string[] options) =>
+        Assert.Equal(line, (await Tool.RunAsync(2, "", "dotnet", ["exec", MillraceServer.FindTool(), "serve", .. options])).Trim());
+
+    [Fact]
+    public async Task Serve_on_a_port_in_use_fails_and_says_so()
+    {
+        await using var first = await MillraceServer.StartAsync("--memory");
+        var output = await Tool.RunAsync(
+            1, "", "dotnet", "exec", MillraceServer.FindTool(), "serve", "--memory", "--port", $"{first.Endpoint.Port}");
+        Assert.Contains("address already in use", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Serve_ends_with_0_on_SIGTERM_with_clients_connected()
+    {
+        await using var server = await MillraceServer.StartAsync("--memory");
+        Assert.Equal(IPAddress.Loopback, server.Endpoint.Address);
+        using var client = new RawConnection(server.Endpoint);
+        Assert.Equal("+PONG\r\n", client.Exchange("PING"));
+        Assert.Equal(0, await server.StopAsync());
+        Assert.Throws<NoReplyException>(() => client.Exchange("PING"));
+    }
+}

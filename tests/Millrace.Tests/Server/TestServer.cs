@@ -1,0 +1,45 @@
+using System.Text;
+using Millrace.Embedded;
+using Millrace.Server;
+using Millrace.Tests.Differential;
+
+namespace Millrace.Tests.Server;
+
+/// <summary>A server in this process, over a memory store of its own.</summary>
+internal sealed class TestServer : IAsyncDisposable
+{
+    private readonly EmbeddedStreamStore _store = new(new());
+    private readonly RespServer _server;
+
+    private TestServer(RespServerOptions options) => _server = new(_store, options);
+
+    public static async Task<TestServer> StartAsync(Action<RespServerOptions>? configure = null)
+    {
+        var options = new RespServerOptions { Port = 0 };
+        configure?.Invoke(options);
+        var server = new TestServer(options);
+        await server._server.StartAsync();
+        return server;
+    }
+
+    public RawConnection Connect() => new(_server.Endpoint);
+
+    public async ValueTask DisposeAsync()
+    {
+        await _server.DisposeAsync();
+        await _store.DisposeAsync();
+    }
+}
+
+/// <summary>Replies as the text that came, for tests that name every byte.</summary>
+internal static class RawConnectionExtensions
+{
+    /// <summary>Sends one command, its words split at blanks, and returns the bytes of the reply as text.</summary>
+    public static string Exchange(this RawConnection connection, string command)
+    {
+        connection.Send(new Command(command.Split(' ')));
+        return connection.ReadText();
+    }
+
+    public static string ReadText(this RawConnection connection) => Encoding.Latin1.GetString(connection.Read());
+}
