@@ -6,6 +6,10 @@ internal static class AllCommands
     public static CommandTable Table { get; } = new(
     [
         .. Connection.ConnectionCommands.All,
+        .. Keys.ExpiryCommands.All,
+        .. Keys.KeyCommands.All,
+        .. Keys.MoveCommands.All,
+        .. StandIns.StringCommands.All,
         .. Streams.InfoCommands.All,
         .. Streams.StreamCommands.All,
     ]);

@@ -18,4 +18,8 @@ internal static class Numbers
             return false;
         return Utf8Parser.TryParse(text, out value, out var used) && used == text.Length;
     }
+
+    /// <summary>A cursor of a scan: any number of 64 bits, leading zeros and all.</summary>
+    public static bool TryParseCursor(ReadOnlySpan<byte> text, out ulong value) =>
+        Utf8Parser.TryParse(text, out value, out var used) && used == text.Length;
 }

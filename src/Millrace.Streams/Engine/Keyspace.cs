@@ -51,6 +51,14 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
         _slots.Add(value);
     }
 
+    /// <summary>Puts a value in the place of another one, in its slot: a scan under way sees the key as one that lived on.</summary>
+    public void Replace(KeyspaceValue old, KeyspaceValue value)
+    {
+        _values[old.Key] = value;
+        _slots[old.Slot] = value;
+        (value.Key, value.Slot) = (old.Key, old.Slot);
+    }
+
     public KeyspaceValue? Remove(string key)
     {
         if (!_values.Remove(key, out var value))

@@ -22,6 +22,12 @@ internal abstract class KeyspaceValue
 
     /// <summary>What the <c>TYPE</c> command says.</summary>
     public abstract string TypeName { get; }
+
+    /// <summary>What <c>OBJECT ENCODING</c> says.</summary>
+    public virtual string Encoding => "raw";
+
+    /// <summary>A deep copy of the value, under no key and without an expiry.</summary>
+    public abstract KeyspaceValue Clone();
 }
 
 /// <summary>A state document.</summary>
@@ -34,6 +40,8 @@ internal sealed class StateValue(long version, ReadOnlyMemory<byte> payload) : K
 
     /// <summary>A type of our own, as Redis modules have them: string commands do not apply.</summary>
     public override string TypeName => "millrace-state";
+
+    public override KeyspaceValue Clone() => new StateValue(Version, Payload);
 }
 
 /// <summary>The entries that wait for their time to be appended to one stream.</summary>
@@ -61,6 +69,14 @@ internal sealed class ScheduleValue(string stream) : KeyspaceValue
         _entries.UnorderedItems.OrderBy(item => item.Priority).Select(item => (item.Priority.DueMs, item.Element));
 
     public void Add(long dueMs, EntryFields fields) => _entries.Enqueue(fields, (dueMs, _order++));
+
+    public override KeyspaceValue Clone()
+    {
+        var clone = new ScheduleValue(Stream);
+        foreach (var (dueMs, fields) in InOrder)
+            clone.Add(dueMs, fields);
+        return clone;
+    }
 
     public bool TryTakeDue(long nowMs, out EntryFields fields)
     {

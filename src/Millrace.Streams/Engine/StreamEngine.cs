@@ -108,6 +108,24 @@ internal sealed partial class StreamEngine
         _due.Move(Database, value, value.DueMs);
     }
 
+    /// <summary>Puts a value under a key, over what is there, and wakes those who wait for it.</summary>
+    public void PutKey(string key, KeyspaceValue value)
+    {
+        if (Keyspace.Find(key) is { } old)
+        {
+            _due.Move(Database, old, long.MaxValue);
+            Keyspace.Replace(old, value);
+        }
+        else
+        {
+            Keyspace.Add(key, value);
+        }
+
+        _due.Move(Database, value, value.DueMs);
+        Signal(key);
+        Touch(key);
+    }
+
     /// <summary>Takes a key out of the current database, whatever it holds, and wakes those who wait for it.</summary>
     public KeyspaceValue? RemoveKey(string key)
     {
@@ -203,11 +221,9 @@ internal sealed partial class StreamEngine
     /// <summary>Stores a state document, whatever was there, with a version above every earlier one.</summary>
     public void PutState(string key, ReadOnlyMemory<byte> payload, long? expiresMs, long nowMs)
     {
-        if (FindState(key) is not null)
-            RemoveKey(key);
+        FindState(key);
         _lastVersion = Math.Max(_lastVersion + 1, nowMs);
-        AddKey(key, new StateValue(_lastVersion, payload.ToArray()) { ExpiresMs = expiresMs });
-        Touch(key);
+        PutKey(key, new StateValue(_lastVersion, payload.ToArray()) { ExpiresMs = expiresMs });
     }
 
     public bool RemoveState(string key) => FindState(key) is not null && RemoveKey(key) is not null;

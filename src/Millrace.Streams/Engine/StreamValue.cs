@@ -11,7 +11,9 @@ internal sealed class StreamValue : KeyspaceValue
 
     public override string TypeName => "stream";
 
-    public EntryLog Entries { get; } = new();
+    public override string Encoding => "stream";
+
+    public EntryLog Entries { get; private init; } = new();
 
     /// <summary>The last ID ever given out; never goes back, also when the clock does.</summary>
     public EntryId LastGeneratedId { get; private set; }
@@ -23,7 +25,11 @@ internal sealed class StreamValue : KeyspaceValue
     public long EntriesAdded { get; private set; }
 
     /// <summary>What is remembered of messages with an idempotent ID. Made on first use.</summary>
-    public IdempotentProducers Producers => field ??= new();
+    public IdempotentProducers Producers
+    {
+        get => field ??= new();
+        private init;
+    }
 
     public IReadOnlyCollection<ConsumerGroup> Groups => _groups.Values;
 
@@ -139,6 +145,21 @@ internal sealed class StreamValue : KeyspaceValue
         if (!isWhole || id > Entries.FirstId)
             return null;
         return EntriesAdded - Entries.Count + (id == Entries.FirstId ? 1 : 0);
+    }
+
+    public override KeyspaceValue Clone()
+    {
+        var clone = new StreamValue
+        {
+            Entries = Entries.Clone(),
+            LastGeneratedId = LastGeneratedId,
+            MaxDeletedId = MaxDeletedId,
+            EntriesAdded = EntriesAdded,
+            Producers = Producers.Clone(),
+        };
+        foreach (var group in _groups.Values)
+            clone._groups.Add(group.Name, group.Clone());
+        return clone;
     }
 
     [Conditional("DEBUG")]

@@ -36,6 +36,15 @@ public sealed class MutationRecordTests
         Check(new ApplyCommit(EveryChange()), ApplyCommit.Read, seen);
         Check(new Tick(), (ref RecordReader _) => default, seen);
         Check(new SetOption(EngineOption.StreamIdmpMaxSize, 10_000), SetOption.Read, seen);
+        Check(new DeleteKeys(["a", "é"]), DeleteKeys.Read, seen);
+        Check(new ClearKeys(true), ClearKeys.Read, seen);
+        Check(new SetExpiry("k", NowMs), SetExpiry.Read, seen);
+        Check(new SetExpiry("k", null), SetExpiry.Read, seen);
+        Check(new MoveKey("k", 15, "other"), MoveKey.Read, seen);
+        Check(new CopyKey("k", 15, "other"), CopyKey.Read, seen);
+        Check(new SwapDatabases(0, 15), SwapDatabases.Read, seen);
+        Check(new SetString("k", new byte[] { 0, 255 }, NowMs), SetString.Read, seen);
+        Check(new SetString("k", default, null), SetString.Read, seen);
 
         Assert.Equal(Enum.GetValues<MutationKind>(), seen.Order());
     }

@@ -25,6 +25,13 @@ internal enum MutationKind : byte
     Commit = 16,
     Tick = 17,
     SetOption = 18,
+    DeleteKeys = 40,
+    ClearKeys = 41,
+    SetExpiry = 42,
+    MoveKey = 43,
+    CopyKey = 44,
+    SwapDatabases = 45,
+    SetString = 46,
 }
 
 /// <summary>A mutation and the moment it was applied, as the journal keeps it.</summary>
@@ -89,6 +96,13 @@ internal static class MutationRecord
             case MutationKind.Commit: Apply<ApplyCommit, CommitResult>(engine, ApplyCommit.Read(ref reader), reader, nowMs); break;
             case MutationKind.Tick: Apply<Tick, int>(engine, default, reader, nowMs); break;
             case MutationKind.SetOption: Apply<SetOption, bool>(engine, SetOption.Read(ref reader), reader, nowMs); break;
+            case MutationKind.DeleteKeys: Apply<DeleteKeys, long>(engine, DeleteKeys.Read(ref reader), reader, nowMs); break;
+            case MutationKind.ClearKeys: Apply<ClearKeys, long>(engine, ClearKeys.Read(ref reader), reader, nowMs); break;
+            case MutationKind.SetExpiry: Apply<SetExpiry, bool>(engine, SetExpiry.Read(ref reader), reader, nowMs); break;
+            case MutationKind.MoveKey: Apply<MoveKey, bool>(engine, MoveKey.Read(ref reader), reader, nowMs); break;
+            case MutationKind.CopyKey: Apply<CopyKey, bool>(engine, CopyKey.Read(ref reader), reader, nowMs); break;
+            case MutationKind.SwapDatabases: Apply<SwapDatabases, bool>(engine, SwapDatabases.Read(ref reader), reader, nowMs); break;
+            case MutationKind.SetString: Apply<SetString, bool>(engine, SetString.Read(ref reader), reader, nowMs); break;
             default: throw EngineErrors.Damaged($"there is no mutation {(byte)kind}", 0);
         }
     }

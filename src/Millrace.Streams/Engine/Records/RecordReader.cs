@@ -19,6 +19,13 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
         return _record[_offset++];
     }
 
+    /// <summary>The number of a database.</summary>
+    public int Database()
+    {
+        var database = Byte();
+        return database < StreamEngine.DatabaseCount ? database : throw EngineErrors.Damaged($"there is no database {database}", _offset - 1);
+    }
+
     public ulong Number() =>
         Varint.TryRead(_record, ref _offset, out var value) ? value : throw EngineErrors.Damaged("a number is cut off", _offset);
 
