@@ -15,6 +15,9 @@ internal sealed class EngineOptions
     /// <summary><c>stream-idmp-maxsize</c>: idempotent IDs a new stream remembers of one producer. Default 100.</summary>
     public long StreamIdmpMaxSize { get; set; } = 100;
 
+    /// <summary><see cref="StreamNodeMaxEntries"/> as <see cref="EntryLog.Append"/> takes it.</summary>
+    public int BlockEntries => (int)Math.Min(StreamNodeMaxEntries, int.MaxValue);
+
     /// <summary>Entries that approximate trimming without a LIMIT removes at most: 100 blocks, between one entry and a million.</summary>
     public long DefaultTrimLimit => StreamNodeMaxEntries == 0 ? 10_000 : Math.Clamp(StreamNodeMaxEntries * 100, 1, 1_000_000);
 }

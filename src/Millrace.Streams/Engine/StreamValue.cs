@@ -48,19 +48,22 @@ internal sealed class StreamValue : KeyspaceValue
     public bool HasRoomFor(int count) =>
         LastGeneratedId.Milliseconds < ulong.MaxValue || ulong.MaxValue - LastGeneratedId.Sequence >= (ulong)count;
 
+    /// <summary>The ID the next entry gets at a moment. The caller has checked that there is an ID left.</summary>
+    public EntryId NextIdAt(long nowMs) => NextId(LastGeneratedId, nowMs) ?? throw EngineErrors.IdsUsedUp(Name);
+
     /// <summary>Appends an entry at a moment. The caller has checked that there is an ID left.</summary>
-    public EntryId Append(EntryFields fields, long nowMs)
+    public EntryId Append(EntryFields fields, long nowMs, int maxBlockEntries)
     {
-        var id = NextId(LastGeneratedId, nowMs) ?? throw EngineErrors.IdsUsedUp(Name);
-        Append(id, fields);
+        var id = NextIdAt(nowMs);
+        Append(id, fields, maxBlockEntries);
         return id;
     }
 
     /// <summary>Appends an entry with an ID above the last one.</summary>
-    public void Append(EntryId id, EntryFields fields)
+    public void Append(EntryId id, EntryFields fields, int maxBlockEntries)
     {
         Debug.Assert(id > LastGeneratedId, "IDs strictly increase.");
-        Entries.Append(id, fields, EntryLog.DefaultBlockEntries);
+        Entries.Append(id, fields, maxBlockEntries);
         LastGeneratedId = id;
         EntriesAdded++;
     }
@@ -72,6 +75,18 @@ internal sealed class StreamValue : KeyspaceValue
         if (id > MaxDeletedId)
             MaxDeletedId = id;
         return true;
+    }
+
+    /// <summary>Sets the counters by hand. The last ID must not be below an entry.</summary>
+    /// <param name="lastGeneratedId">The last ID given out.</param>
+    /// <param name="entriesAdded">Entries ever appended; null: as it is.</param>
+    /// <param name="maxDeletedId">The largest ID deleted by name; null: as it is.</param>
+    public void SetCounters(EntryId lastGeneratedId, long? entriesAdded, EntryId? maxDeletedId)
+    {
+        Debug.Assert(lastGeneratedId >= Entries.LastId, "IDs strictly increase.");
+        LastGeneratedId = lastGeneratedId;
+        EntriesAdded = entriesAdded ?? EntriesAdded;
+        MaxDeletedId = maxDeletedId ?? MaxDeletedId;
     }
 
     public ConsumerGroup? FindGroup(string group) => _groups.GetValueOrDefault(group);

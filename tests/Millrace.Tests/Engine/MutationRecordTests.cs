@@ -17,8 +17,9 @@ public sealed class MutationRecordTests
     public void Every_mutation_reads_back_what_it_wrote()
     {
         var seen = new HashSet<MutationKind>();
-        Check(new Append("s", Fields, null), Append.Read, seen);
+        Check(new Append("s", Fields), Append.Read, seen);
         Check(new Append("s", Fields, StreamTrim.ToLength(1_000, approximate: true)), Append.Read, seen);
+        Check(new Append("s", Fields, Id: Id), Append.Read, seen);
         Check(new AppendMany("s", [Fields, Fields], StreamTrim.ToMinId(Id)), AppendMany.Read, seen);
         Check(new ReadGroup("s", "g", "c", 100), ReadGroup.Read, seen);
         Check(new Ack("s", "g", [Id, Id.Next()]), Ack.Read, seen);
@@ -46,11 +47,15 @@ public sealed class MutationRecordTests
         Check(new SetString("k", new byte[] { 0, 255 }, NowMs), SetString.Read, seen);
         Check(new SetString("k", default, null), SetString.Read, seen);
 
+        Check(new Trim("s", new TrimRequest { MaxLength = 7, IsApproximate = true, Limit = 300 }), Trim.Read, seen);
+        Check(new SetStreamId("s", Id), SetStreamId.Read, seen);
+        Check(new SetStreamId("s", Id, long.MaxValue, EntryId.Max), SetStreamId.Read, seen);
+
         Assert.Equal(Enum.GetValues<MutationKind>(), seen.Order());
     }
 
     [Theory]
-    [InlineData("append", "010100FBD095FFBC310173" + "0801610131" + "0002C3A9" + "00")]
+    [InlineData("append", "010100FBD095FFBC310173" + "0801610131" + "0002C3A9" + "00" + "00")]
     [InlineData("read", "030100FBD095FFBC31" + "017301670163" + "64")]
     [InlineData("ack", "040100FBD095FFBC31" + "01730167" + "01" + "80D095FFBC31AC02")]
     [InlineData("tick", "110100FBD095FFBC31")]
@@ -58,7 +63,7 @@ public sealed class MutationRecordTests
     {
         var record = name switch
         {
-            "append" => EngineRun.Encode(new Append("s", Fields, null), NowMs),
+            "append" => EngineRun.Encode(new Append("s", Fields), NowMs),
             "read" => EngineRun.Encode(new ReadGroup("s", "g", "c", 100), NowMs),
             "ack" => EngineRun.Encode(new Ack("s", "g", [Id]), NowMs),
             _ => EngineRun.Encode(new Tick(), NowMs),

@@ -8,6 +8,14 @@ internal static partial class StreamCommands
 {
     public static IEnumerable<CommandInfo> All { get; } =
     [
+        new("xadd", -5, CommandFlags.Write | CommandFlags.DenyOom | CommandFlags.Fast, 1, 1, 1, "write stream fast", Add)
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Appends a new message to a stream. Creates the key if it does not exist.",
+        },
+        new("xdel", -3, CommandFlags.Write | CommandFlags.Fast, 1, 1, 1, "write stream fast", Delete)
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Removes messages from a stream and returns their number.",
+        },
         new("xlen", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "read stream fast", Length)
         {
             Group = "stream", Since = "5.0.0", Summary = "Returns the number of messages in a stream.",
@@ -19,6 +27,14 @@ internal static partial class StreamCommands
         new("xrevrange", -4, CommandFlags.ReadOnly, 1, 1, 1, "read stream slow", static (ref CommandCall call) => Range(ref call, true))
         {
             Group = "stream", Since = "5.0.0", Summary = "Returns the messages from a stream within a range of IDs in reverse order.",
+        },
+        new("xsetid", -3, CommandFlags.Write | CommandFlags.DenyOom | CommandFlags.Fast, 1, 1, 1, "write stream fast", SetId)
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Sets the counters of a stream.",
+        },
+        new("xtrim", -4, CommandFlags.Write, 1, 1, 1, "write stream slow", Trim)
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Deletes messages from the beginning of a stream.",
         },
     ];
 

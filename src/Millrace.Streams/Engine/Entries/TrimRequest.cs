@@ -1,6 +1,6 @@
 namespace Millrace.Streams.Engine;
 
-/// <summary>What a trim keeps, with everything Redis can ask for. Exactly one of the two bounds is set.</summary>
+/// <summary>What a trim keeps, with everything Redis can ask for. At most one of the two bounds is set; the default keeps everything.</summary>
 internal readonly record struct TrimRequest
 {
     /// <summary>Entries to keep: the newest this many.</summary>
@@ -15,6 +15,10 @@ internal readonly record struct TrimRequest
     /// <summary>Entries to drop at most when approximate; 0: no limit.</summary>
     public long Limit { get; init; }
 
-    public static implicit operator TrimRequest(StreamTrim trim) =>
-        new() { MaxLength = trim.MaxLength, MinId = trim.MinId, IsApproximate = trim.IsApproximate };
+    /// <summary>Whether there is nothing to trim.</summary>
+    public bool IsNone => MaxLength is null && MinId is null;
+
+    public static implicit operator TrimRequest(StreamTrim? trim) => trim is null
+        ? default
+        : new() { MaxLength = trim.MaxLength, MinId = trim.MinId, IsApproximate = trim.IsApproximate };
 }

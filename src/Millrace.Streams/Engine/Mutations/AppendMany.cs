@@ -4,7 +4,7 @@ namespace Millrace.Streams.Engine.Mutations;
 
 /// <summary>Appends entries in order, nothing in between, and trims. The result is their IDs.</summary>
 /// <remarks><code>stream text | trim | count | count × fields</code></remarks>
-internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFields> Entries, StreamTrim? Trim)
+internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFields> Entries, TrimRequest Trim = default)
     : IMutation<IReadOnlyList<EntryId>>
 {
     public MutationKind Kind => MutationKind.AppendMany;
@@ -18,10 +18,10 @@ internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFie
         }
 
         var stream = engine.GetOrAddStreamWithRoom(Stream, Entries.Count);
-        var first = stream.Append(Entries[0], nowMs);
+        var first = stream.Append(Entries[0], nowMs, engine.Options.BlockEntries);
         for (var i = 1; i < Entries.Count; i++)
-            stream.Append(Entries[i], nowMs);
-        if (Trim is not null)
+            stream.Append(Entries[i], nowMs, engine.Options.BlockEntries);
+        if (!Trim.IsNone)
             stream.Entries.Trim(Trim);
         engine.Signal(Stream);
         engine.Touch(Stream);

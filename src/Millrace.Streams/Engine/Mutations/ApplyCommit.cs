@@ -89,8 +89,8 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
         engine.Signal(append.Stream);
         engine.Touch(append.Stream);
         if (append.Id is not { } id)
-            return stream.Append(append.Fields, nowMs);
-        stream.Append(id, append.Fields);
+            return stream.Append(append.Fields, nowMs, engine.Options.BlockEntries);
+        stream.Append(id, append.Fields, engine.Options.BlockEntries);
         return id;
     }
 
@@ -110,7 +110,7 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
             return true;
         }
 
-        target.Append(copy, nowMs);
+        target.Append(copy, nowMs, engine.Options.BlockEntries);
         engine.Signal(again);
         engine.Touch(again);
         return true;

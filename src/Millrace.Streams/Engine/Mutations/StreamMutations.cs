@@ -36,7 +36,7 @@ internal readonly record struct Delete(string Stream, IReadOnlyList<EntryId> Ids
 
 /// <summary>Drops the oldest entries. The result is how many.</summary>
 /// <remarks><code>stream text | trim</code></remarks>
-internal readonly record struct Trim(string Stream, StreamTrim Keep) : IMutation<long>
+internal readonly record struct Trim(string Stream, TrimRequest Keep) : IMutation<long>
 {
     public MutationKind Kind => MutationKind.Trim;
 
@@ -54,8 +54,11 @@ internal readonly record struct Trim(string Stream, StreamTrim Keep) : IMutation
         writer.Trim(Keep);
     }
 
-    public static Trim Read(ref RecordReader reader) =>
-        new(reader.Text(), reader.Trim() ?? throw EngineErrors.Damaged("a trim without a bound", 0));
+    public static Trim Read(ref RecordReader reader)
+    {
+        var trim = new Trim(reader.Text(), reader.Trim());
+        return trim.Keep.IsNone ? throw EngineErrors.Damaged("a trim without a bound", 0) : trim;
+    }
 }
 
 /// <summary>Deletes a stream with its groups. The result is whether there was one.</summary>

@@ -47,7 +47,7 @@ internal readonly record struct Tick : IMutation<int>
         while (engine.TryTakeDue(schedule, nowMs, out var fields))
         {
             if (canAppend)
-                engine.GetOrAddStream(schedule.Stream).Append(fields, nowMs);
+                engine.GetOrAddStream(schedule.Stream).Append(fields, nowMs, engine.Options.BlockEntries);
             else
                 engine.AddScheduled(schedule.Key, schedule.Stream, nowMs + RetryAfterMs, fields);
         }

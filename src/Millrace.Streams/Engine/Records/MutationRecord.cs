@@ -25,6 +25,7 @@ internal enum MutationKind : byte
     Commit = 16,
     Tick = 17,
     SetOption = 18,
+    SetStreamId = 20,
     DeleteKeys = 40,
     ClearKeys = 41,
     SetExpiry = 42,
@@ -96,6 +97,7 @@ internal static class MutationRecord
             case MutationKind.Commit: Apply<ApplyCommit, CommitResult>(engine, ApplyCommit.Read(ref reader), reader, nowMs); break;
             case MutationKind.Tick: Apply<Tick, int>(engine, default, reader, nowMs); break;
             case MutationKind.SetOption: Apply<SetOption, bool>(engine, SetOption.Read(ref reader), reader, nowMs); break;
+            case MutationKind.SetStreamId: Apply<SetStreamId, bool>(engine, SetStreamId.Read(ref reader), reader, nowMs); break;
             case MutationKind.DeleteKeys: Apply<DeleteKeys, long>(engine, DeleteKeys.Read(ref reader), reader, nowMs); break;
             case MutationKind.ClearKeys: Apply<ClearKeys, long>(engine, ClearKeys.Read(ref reader), reader, nowMs); break;
             case MutationKind.SetExpiry: Apply<SetExpiry, bool>(engine, SetExpiry.Read(ref reader), reader, nowMs); break;

@@ -72,17 +72,17 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
         }
     }
 
-    public StreamTrim? Trim()
+    public TrimRequest Trim()
     {
         var kind = Byte();
-        var approximate = (kind & 4) != 0;
-        return (kind & ~4) switch
+        TrimRequest trim = (kind & ~4) switch
         {
-            0 => null,
-            1 => StreamTrim.ToLength(PositiveNumber(), approximate),
-            2 => StreamTrim.ToMinId(Id(), approximate),
+            0 when kind == 0 => default,
+            1 => new() { MaxLength = PositiveNumber() },
+            2 => new() { MinId = Id() },
             _ => throw EngineErrors.Damaged($"there is no trim {kind}", _offset),
         };
+        return (kind & 4) == 0 ? trim : trim with { IsApproximate = true, Limit = PositiveNumber() };
     }
 
     public GroupStart Start() => Byte() switch

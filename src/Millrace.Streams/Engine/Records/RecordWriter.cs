@@ -53,11 +53,11 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
     public void Fields(EntryFields fields) => Bytes(fields.Packed.Span);
 
     /// <summary>
-    /// A byte: 0 none, 1 by length, 2 by ID, plus 4 when approximate; then the length or the ID.
+    /// A byte: 0 none, 1 by length, 2 by ID, plus 4 when approximate; then the length or the ID; then the limit when approximate.
     /// </summary>
-    public void Trim(StreamTrim? trim)
+    public void Trim(in TrimRequest trim)
     {
-        if (trim is null)
+        if (trim.IsNone)
         {
             Byte(0);
             return;
@@ -74,6 +74,9 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
             Byte((byte)(1 | approximate));
             Number(trim.MaxLength!.Value);
         }
+
+        if (trim.IsApproximate)
+            Number(trim.Limit);
     }
 
     /// <summary>A byte: 1 for now, 0 for after an ID; then the ID.</summary>
