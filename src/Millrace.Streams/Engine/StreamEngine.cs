@@ -108,6 +108,18 @@ internal sealed partial class StreamEngine
         _due.Move(Database, value, value.DueMs);
     }
 
+    /// <summary>The value of a key, made when the key is free.</summary>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>.</exception>
+    public TValue GetOrAdd<TValue>(string key)
+        where TValue : KeyspaceValue, new()
+    {
+        if (Find<TValue>(key) is { } found)
+            return found;
+        var added = new TValue();
+        AddKey(key, added);
+        return added;
+    }
+
     /// <summary>Puts a value under a key, over what is there, and wakes those who wait for it.</summary>
     public void PutKey(string key, KeyspaceValue value)
     {

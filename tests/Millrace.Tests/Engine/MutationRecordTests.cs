@@ -46,6 +46,10 @@ public sealed class MutationRecordTests
         Check(new SwapDatabases(0, 15), SwapDatabases.Read, seen);
         Check(new SetString("k", new byte[] { 0, 255 }, NowMs), SetString.Read, seen);
         Check(new SetString("k", default, null), SetString.Read, seen);
+        Check(new PushList("k", true, [[1], []]), PushList.Read, seen);
+        Check(new PopList("k", false, long.MaxValue), PopList.Read, seen);
+        Check(new AddMembers("k", ["a", "b"]), AddMembers.Read, seen);
+        Check(new RemoveMembers("k", ["a"]), RemoveMembers.Read, seen);
 
         Check(new Trim("s", new TrimRequest { MaxLength = 7, IsApproximate = true, Limit = 300 }), Trim.Read, seen);
         Check(new SetStreamId("s", Id), SetStreamId.Read, seen);

@@ -33,6 +33,10 @@ internal enum MutationKind : byte
     CopyKey = 44,
     SwapDatabases = 45,
     SetString = 46,
+    PushList = 47,
+    PopList = 48,
+    AddMembers = 49,
+    RemoveMembers = 50,
 }
 
 /// <summary>A mutation and the moment it was applied, as the journal keeps it.</summary>
@@ -105,6 +109,10 @@ internal static class MutationRecord
             case MutationKind.CopyKey: Apply<CopyKey, bool>(engine, CopyKey.Read(ref reader), reader, nowMs); break;
             case MutationKind.SwapDatabases: Apply<SwapDatabases, bool>(engine, SwapDatabases.Read(ref reader), reader, nowMs); break;
             case MutationKind.SetString: Apply<SetString, bool>(engine, SetString.Read(ref reader), reader, nowMs); break;
+            case MutationKind.PushList: Apply<PushList, long>(engine, PushList.Read(ref reader), reader, nowMs); break;
+            case MutationKind.PopList: Apply<PopList, byte[][]>(engine, PopList.Read(ref reader), reader, nowMs); break;
+            case MutationKind.AddMembers: Apply<AddMembers, long>(engine, AddMembers.Read(ref reader), reader, nowMs); break;
+            case MutationKind.RemoveMembers: Apply<RemoveMembers, long>(engine, RemoveMembers.Read(ref reader), reader, nowMs); break;
             default: throw EngineErrors.Damaged($"there is no mutation {(byte)kind}", 0);
         }
     }

@@ -1,0 +1,58 @@
+namespace Millrace.Streams.Engine;
+
+/// <summary>A list: a ring of strings that grows and shrinks at both ends. Never empty while it has a key.</summary>
+internal sealed class ListValue : KeyspaceValue
+{
+    /// <summary>A power of two long.</summary>
+    private byte[]?[] _ring = new byte[8][];
+
+    /// <summary>Where the first item is.</summary>
+    private int _first;
+
+    public int Count { get; private set; }
+
+    public override string TypeName => "list";
+
+    public override string Encoding => "quicklist";
+
+    public byte[] this[int index] => _ring[(_first + index) & (_ring.Length - 1)]!;
+
+    public void Push(byte[] item, bool atHead)
+    {
+        if (Count == _ring.Length)
+            Grow();
+        if (atHead)
+            _first = (_first - 1) & (_ring.Length - 1);
+        _ring[(atHead ? _first : _first + Count) & (_ring.Length - 1)] = item;
+        Count++;
+    }
+
+    /// <summary>Takes an item out. There must be one.</summary>
+    public byte[] Pop(bool atHead)
+    {
+        ref var place = ref _ring[(atHead ? _first : _first + Count - 1) & (_ring.Length - 1)];
+        var item = place!;
+        place = null;
+        if (atHead)
+            _first = (_first + 1) & (_ring.Length - 1);
+        Count--;
+        return item;
+    }
+
+    public override KeyspaceValue Clone()
+    {
+        // Items never change, so that both lists can hold them.
+        var clone = new ListValue();
+        for (var i = 0; i < Count; i++)
+            clone.Push(this[i], atHead: false);
+        return clone;
+    }
+
+    private void Grow()
+    {
+        var ring = new byte[2 * _ring.Length][];
+        for (var i = 0; i < Count; i++)
+            ring[i] = this[i];
+        (_ring, _first) = (ring, 0);
+    }
+}
