@@ -1,3 +1,4 @@
+using System.Text;
 using Millrace.Streams.Engine;
 using Millrace.Streams.Engine.Mutations;
 
@@ -64,7 +65,9 @@ internal static class SetCommand
         options = default;
         for (var i = 3; i < call.Count; i++)
         {
-            var mayExpire = options.ExpiryArgument == 0 && !options.KeepsExpiry;
+            // The same unit may come again, and the last one counts.
+            var mayExpire = !options.KeepsExpiry &&
+                (options.ExpiryArgument == 0 || Ascii.EqualsIgnoreCase(call[options.ExpiryArgument - 1], call[i]));
             if (call.Is(i, "NX"u8) && !options.IfTaken)
                 options.IfFree = true;
             else if (call.Is(i, "XX"u8) && !options.IfFree)

@@ -154,6 +154,9 @@ public sealed class KeyCommandsTests : IAsyncLifetime
         Expect("-ERR increment or decrement would overflow", "INCR", "k");
         Expect("+OK", "SET", "k", "1", "KEEPTTL");
         Expect(":100", "TTL", "k");
+        Expect("+OK", "SET", "k", "1", "EX", "10", "ex", "100");
+        Expect(":100", "TTL", "k");
+        Expect("-ERR syntax error", "SET", "k", "1", "EX", "1", "PX", "1");
         Expect("-ERR syntax error", "SET", "k", "1", "NX", "XX");
         Expect("-ERR syntax error", "SET", "k", "1", "EX", "1", "KEEPTTL");
         Expect("-ERR invalid expire time in 'set' command", "SET", "k", "1", "EX", "0");
