@@ -24,6 +24,11 @@ internal static partial class StreamCommands
         {
             Group = "stream", Since = "5.0.0", Summary = "Returns the messages from a stream within a range of IDs.",
         },
+        new("xread", -4, CommandFlags.ReadOnly | CommandFlags.Blocking | CommandFlags.MovableKeys, 0, 0, 0, "read stream slow blocking", Read,
+            FindKeys: FindReadKeys)
+        {
+            Group = "stream", Since = "5.0.0", Summary = "Returns messages from multiple streams after the IDs given. Waits for them on request.",
+        },
         new("xrevrange", -4, CommandFlags.ReadOnly, 1, 1, 1, "read stream slow", static (ref CommandCall call) => Range(ref call, true))
         {
             Group = "stream", Since = "5.0.0", Summary = "Returns the messages from a stream within a range of IDs in reverse order.",

@@ -1,0 +1,171 @@
+using Millrace.Server.Connections;
+using Millrace.Streams;
+using Millrace.Streams.Engine;
+
+namespace Millrace.Server.Commands.Streams;
+
+/// <summary>XREAD.</summary>
+internal static partial class StreamCommands
+{
+    private static void Read(ref CommandCall call)
+    {
+        if (!TryReadOptions(call, out var limit, out var blockMs, out var firstKey))
+            return;
+        var count = (call.Count - firstKey) / 2;
+        if (count == 0 || (call.Count - firstKey) % 2 != 0)
+        {
+            call.Error("ERR Unbalanced 'xread' list of streams: for each stream key an ID, '+', or '$' must be specified.");
+            return;
+        }
+
+        var reads = new StreamRead[count];
+        for (var i = 0; i < count; i++)
+        {
+            if (!TryPosition(call, firstKey + i, firstKey + count + i, out reads[i]))
+                return;
+        }
+
+        if (TryWriteRead(call, reads, limit))
+            return;
+        if (blockMs is not { } block || !call.MayBlock)
+            call.Reply.WriteNullArray();
+        else
+            call.Block(new BlockedXread(call.Client, call.Command, reads, limit), block == 0 ? null : TimeSpan.FromMilliseconds(block));
+    }
+
+    /// <summary>The options before the keys; otherwise the error is written.</summary>
+    private static bool TryReadOptions(in CommandCall call, out int limit, out long? blockMs, out int firstKey)
+    {
+        (limit, blockMs, firstKey) = (int.MaxValue, null, 0);
+        for (var i = 1; i < call.Count; i++)
+        {
+            var hasMore = i + 1 < call.Count;
+            if (hasMore && call.Is(i, "STREAMS"u8))
+            {
+                firstKey = i + 1;
+                return true;
+            }
+
+            if (hasMore && call.Is(i, "COUNT"u8))
+            {
+                if (!call.TryInteger(++i, out var count))
+                    return false;
+                limit = count <= 0 ? int.MaxValue : (int)Math.Min(count, int.MaxValue);
+            }
+            else if (hasMore && call.Is(i, "BLOCK"u8))
+            {
+                if (!TryBlock(call, ++i, out var block))
+                    return false;
+                blockMs = block;
+            }
+            else
+            {
+                call.Error(UnknownOption(call, i));
+                return false;
+            }
+        }
+
+        call.Error(Errors.Syntax);
+        return false;
+    }
+
+    /// <summary>What to say of an option that XREAD does not have: that of XREADGROUP is told apart.</summary>
+    private static string UnknownOption(in CommandCall call, int index)
+    {
+        var option = call.Is(index, "GROUP"u8) && index + 2 < call.Count ? "GROUP"
+            : call.Is(index, "NOACK"u8) ? "NOACK"
+            : call.Is(index, "CLAIM"u8) && index + 1 < call.Count ? "CLAIM"
+            : null;
+        return option is null ? Errors.Syntax
+            : $"ERR The {option} option is only supported by XREADGROUP. You called XREAD instead.";
+    }
+
+    /// <summary>A time to wait at most, in milliseconds; 0: without a limit. Longer than a timer takes is the longest it takes.</summary>
+    private static bool TryBlock(in CommandCall call, int index, out long blockMs)
+    {
+        if (!call.TryInteger(index, out blockMs, "ERR timeout is not an integer or out of range"))
+            return false;
+        if (blockMs < 0)
+        {
+            call.Error("ERR timeout is negative");
+            return false;
+        }
+
+        blockMs = Math.Min(blockMs, uint.MaxValue - 1);
+        return true;
+    }
+
+    /// <summary>Where the read of a key starts; otherwise the error is written.</summary>
+    private static bool TryPosition(in CommandCall call, int keyAt, int idAt, out StreamRead read)
+    {
+        read = default;
+        if (!call.TryFind<StreamValue>(keyAt, out var stream))
+            return false;
+        var after = EntryId.Zero;
+        if (call[idAt] is [(byte)'>'])
+        {
+            call.Error("ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.");
+            return false;
+        }
+
+        if (call[idAt] is [(byte)'$'])
+            after = stream?.LastGeneratedId ?? EntryId.Zero;
+        else if (call[idAt] is [(byte)'+'])
+            after = stream is null or { Entries.Count: 0 } ? stream?.LastGeneratedId ?? EntryId.Zero : stream.Entries.LastId.Previous();
+        else if (!call.TryId(idAt, out after))
+            return false;
+        read = new(stream?.Key ?? call.Text(keyAt), after);
+        return true;
+    }
+
+    /// <summary>Writes what there is after the positions, key by key. False, with nothing written, when there is nothing.</summary>
+    private static bool TryWriteRead(in CommandCall call, StreamRead[] reads, int limit)
+    {
+        var count = 0;
+        foreach (var read in reads)
+            count += HasMore(call, read, out _) ? 1 : 0;
+        if (count == 0)
+            return false;
+        if (call.IsResp3)
+            call.Reply.WriteMap(count);
+        else
+            call.Reply.WriteArray(count);
+        foreach (var read in reads)
+        {
+            if (!HasMore(call, read, out var stream))
+                continue;
+            if (!call.IsResp3)
+                call.Reply.WriteArray(2);
+            call.WriteText(read.Key);
+            call.WriteEntries(stream!.Entries, read.After.Next(), EntryId.Max, limit);
+        }
+
+        return true;
+    }
+
+    private static bool HasMore(in CommandCall call, StreamRead read, out StreamValue? stream)
+    {
+        stream = call.Engine.Keyspace.Find(read.Key) as StreamValue;
+        return stream is { Entries.Count: > 0 } && stream.Entries.LastId > read.After;
+    }
+
+    /// <summary>The keys of XREAD and XREADGROUP: the first half of what follows STREAMS.</summary>
+    public static void FindReadKeys(ref CommandCall call, List<int> keys)
+    {
+        var at = 1;
+        while (at < call.Count && !call.Is(at, "STREAMS"u8))
+            at++;
+        for (var i = at + 1; i <= at + ((call.Count - at - 1) / 2); i++)
+            keys.Add(i);
+    }
+
+    /// <summary>A key and the entry after which it is read.</summary>
+    private readonly record struct StreamRead(string Key, EntryId After);
+
+    /// <summary>An XREAD that waits. A key that becomes another type, or goes, leaves it waiting.</summary>
+    private sealed class BlockedXread(ClientConnection client, CommandInfo command, StreamRead[] reads, int limit)
+        : BlockedCommand(client, command, [.. reads.Select(read => read.Key)], null)
+    {
+        protected override bool TryRun(ref CommandCall call) => TryWriteRead(call, reads, limit);
+    }
+}
