@@ -22,6 +22,9 @@ internal sealed class TestServer : IAsyncDisposable
         return server;
     }
 
+    /// <summary>Clients that wait in a command.</summary>
+    public int WaitingCount => _store.BlockedNeedsLock.Count;
+
     public RawConnection Connect() => new(_server.Endpoint);
 
     public async ValueTask DisposeAsync()
