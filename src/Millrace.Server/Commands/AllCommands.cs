@@ -13,6 +13,7 @@ internal static class AllCommands
         .. StandIns.ListCommands.All,
         .. StandIns.SetCommands.All,
         .. StandIns.StringCommands.All,
+        .. Streams.GroupCommands.All,
         .. Streams.InfoCommands.All,
         .. Streams.StreamCommands.All,
     ]);

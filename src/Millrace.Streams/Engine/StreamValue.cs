@@ -102,8 +102,8 @@ internal sealed class StreamValue : KeyspaceValue
     /// <summary>Whether the group has entries to deliver.</summary>
     public bool HasNewFor(ConsumerGroup group) => Entries.LastId > group.LastDeliveredId;
 
-    /// <summary>Delivers the entries after the group's last one to a consumer.</summary>
-    public DeliveredEntry[] Deliver(ConsumerGroup group, Consumer consumer, int count, long nowMs)
+    /// <summary>Delivers the entries after the group's last one, which become pending for a consumer, or for nobody when it is null.</summary>
+    public DeliveredEntry[] Deliver(ConsumerGroup group, Consumer? consumer, int count, long nowMs)
     {
         if (!HasNewFor(group))
             return [];
@@ -114,7 +114,8 @@ internal sealed class StreamValue : KeyspaceValue
         for (var i = 0; i < delivered.Length && range.MoveNext(); i++)
         {
             ref readonly var entry = ref range.Current;
-            group.Deliver(entry.Id, consumer, nowMs);
+            if (consumer is not null)
+                group.Deliver(entry.Id, consumer, nowMs);
             Advance(group, entry.Id);
             delivered[i] = new(entry.Id, packer.Pack(in entry), 1);
         }

@@ -22,6 +22,13 @@ public sealed class MutationRecordTests
         Check(new Append("s", Fields, Id: Id), Append.Read, seen);
         Check(new AppendMany("s", [Fields, Fields], StreamTrim.ToMinId(Id)), AppendMany.Read, seen);
         Check(new ReadGroup("s", "g", "c", 100), ReadGroup.Read, seen);
+        Check(new ReadGroup("s", "g", "c", int.MaxValue, NoAck: true), ReadGroup.Read, seen);
+        Check(new ReadHistory("s", "g", "c", Id, 10), ReadHistory.Read, seen);
+        Check(new ClaimAs("s", "g", "c", 5, NowMs, 7, true, true, Id, [Id]), ClaimAs.Read, seen);
+        Check(new ClaimAs("s", "g", "c", 0, 0, null, false, false, EntryId.Zero, []), ClaimAs.Read, seen);
+        Check(new AutoClaim("s", "g", "c", 5, Id, 100, true), AutoClaim.Read, seen);
+        Check(new CreateGroup("s", "g", GroupStart.Now, 0), CreateGroup.Read, seen);
+        Check(new SetGroup("s", "g", GroupStart.Now, long.MaxValue), SetGroup.Read, seen);
         Check(new Ack("s", "g", [Id, Id.Next()]), Ack.Read, seen);
         Check(new AckAndDelete("s", "g", [Id]), AckAndDelete.Read, seen);
         Check(new Extend("s", "g", "c", [new(Id, 3)]), Extend.Read, seen);
@@ -59,8 +66,8 @@ public sealed class MutationRecordTests
     }
 
     [Theory]
+    [InlineData("read", "030100FBD095FFBC31" + "017301670163" + "6400")]
     [InlineData("append", "010100FBD095FFBC310173" + "0801610131" + "0002C3A9" + "00" + "00")]
-    [InlineData("read", "030100FBD095FFBC31" + "017301670163" + "64")]
     [InlineData("ack", "040100FBD095FFBC31" + "01730167" + "01" + "80D095FFBC31AC02")]
     [InlineData("tick", "110100FBD095FFBC31")]
     public void Records_have_the_bytes_that_are_documented(string name, string hex)

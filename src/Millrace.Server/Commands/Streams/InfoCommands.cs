@@ -12,6 +12,8 @@ internal static partial class InfoCommands
     [
         new("xinfo", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
         [
+            GroupCommands.ConsumersInfo,
+            GroupCommands.GroupsInfo,
             new("stream", -3, CommandFlags.ReadOnly, 2, 2, 1, Categories, Stream)
             {
                 Since = "5.0.0", Summary = "Returns information about a stream.",

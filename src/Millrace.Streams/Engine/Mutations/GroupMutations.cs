@@ -2,28 +2,44 @@ using Millrace.Streams.Engine.Records;
 
 namespace Millrace.Streams.Engine.Mutations;
 
-/// <summary>Makes a group, and the stream when it is new. The result is whether the group is new.</summary>
-/// <remarks><code>stream text | group text | start</code></remarks>
-internal readonly record struct CreateGroup(string Stream, string Group, GroupStart Start) : IMutation<bool>
+/// <summary>
+/// Makes a group, and the stream when it is new. What the group has read may be given, and then is at most what was appended. The result is
+/// whether the group is new.
+/// </summary>
+/// <remarks><code>stream text | group text | start | entries read + 1, or 0 for unknown</code></remarks>
+internal readonly record struct CreateGroup(string Stream, string Group, GroupStart Start, long? EntriesRead = null) : IMutation<bool>
 {
     public MutationKind Kind => MutationKind.CreateGroup;
 
-    public bool Apply(StreamEngine engine, long nowMs, out bool result) =>
-        result = engine.GetOrAddStream(Stream).AddGroup(Group, Start);
+    public bool Apply(StreamEngine engine, long nowMs, out bool result)
+    {
+        var isNewStream = engine.FindStream(Stream) is null;
+        var stream = engine.GetOrAddStream(Stream);
+        result = stream.AddGroup(Group, Start);
+        if (result && EntriesRead is { } read)
+            stream.FindGroup(Group)!.EntriesRead = Math.Min(read, stream.EntriesAdded);
+        if (isNewStream)
+            engine.Touch(Stream);
+        return result;
+    }
 
     public void Write(RecordWriter writer)
     {
         writer.Text(Stream);
         writer.Text(Group);
         writer.Start(Start);
+        writer.OptionalNumber(EntriesRead);
     }
 
-    public static CreateGroup Read(ref RecordReader reader) => new(reader.Text(), reader.Text(), reader.Start());
+    public static CreateGroup Read(ref RecordReader reader) => new(reader.Text(), reader.Text(), reader.Start(), reader.OptionalNumber());
 }
 
-/// <summary>Moves a group's cursor. What it has read can no longer be counted. The result is always true.</summary>
-/// <remarks><code>stream text | group text | start</code></remarks>
-internal readonly record struct SetGroup(string Stream, string Group, GroupStart Start) : IMutation<bool>
+/// <summary>
+/// Moves a group's cursor. What it has read can no longer be counted unless it is given. As in Redis, readers that wait are not woken. The
+/// result is always true.
+/// </summary>
+/// <remarks><code>stream text | group text | start | entries read + 1, or 0 for unknown</code></remarks>
+internal readonly record struct SetGroup(string Stream, string Group, GroupStart Start, long? EntriesRead = null) : IMutation<bool>
 {
     public MutationKind Kind => MutationKind.SetGroup;
 
@@ -31,8 +47,7 @@ internal readonly record struct SetGroup(string Stream, string Group, GroupStart
     {
         var group = engine.GetGroup(Stream, Group, out var stream);
         group.LastDeliveredId = stream.Resolve(Start);
-        group.EntriesRead = null;
-        engine.Signal(Stream);
+        group.EntriesRead = EntriesRead is { } read ? Math.Min(read, stream.EntriesAdded) : null;
         return result = true;
     }
 
@@ -41,9 +56,10 @@ internal readonly record struct SetGroup(string Stream, string Group, GroupStart
         writer.Text(Stream);
         writer.Text(Group);
         writer.Start(Start);
+        writer.OptionalNumber(EntriesRead);
     }
 
-    public static SetGroup Read(ref RecordReader reader) => new(reader.Text(), reader.Text(), reader.Start());
+    public static SetGroup Read(ref RecordReader reader) => new(reader.Text(), reader.Text(), reader.Start(), reader.OptionalNumber());
 }
 
 /// <summary>Deletes a group with its pending entries. The result is whether there was one.</summary>

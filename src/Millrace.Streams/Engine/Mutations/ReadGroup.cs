@@ -4,10 +4,10 @@ namespace Millrace.Streams.Engine.Mutations;
 
 /// <summary>
 /// Delivers the next entries of a group to a consumer, which is made when it is new. The result is the entries. How many there are follows
-/// from the state of the stream, so the entries themselves are not in the record.
+/// from the state of the stream, so the entries themselves are not in the record. Without acknowledgement none of them becomes pending.
 /// </summary>
-/// <remarks><code>stream text | group text | consumer text | count</code></remarks>
-internal readonly record struct ReadGroup(string Stream, string Group, string Consumer, int Count) : IMutation<DeliveredEntry[]>
+/// <remarks><code>stream text | group text | consumer text | count | 1 without acknowledgement, else 0</code></remarks>
+internal readonly record struct ReadGroup(string Stream, string Group, string Consumer, int Count, bool NoAck = false) : IMutation<DeliveredEntry[]>
 {
     public MutationKind Kind => MutationKind.ReadGroup;
 
@@ -15,7 +15,7 @@ internal readonly record struct ReadGroup(string Stream, string Group, string Co
     {
         var group = engine.GetGroup(Stream, Group, out var stream);
         var consumer = group.GetOrAddConsumer(Consumer, nowMs, out var isNew);
-        result = stream.Deliver(group, consumer, Count, nowMs);
+        result = stream.Deliver(group, NoAck ? null : consumer, Count, nowMs);
         return isNew || result.Length > 0;
     }
 
@@ -25,8 +25,9 @@ internal readonly record struct ReadGroup(string Stream, string Group, string Co
         writer.Text(Group);
         writer.Text(Consumer);
         writer.Number(Count);
+        writer.Flag(NoAck);
     }
 
     public static ReadGroup Read(ref RecordReader reader) =>
-        new(reader.Text(), reader.Text(), reader.Text(), (int)Math.Min(reader.Number(), int.MaxValue));
+        new(reader.Text(), reader.Text(), reader.Text(), (int)Math.Min(reader.Number(), int.MaxValue), reader.Flag());
 }

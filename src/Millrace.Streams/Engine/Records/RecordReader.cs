@@ -35,6 +35,24 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
         return value <= long.MaxValue ? (long)value : throw EngineErrors.Damaged("a number is too large", _offset);
     }
 
+    public long? OptionalNumber()
+    {
+        var value = Number();
+        return value switch
+        {
+            0 => null,
+            <= 1UL << 63 => (long)(value - 1),
+            _ => throw EngineErrors.Damaged("a number is too large", _offset),
+        };
+    }
+
+    public bool Flag() => Byte() switch
+    {
+        0 => false,
+        1 => true,
+        var other => throw EngineErrors.Damaged($"{other} is neither yes nor no", _offset),
+    };
+
     public string Text() => KeyText.Decode(Slice());
 
     public byte[] Bytes() => Slice().ToArray();

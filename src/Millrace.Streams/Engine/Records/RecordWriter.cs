@@ -14,10 +14,15 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
         output.Advance(1);
     }
 
+    public void Flag(bool value) => Byte(value ? (byte)1 : (byte)0);
+
     public void Number(ulong value) => Varint.Write(output, value);
 
     /// <summary>A number that is never negative: a count, a length, milliseconds.</summary>
     public void Number(long value) => Number(checked((ulong)value));
+
+    /// <summary>A number that is never negative, plus 1, or 0 for none.</summary>
+    public void OptionalNumber(long? value) => Number(value is { } known ? (ulong)known + 1 : 0);
 
     /// <summary>Length in bytes, then the bytes of the name.</summary>
     public void Text(string value)

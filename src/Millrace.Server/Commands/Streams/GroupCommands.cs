@@ -1,0 +1,63 @@
+using Millrace.Streams;
+using Millrace.Streams.Engine;
+using Millrace.Streams.Engine.Mutations;
+
+namespace Millrace.Server.Commands.Streams;
+
+/// <summary>Consumer groups: the table, what its commands share, and XACK.</summary>
+internal static partial class GroupCommands
+{
+    private const CommandFlags Writes = CommandFlags.Write;
+
+    public static IEnumerable<CommandInfo> All { get; } =
+    [
+        new("xack", -4, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Acknowledge) { Group = "stream", Since = "5.0.0" },
+        new("xautoclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", AutoClaim) { Group = "stream", Since = "6.2.0" },
+        new("xclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Claim) { Group = "stream", Since = "5.0.0" },
+        new("xgroup", -2, CommandFlags.None, 0, 0, 0, "slow", NoSubcommand, Subcommands) { Group = "stream", Since = "5.0.0" },
+        new("xpending", -3, CommandFlags.ReadOnly, 1, 1, 1, "read stream slow", Pending) { Group = "stream", Since = "5.0.0" },
+        new(
+            "xreadgroup",
+            -7,
+            Writes | CommandFlags.Blocking | CommandFlags.MovableKeys,
+            0,
+            0,
+            0,
+            "write stream slow blocking",
+            ReadGroup,
+            FindKeys: FindStreams) { Group = "stream", Since = "5.0.0" },
+    ];
+
+    /// <summary>A group without a key or name: the tail says which command looked.</summary>
+    private static string NoGroup(string key, string group, string tail = "") => $"NOGROUP No such key '{key}' or consumer group '{group}'{tail}";
+
+    /// <summary>The stream and the group of two arguments; otherwise the error is written.</summary>
+    private static bool TryGroup(ref CommandCall call, int keyAt, out StreamValue stream, out ConsumerGroup group)
+    {
+        group = null!;
+        if (!call.TryFind(keyAt, out stream!))
+            return false;
+        if (stream?.FindGroup(call.Text(keyAt + 1)) is { } found)
+        {
+            group = found;
+            return true;
+        }
+
+        call.Error(NoGroup(call.Text(keyAt), call.Text(keyAt + 1)));
+        return false;
+    }
+
+    private static void Acknowledge(ref CommandCall call)
+    {
+        if (!call.TryFind<StreamValue>(1, out var stream))
+            return;
+        if (stream?.FindGroup(call.Text(2)) is not { } group)
+        {
+            call.Reply.WriteInteger(0);
+            return;
+        }
+
+        if (call.TryIds(3, call.Count, out var ids))
+            call.Reply.WriteInteger(call.Apply<Ack, long>(new(stream.Name, group.Name, ids)));
+    }
+}
