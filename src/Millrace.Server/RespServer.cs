@@ -1,5 +1,7 @@
 using System.Collections.Concurrent;
 using System.Net;
+using System.Security.Cryptography;
+using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -10,6 +12,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Server.Commands;
+using Millrace.Server.Commands.Transactions;
 using Millrace.Server.Connections;
 using Millrace.Server.Transport;
 
@@ -30,6 +33,12 @@ public sealed class RespServer : IAsyncDisposable
     /// <summary>Clients that got replies in the turn under way, or null when no turn of ours is.</summary>
     private readonly List<ClientConnection> _toFlush = [];
 
+    /// <summary>Transactions with watched keys.</summary>
+    private readonly HashSet<Transaction> _watchers = [];
+
+    /// <summary>The password's hash: hashes compare in constant time, whatever their length was.</summary>
+    private readonly byte[]? _passwordHash;
+
     private bool _isInTurn;
     private long _lastClientId;
 
@@ -47,6 +56,8 @@ public sealed class RespServer : IAsyncDisposable
                 $"The address {options.Address} can be reached from elsewhere: set a password or a file of users, or listen on loopback.", nameof(options));
         Store = store;
         Options = options;
+        StartedMs = store.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        _passwordHash = options.Password is { } password ? SHA256.HashData(Encoding.UTF8.GetBytes(password)) : null;
         Dispatcher = new(this, AllCommands.Table);
 
         var builder = WebApplication.CreateEmptyBuilder(new());
@@ -68,7 +79,15 @@ public sealed class RespServer : IAsyncDisposable
     /// <summary>Where it listens, with the port that was picked. Only after <see cref="StartAsync"/>.</summary>
     public IPEndPoint Endpoint { get; private set; } = new(IPAddress.None, 0);
 
+    /// <summary>The version of Redis whose behaviour this is.</summary>
+    internal const string RedisVersion = "8.10.0";
+
     internal EmbeddedStreamStore Store { get; }
+
+    /// <summary>When it was made, in Unix milliseconds.</summary>
+    internal long StartedMs { get; }
+
+    internal bool HasPassword => _passwordHash is not null;
 
     internal RespServerOptions Options { get; }
 
@@ -93,6 +112,31 @@ public sealed class RespServer : IAsyncDisposable
 
     /// <summary>Stops, if it was not stopped.</summary>
     public ValueTask DisposeAsync() => _host.DisposeAsync();
+
+    /// <summary>Whether this is the password, or none is asked for.</summary>
+    internal bool IsPassword(ReadOnlySpan<byte> password) =>
+        _passwordHash is null || CryptographicOperations.FixedTimeEquals(SHA256.HashData(password), _passwordHash);
+
+    internal void AddWatcherNeedsLock(Transaction transaction)
+    {
+        _watchers.Add(transaction);
+        Store.EngineNeedsLock.IsWatched = true;
+    }
+
+    internal void RemoveWatcherNeedsLock(Transaction transaction)
+    {
+        _watchers.Remove(transaction);
+        Store.EngineNeedsLock.IsWatched = _watchers.Count > 0;
+    }
+
+    /// <summary>Ends the transactions that watch what changed since the last time. Before each command, so that EXEC sees everything.</summary>
+    internal void MarkTouchedNeedsLock()
+    {
+        var touched = Store.EngineNeedsLock.Touched;
+        foreach (var transaction in _watchers)
+            transaction.IsDirty |= touched.Exists(transaction.IsWatching);
+        touched.Clear();
+    }
 
     internal long BeginTurn()
     {
@@ -159,6 +203,7 @@ public sealed class RespServer : IAsyncDisposable
         try
         {
             client.EndWaitNeedsLock(static _ => { });
+            client.Transaction.Discard();
         }
         finally
         {

@@ -43,13 +43,22 @@ internal static class ServeCommand
         CustomParser = ParsePolicy,
     };
 
+    private static readonly Option<string> Password = new("--password")
+    {
+        Description = "What clients must say with AUTH. Needed to listen beyond loopback.",
+        HelpName = "P",
+    };
+
     private static readonly Option<string> TlsCertificate = new("--tls-cert") { Description = "A PEM certificate, to speak TLS.", HelpName = "FILE" };
 
     private static readonly Option<string> TlsKey = new("--tls-key") { Description = "The private key of --tls-cert, as PEM.", HelpName = "FILE" };
 
     public static Command Create()
     {
-        var command = new Command("serve", "Serve streams to Redis clients.") { Port, Bind, Data, Memory, Fsync, TlsCertificate, TlsKey };
+        var command = new Command("serve", "Serve streams to Redis clients.")
+        {
+            Port, Bind, Data, Memory, Fsync, Password, TlsCertificate, TlsKey,
+        };
         command.Validators.Add(CheckTogether);
         command.SetAction(RunAsync);
         return command;
@@ -58,10 +67,15 @@ internal static class ServeCommand
     private static async Task<int> RunAsync(ParseResult options, CancellationToken cancellationToken)
     {
         var storeOptions = new EmbeddedStoreOptions { Directory = options.GetValue(Data), Sync = options.GetValue(Fsync) };
-        var serverOptions = new RespServerOptions { Port = options.GetValue(Port), Address = options.GetValue(Bind)! };
-        if (!IPAddress.IsLoopback(serverOptions.Address))
+        var serverOptions = new RespServerOptions
         {
-            await Console.Error.WriteLineAsync($"--bind {serverOptions.Address} can be reached from elsewhere: that needs a password.");
+            Port = options.GetValue(Port),
+            Address = options.GetValue(Bind)!,
+            Password = options.GetValue(Password),
+        };
+        if (serverOptions.Password is null && !IPAddress.IsLoopback(serverOptions.Address))
+        {
+            await Console.Error.WriteLineAsync($"--bind {serverOptions.Address} can be reached from elsewhere: that needs --password.");
             return 2;
         }
 

@@ -5,7 +5,12 @@ internal static class AllCommands
 {
     public static CommandTable Table { get; } = new(
     [
+        .. Admin.CommandCommands.All,
+        .. Admin.ConfigCommands.All,
+        .. Admin.ServerCommands.All,
+        .. Connection.ClientCommands.All,
         .. Connection.ConnectionCommands.All,
+        .. Connection.SessionCommands.All,
         .. Keys.ExpiryCommands.All,
         .. Keys.KeyCommands.All,
         .. Keys.MoveCommands.All,
@@ -16,5 +21,6 @@ internal static class AllCommands
         .. Streams.GroupCommands.All,
         .. Streams.InfoCommands.All,
         .. Streams.StreamCommands.All,
+        .. Transactions.TransactionCommands.All,
     ]);
 }

@@ -52,6 +52,24 @@ internal readonly ref struct CommandCall(
     /// <summary>The same request as another command: how a subcommand or an EXEC runs.</summary>
     public CommandCall As(CommandInfo other) => new(Server, Client, other, _input, _arguments, NowMs) { MayBlock = MayBlock };
 
+    /// <summary>The request that begins at an argument, as another command.</summary>
+    public CommandCall Skip(int count, CommandInfo other) => new(Server, Client, other, _input, _arguments[count..], NowMs);
+
+    /// <summary>Adds the indexes of the request's keys.</summary>
+    public void FindKeys(List<int> keys)
+    {
+        if (Command.FindKeys is { } find)
+        {
+            var call = this;
+            find(ref call, keys);
+            return;
+        }
+
+        var last = Command.LastKey < 0 ? Count + Command.LastKey : Command.LastKey;
+        for (var i = Command.FirstKey; i > 0 && i <= last && i < Count; i += Command.KeyStep)
+            keys.Add(i);
+    }
+
     /// <summary>The request as bytes of its own, for running it later.</summary>
     public StoredRequest ToStored() => StoredRequest.Copy(Command, _input, _arguments);
 
@@ -115,6 +133,22 @@ internal readonly ref struct CommandCall(
         if (length > bytes.Length)
             bytes = new byte[length];
         Reply.WriteBulk(bytes[..KeyText.Encode(text, bytes)]);
+    }
+
+    /// <summary>Writes text for people: a bulk string that says so in RESP3.</summary>
+    public void WriteVerbatim(string text)
+    {
+        if (!IsResp3)
+        {
+            WriteText(text);
+            return;
+        }
+
+        var bytes = new byte[KeyText.ByteCount(text)];
+        KeyText.Encode(text, bytes);
+        Client.Output.WriteRaw(Encoding.ASCII.GetBytes($"={bytes.Length + 4}\r\ntxt:"));
+        Client.Output.WriteRaw(bytes);
+        Client.Output.WriteRaw("\r\n"u8);
     }
 
     /// <summary>Writes an entry ID as a bulk string.</summary>

@@ -11,33 +11,71 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
     public void Run(ClientConnection client, ReadOnlySpan<byte> input, ReadOnlySpan<ArgumentRange> arguments, long nowMs)
     {
         var call = new CommandCall(server, client, ConnectionPlaceholder, input, arguments, nowMs);
-        if (Table.Find(call[0]) is not { } command)
+        if (server.Store.EngineNeedsLock.Touched.Count > 0)
+            server.MarkTouchedNeedsLock();
+        if (!TryFind(ref call, out var refusal) || !MayRun(ref call, out refusal))
         {
-            call.Error(Errors.UnknownCommand(call));
+            // A transaction that lacks a command the client meant must not run.
+            client.Transaction.IsBroken |= client.Transaction.IsOpen;
+            call.Error(refusal);
             return;
         }
 
-        if (command.Subcommands is not null && call.Count > 1)
+        client.LastCommand = call.Command;
+        if (client.Transaction.IsOpen && !call.Command.Has(CommandFlags.NotQueued))
         {
-            if (FindSubcommand(command, call[1]) is not { } subcommand)
-            {
-                call.Error(Errors.UnknownSubcommand(command.Name, call[1]));
-                return;
-            }
-
-            command = subcommand;
-        }
-
-        call = call.As(command);
-        if (!command.FitsArity(call.Count))
-        {
-            call.WrongArity();
+            client.Transaction.Add(call.ToStored());
+            client.Output.WriteRaw("+QUEUED\r\n"u8);
             return;
         }
 
         server.Store.EngineNeedsLock.Select(client.Database);
         Call(ref call);
         server.Store.EndCommandNeedsLock(nowMs);
+    }
+
+    /// <summary>Finds the command or subcommand, and checks the number of its arguments.</summary>
+    private bool TryFind(ref CommandCall call, out string refusal)
+    {
+        refusal = "";
+        if (Table.Find(call[0]) is not { } command)
+        {
+            refusal = Errors.UnknownCommand(call);
+            return false;
+        }
+
+        if (command.Subcommands is not null && call.Count > 1)
+        {
+            if (FindSubcommand(command, call[1]) is not { } subcommand)
+            {
+                refusal = Errors.UnknownSubcommand(command.Name, call[1]);
+                return false;
+            }
+
+            command = subcommand;
+        }
+
+        call = call.As(command);
+        if (command.FitsArity(call.Count))
+            return true;
+        refusal = Errors.WrongArity(command.FullName);
+        return false;
+    }
+
+    /// <summary>Whether the client may run it now: rights, then the state of its transaction.</summary>
+    private bool MayRun(ref CommandCall call, out string refusal)
+    {
+        var (client, command) = (call.Client, call.Command);
+        refusal = "";
+        if (!client.IsAuthenticated && !command.Has(CommandFlags.NoAuth))
+            refusal = Errors.NoAuth;
+        else if (!client.Transaction.IsOpen)
+            return true;
+        else if (command.Has(CommandFlags.NoMulti))
+            refusal = Errors.NotInTransaction;
+        else if (client.Transaction.Bytes > server.Options.MaxCommandBytes || client.Transaction.Count >= server.Options.MaxArguments)
+            refusal = command.Has(CommandFlags.NotQueued) ? "" : Errors.QueueFull;
+        return refusal.Length == 0;
     }
 
     /// <summary>Runs a command that passed every check. Whatever it wrote before it failed is taken back.</summary>

@@ -15,6 +15,9 @@ internal static class Errors
     public const string OutOfMemory = "OOM command not allowed when used memory > 'maxmemory'.";
     public const string ExecAbort = "EXECABORT Transaction discarded because of previous errors.";
 
+    public const string NotInTransaction = "ERR Command not allowed inside a transaction";
+    public const string QueueFull = "ERR The transaction is larger than a command may be";
+
     public static string WrongArity(string fullName) => $"ERR wrong number of arguments for '{fullName}' command";
 
     /// <summary>An unknown command, with what was meant as its arguments, cut after 128 bytes as Redis does.</summary>

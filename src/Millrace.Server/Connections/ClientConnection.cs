@@ -4,6 +4,8 @@ using System.Net;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Connections.Features;
 using Millrace.Embedded;
+using Millrace.Server.Commands;
+using Millrace.Server.Commands.Transactions;
 
 namespace Millrace.Server.Connections;
 
@@ -38,6 +40,8 @@ internal sealed partial class ClientConnection
         _connection = connection;
         _parser = new(server.Options);
         Id = id;
+        IsAuthenticated = !server.HasPassword;
+        Transaction = new(server);
         ConnectedMs = LastCommandMs = nowMs;
     }
 
@@ -62,6 +66,23 @@ internal sealed partial class ClientConnection
 
     /// <summary>The request to run after this turn is the last: QUIT, an error of the protocol, or CLIENT KILL.</summary>
     public bool IsClosing { get; set; }
+
+    /// <summary>Whether it gave the password, or none is asked for.</summary>
+    public bool IsAuthenticated { get; set; }
+
+    /// <summary>What CLIENT SETNAME said; empty when nothing.</summary>
+    public string Name { get; set; } = "";
+
+    /// <summary>What CLIENT SETINFO said of the program's library.</summary>
+    public string LibraryName { get; set; } = "";
+
+    public string LibraryVersion { get; set; } = "";
+
+    /// <summary>The command it sent last.</summary>
+    public CommandInfo? LastCommand { get; set; }
+
+    /// <summary>What it queues and watches.</summary>
+    public Transaction Transaction { get; }
 
     public BlockedCommand? Blocked => _blocked;
 
@@ -132,6 +153,8 @@ internal sealed partial class ClientConnection
 
     private int RunRequests(ReadOnlySpan<byte> input, int consumed, long nowMs)
     {
+        if (IsClosing)
+            return input.Length;
         LastCommandMs = nowMs;
         foreach (var request in _parser.Requests)
         {
@@ -194,6 +217,14 @@ internal sealed partial class ClientConnection
     /// <param name="end">Writes the reply, if there is to be one.</param>
     public bool EndWaitNeedsLock(Action<BlockedRead> end) =>
         _blocked is { } blocked && Server.Store.EndWaitNeedsLock(blocked, end);
+
+    /// <summary>Ends it at once: nothing more that it sent is run.</summary>
+    public void KillNeedsLock(string reason)
+    {
+        IsClosing = true;
+        EndWaitNeedsLock(static _ => { });
+        Abort(reason);
+    }
 
     /// <summary>Closes the connection from outside its loop: CLIENT KILL, a limit, the end of the server.</summary>
     public void Abort(string reason) => _connection.Abort(new ConnectionAbortedException(reason));

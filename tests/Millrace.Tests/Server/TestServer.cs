@@ -25,6 +25,9 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>Clients that wait in a command.</summary>
     public int WaitingCount => _store.BlockedNeedsLock.Count;
 
+    /// <summary>The store, to change it at its other door.</summary>
+    public EmbeddedStreamStore Store => _store;
+
     public RawConnection Connect() => new(_server.Endpoint);
 
     public async ValueTask DisposeAsync()

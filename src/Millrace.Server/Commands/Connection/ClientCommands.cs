@@ -1,0 +1,172 @@
+using System.Text;
+using Millrace.Server.Connections;
+
+namespace Millrace.Server.Commands.Connection;
+
+/// <summary>The subcommands of <c>CLIENT</c> about the caller itself and for looking at the others; ending others is in <see cref="ClientKill"/>.</summary>
+internal static class ClientCommands
+{
+    private const CommandFlags Own = CommandFlags.NoScript;
+    private const CommandFlags Others = CommandFlags.NoScript | CommandFlags.Admin;
+
+    public static IEnumerable<CommandInfo> All { get; } =
+    [
+        new("client", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
+        [
+            new("getname", 2, Own, 0, 0, 0, "slow connection", GetName),
+            new("id", 2, Own, 0, 0, 0, "slow connection", static (ref CommandCall call) => call.Reply.WriteInteger(call.Client.Id)),
+            new("info", 2, Own, 0, 0, 0, "slow connection", Info),
+            new("kill", -3, Others, 0, 0, 0, "admin slow dangerous connection", ClientKill.Run),
+            new("list", -2, Others, 0, 0, 0, "admin slow dangerous connection", List),
+            new("no-evict", 3, Others, 0, 0, 0, "admin slow dangerous connection", OnOff),
+            new("no-touch", 3, Own, 0, 0, 0, "slow connection", OnOff),
+            new("setinfo", 4, Own, 0, 0, 0, "slow connection", SetInfo),
+            new("setname", 3, Own, 0, 0, 0, "slow connection", SetName),
+            new("unblock", -3, Others, 0, 0, 0, "admin slow dangerous connection", Unblock),
+        ]) { Group = "connection" },
+    ];
+
+    /// <summary>Names the client, or takes its name with an empty one; a name with blanks is refused, as lists are read by people.</summary>
+    public static bool TrySetName(ref CommandCall call, int index)
+    {
+        if (!IsPlain(call[index]))
+        {
+            call.Error("ERR Client names cannot contain spaces, newlines or special characters.");
+            return false;
+        }
+
+        call.Client.Name = call.Text(index);
+        return true;
+    }
+
+    /// <summary>The clients that were not told to go, by ID.</summary>
+    public static IEnumerable<ClientConnection> Living(RespServer server) =>
+        server.Clients.Values.Where(static client => !client.IsClosing).OrderBy(static client => client.Id);
+
+    private static bool IsPlain(ReadOnlySpan<byte> text) => !text.ContainsAnyExceptInRange((byte)'!', (byte)'~');
+
+    private static void GetName(ref CommandCall call)
+    {
+        if (call.Client.Name.Length == 0)
+            call.Reply.WriteNull();
+        else
+            call.WriteText(call.Client.Name);
+    }
+
+    private static void SetName(ref CommandCall call)
+    {
+        if (TrySetName(ref call, 2))
+            call.Ok();
+    }
+
+    private static void SetInfo(ref CommandCall call)
+    {
+        var isName = call.Is(2, "LIB-NAME"u8);
+        if (!isName && !call.Is(2, "LIB-VER"u8))
+        {
+            call.Error($"ERR Unrecognized option '{call.Text(2)}'");
+            return;
+        }
+
+        if (!IsPlain(call[3]))
+        {
+            call.Error($"ERR {(isName ? "lib-name" : "lib-ver")} cannot contain spaces, newlines or special characters.");
+            return;
+        }
+
+        if (isName)
+            call.Client.LibraryName = call.Text(3);
+        else
+            call.Client.LibraryVersion = call.Text(3);
+        call.Ok();
+    }
+
+    /// <summary>Nothing is ever evicted here, and no key keeps the time of its last use: both switches are right as they are.</summary>
+    private static void OnOff(ref CommandCall call)
+    {
+        if (call.Is(2, "ON"u8) || call.Is(2, "OFF"u8))
+            call.Ok();
+        else
+            call.Error(Errors.Syntax);
+    }
+
+    private static void Info(ref CommandCall call) => call.WriteVerbatim(Describe(call.Client, call.NowMs) + "\n");
+
+    private static void List(ref CommandCall call)
+    {
+        var clients = Living(call.Server);
+        if (call.Count == 4 && call.Is(2, "TYPE"u8))
+        {
+            if (ClientKill.FindType(ref call, 3) is not { } type)
+                return;
+            clients = clients.Where(client => type == "normal");
+        }
+        else if (call.Count > 3 && call.Is(2, "ID"u8))
+        {
+            var ids = new HashSet<long>();
+            for (var i = 3; i < call.Count; i++)
+            {
+                if (!call.TryInteger(i, out var id, "ERR Invalid client ID"))
+                    return;
+                ids.Add(id);
+            }
+
+            clients = clients.Where(client => ids.Contains(client.Id));
+        }
+        else if (call.Count > 2)
+        {
+            call.Error(Errors.Syntax);
+            return;
+        }
+
+        var text = new StringBuilder();
+        foreach (var client in clients)
+            text.Append(Describe(client, call.NowMs)).Append('\n');
+        call.WriteVerbatim(text.ToString());
+    }
+
+    /// <summary>One line of the list. What the server does not count is 0, so that programs that read the line find every name.</summary>
+    private static string Describe(ClientConnection client, long nowMs)
+    {
+        var flags = (client.Transaction.IsOpen ? "x" : "") + (client.Blocked is null ? "" : "b");
+        return string.Create(
+            System.Globalization.CultureInfo.InvariantCulture,
+            $"id={client.Id} addr={client.RemoteEndPoint} laddr={client.LocalEndPoint} fd=0 name={client.Name} " +
+            $"age={(nowMs - client.ConnectedMs) / 1000} idle={(nowMs - client.LastCommandMs) / 1000} " +
+            $"flags={(flags.Length == 0 ? "N" : flags)} db={client.Database} sub=0 psub=0 ssub=0 " +
+            $"multi={(client.Transaction.IsOpen ? client.Transaction.Count : -1)} watch={client.Transaction.WatchedCount} " +
+            $"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem={client.Transaction.Bytes} rbs=0 rbp=0 obl=0 oll=0 " +
+            $"omem={client.OutputBytes} tot-mem={client.OutputBytes} " +
+            $"events=r cmd={client.LastCommand?.FullName ?? "NULL"} user=default redir=-1 resp={client.RespVersion} " +
+            $"lib-name={client.LibraryName} lib-ver={client.LibraryVersion}");
+    }
+
+    private static void Unblock(ref CommandCall call)
+    {
+        string? error = null;
+        if (call.Count > 4)
+        {
+            call.WrongArity();
+            return;
+        }
+
+        if (call.Count == 4)
+        {
+            if (call.Is(3, "ERROR"u8))
+            {
+                error = "UNBLOCKED client unblocked via CLIENT UNBLOCK";
+            }
+            else if (!call.Is(3, "TIMEOUT"u8))
+            {
+                call.Error("ERR CLIENT UNBLOCK reason should be TIMEOUT or ERROR");
+                return;
+            }
+        }
+
+        if (!call.TryInteger(2, out var id))
+            return;
+        var isEnded = call.Server.Clients.TryGetValue(id, out var client) &&
+            client.EndWaitNeedsLock(read => ((BlockedCommand)read).End(error));
+        call.Reply.WriteInteger(isEnded ? 1 : 0);
+    }
+}

@@ -1,0 +1,64 @@
+namespace Millrace.Tests.Server;
+
+/// <summary>MULTI, EXEC, DISCARD, WATCH, UNWATCH.</summary>
+public sealed class TransactionTests
+{
+    [Fact]
+    public async Task Exec_runs_what_was_queued()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        Assert.Equal("-ERR EXEC without MULTI\r\n", client.Exchange("EXEC"));
+        Assert.Equal("-ERR DISCARD without MULTI\r\n", client.Exchange("DISCARD"));
+        Assert.Equal("+OK\r\n", client.Exchange("MULTI"));
+        Assert.Equal("-ERR MULTI calls can not be nested\r\n", client.Exchange("MULTI"));
+        Assert.Equal("-ERR WATCH inside MULTI is not allowed\r\n", client.Exchange("WATCH a"));
+        Assert.Equal("+QUEUED\r\n", client.Exchange("ECHO one"));
+        Assert.Equal("+QUEUED\r\n", client.Exchange("SELECT x"));
+        Assert.Equal("+QUEUED\r\n", client.Exchange("PING"));
+        Assert.Equal("*3\r\n$3\r\none\r\n-ERR value is not an integer or out of range\r\n+PONG\r\n", client.Exchange("EXEC"));
+        Assert.Equal("+PONG\r\n", client.Exchange("PING"));
+    }
+
+    [Fact]
+    public async Task Exec_refuses_when_a_command_could_not_be_queued()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        client.Exchange("MULTI");
+        Assert.StartsWith("-ERR unknown command 'NOPE'", client.Exchange("NOPE"), StringComparison.Ordinal);
+        Assert.Equal("+QUEUED\r\n", client.Exchange("PING"));
+        Assert.Equal("-EXECABORT Transaction discarded because of previous errors.\r\n", client.Exchange("EXEC"));
+        client.Exchange("MULTI");
+        Assert.Equal("-ERR wrong number of arguments for 'echo' command\r\n", client.Exchange("ECHO"));
+        Assert.Equal("+OK\r\n", client.Exchange("DISCARD"));
+        Assert.Equal("+PONG\r\n", client.Exchange("PING"));
+    }
+
+    [Fact]
+    public async Task Exec_does_nothing_when_a_watched_key_changed()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        Assert.Equal("+OK\r\n", client.Exchange("WATCH watched"));
+        await server.Store.AppendAsync("watched", Millrace.Streams.EntryFields.Create(("f", "v")));
+        client.Exchange("MULTI");
+        client.Exchange("PING");
+        Assert.Equal("*-1\r\n", client.Exchange("EXEC"));
+
+        // EXEC ends the watch, and so does UNWATCH.
+        client.Exchange("MULTI");
+        Assert.Equal("*0\r\n", client.Exchange("EXEC"));
+        client.Exchange("WATCH watched");
+        await server.Store.AppendAsync("watched", Millrace.Streams.EntryFields.Create(("f", "v")));
+        Assert.Equal("+OK\r\n", client.Exchange("UNWATCH"));
+        client.Exchange("MULTI");
+        Assert.Equal("*0\r\n", client.Exchange("EXEC"));
+
+        // A change of another key is none of it.
+        client.Exchange("WATCH watched");
+        await server.Store.AppendAsync("other", Millrace.Streams.EntryFields.Create(("f", "v")));
+        client.Exchange("MULTI");
+        Assert.Equal("*0\r\n", client.Exchange("EXEC"));
+    }
+}
