@@ -77,6 +77,18 @@ internal sealed class StreamValue : KeyspaceValue
         return true;
     }
 
+    /// <summary>Whether a group has yet to read the entry or to acknowledge it.</summary>
+    public bool IsReferenced(EntryId id)
+    {
+        foreach (var group in _groups.Values)
+        {
+            if (group.LastDeliveredId < id || group.Pending.TryGet(id, out _))
+                return true;
+        }
+
+        return false;
+    }
+
     /// <summary>Sets the counters by hand. The last ID must not be below an entry.</summary>
     /// <param name="lastGeneratedId">The last ID given out.</param>
     /// <param name="entriesAdded">Entries ever appended; null: as it is.</param>

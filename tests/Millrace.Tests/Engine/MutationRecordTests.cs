@@ -59,6 +59,7 @@ public sealed class MutationRecordTests
         Check(new RemoveMembers("k", ["a"]), RemoveMembers.Read, seen);
 
         Check(new Trim("s", new TrimRequest { MaxLength = 7, IsApproximate = true, Limit = 300 }), Trim.Read, seen);
+        Check(new DeleteReferenced("s", ReferencePolicy.Acked, [Id]), DeleteReferenced.Read, seen);
         Check(new SetStreamId("s", Id), SetStreamId.Read, seen);
         Check(new SetStreamId("s", Id, long.MaxValue, EntryId.Max), SetStreamId.Read, seen);
 

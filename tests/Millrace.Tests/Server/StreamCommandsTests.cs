@@ -86,6 +86,25 @@ public sealed class StreamCommandsTests
         Assert.Contains("$3\r\n0-0\r\n$13\r\nentries-added\r\n:351\r\n", client.Exchange("XINFO STREAM s"), StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("XDELEX s IDS 2 1-1 9-9", "*2\r\n:1\r\n:-1\r\n")]
+    [InlineData("XDELEX s acked ids 1 1-1", "*1\r\n:1\r\n")]
+    [InlineData("XDELEX none DELREF IDS 1 1-1", "*1\r\n:-1\r\n")]
+    [InlineData("XDELEX s IDS 0 1-1", "-ERR Number of IDs must be a positive integer\r\n")]
+    [InlineData("XDELEX s IDS x 1-1", "-ERR Number of IDs must be a positive integer\r\n")]
+    [InlineData("XDELEX s IDS 3 1-1", "-ERR The `numids` parameter must match the number of arguments\r\n")]
+    [InlineData("XDELEX s IDS 1 1-1 2-2", "-ERR syntax error\r\n")]
+    [InlineData("XDELEX s KEEPREF DELREF IDS 1 1-1", "-ERR syntax error\r\n")]
+    [InlineData("XDELEX s IDS 1 bad", BadId)]
+    public async Task Delete_tells_what_became_of_each_entry(string command, string reply)
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        client.Exchange("XADD s 1-1 a b");
+
+        Assert.Equal(reply, client.Exchange(command));
+    }
+
     [Fact]
     public async Task Info_of_a_stream_has_the_sixteen_fields_in_order()
     {

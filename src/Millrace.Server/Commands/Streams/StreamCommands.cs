@@ -16,6 +16,10 @@ internal static partial class StreamCommands
         {
             Group = "stream", Since = "5.0.0", Summary = "Removes messages from a stream and returns their number.",
         },
+        new("xdelex", -5, CommandFlags.Write | CommandFlags.Fast, 1, 1, 1, "write stream fast", DeleteReferenced)
+        {
+            Group = "stream", Since = "8.2.0", Summary = "Removes messages from a stream with regard to the groups that refer to them.",
+        },
         new("xlen", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "read stream fast", Length)
         {
             Group = "stream", Since = "5.0.0", Summary = "Returns the number of messages in a stream.",

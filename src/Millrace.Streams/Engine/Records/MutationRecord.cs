@@ -26,6 +26,7 @@ internal enum MutationKind : byte
     Tick = 17,
     SetOption = 18,
     SetStreamId = 20,
+    DeleteReferenced = 21,
     ReadHistory = 30,
     ClaimAs = 31,
     AutoClaim = 32,
@@ -104,10 +105,13 @@ internal static class MutationRecord
             case MutationKind.Commit: Apply<ApplyCommit, CommitResult>(engine, ApplyCommit.Read(ref reader), reader, nowMs); break;
             case MutationKind.Tick: Apply<Tick, int>(engine, default, reader, nowMs); break;
             case MutationKind.SetOption: Apply<SetOption, bool>(engine, SetOption.Read(ref reader), reader, nowMs); break;
+            case MutationKind.SetStreamId: Apply<SetStreamId, bool>(engine, SetStreamId.Read(ref reader), reader, nowMs); break;
+            case MutationKind.DeleteReferenced:
+                Apply<DeleteReferenced, DeleteOutcome[]>(engine, DeleteReferenced.Read(ref reader), reader, nowMs);
+                break;
             case MutationKind.ReadHistory: Apply<ReadHistory, EntryId[]>(engine, ReadHistory.Read(ref reader), reader, nowMs); break;
             case MutationKind.ClaimAs: Apply<ClaimAs, EntryId[]>(engine, ClaimAs.Read(ref reader), reader, nowMs); break;
             case MutationKind.AutoClaim: Apply<AutoClaim, AutoClaimed>(engine, AutoClaim.Read(ref reader), reader, nowMs); break;
-            case MutationKind.SetStreamId: Apply<SetStreamId, bool>(engine, SetStreamId.Read(ref reader), reader, nowMs); break;
             case MutationKind.DeleteKeys: Apply<DeleteKeys, long>(engine, DeleteKeys.Read(ref reader), reader, nowMs); break;
             case MutationKind.ClearKeys: Apply<ClearKeys, long>(engine, ClearKeys.Read(ref reader), reader, nowMs); break;
             case MutationKind.SetExpiry: Apply<SetExpiry, bool>(engine, SetExpiry.Read(ref reader), reader, nowMs); break;
