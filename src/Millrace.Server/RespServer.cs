@@ -1,5 +1,5 @@
-using System.Collections.Concurrent;
 using System.Net;
+using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
 using Microsoft.AspNetCore.Builder;
@@ -15,6 +15,7 @@ using Millrace.Server.Commands;
 using Millrace.Server.Commands.Transactions;
 using Millrace.Server.Connections;
 using Millrace.Server.Transport;
+using Millrace.Streams.Engine;
 
 namespace Millrace.Server;
 
@@ -22,14 +23,12 @@ namespace Millrace.Server;
 /// Serves an embedded store to Redis clients: RESP2 and RESP3 over TCP or TLS. The store stays usable in process meanwhile; what one door
 /// changes wakes readers at the other.
 /// </summary>
-public sealed class RespServer : IAsyncDisposable
+public sealed partial class RespServer : IAsyncDisposable
 {
     /// <summary>Clients that do not read their replies may hold up the end for so long.</summary>
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(5);
 
     private readonly WebApplication _host;
-    private readonly ConcurrentDictionary<long, ClientConnection> _clients = new();
-
     /// <summary>Clients that got replies in the turn under way, or null when no turn of ours is.</summary>
     private readonly List<ClientConnection> _toFlush = [];
 
@@ -40,7 +39,6 @@ public sealed class RespServer : IAsyncDisposable
     private readonly byte[]? _passwordHash;
 
     private bool _isInTurn;
-    private long _lastClientId;
 
     /// <summary>Makes the server; <see cref="StartAsync"/> starts it.</summary>
     /// <param name="store">The store to serve. Opened by <see cref="StartAsync"/>, closed by its owner.</param>
@@ -56,7 +54,7 @@ public sealed class RespServer : IAsyncDisposable
                 $"The address {options.Address} can be reached from elsewhere: set a password or a file of users, or listen on loopback.", nameof(options));
         Store = store;
         Options = options;
-        StartedMs = store.Time.GetUtcNow().ToUnixTimeMilliseconds();
+        StartedMs = NowMs;
         _passwordHash = options.Password is { } password ? SHA256.HashData(Encoding.UTF8.GetBytes(password)) : null;
         Dispatcher = new(this, AllCommands.Table);
 
@@ -74,6 +72,8 @@ public sealed class RespServer : IAsyncDisposable
             listen.Run(ServeAsync);
         }));
         _host = builder.Build();
+        _idleTimer = store.Time.CreateTimer(
+            static server => ((RespServer)server!).EndIdleClients(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Where it listens, with the port that was picked. Only after <see cref="StartAsync"/>.</summary>
@@ -93,8 +93,8 @@ public sealed class RespServer : IAsyncDisposable
 
     internal Dispatcher Dispatcher { get; }
 
-    /// <summary>The connections by ID.</summary>
-    internal IReadOnlyDictionary<long, ClientConnection> Clients => _clients;
+    /// <summary>The moment by the store's clock, in Unix milliseconds.</summary>
+    internal long NowMs => Store.Time.GetUtcNow().ToUnixTimeMilliseconds();
 
     /// <summary>Opens the store and listens.</summary>
     /// <exception cref="Streams.StreamException">The store cannot be opened.</exception>
@@ -105,28 +105,41 @@ public sealed class RespServer : IAsyncDisposable
         await _host.StartAsync(cancellationToken);
         var address = _host.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
         Endpoint = new(Options.Address, new Uri(address).Port);
+        if (Options.IdleTimeout > TimeSpan.Zero)
+            _idleTimer.Change(IdleCheckPeriod, IdleCheckPeriod);
     }
 
     /// <summary>Stops listening and disconnects every client. Replies already earned are sent first, for a few seconds at most.</summary>
     public Task StopAsync(CancellationToken cancellationToken = default) => _host.StopAsync(cancellationToken);
 
     /// <summary>Stops, if it was not stopped.</summary>
-    public ValueTask DisposeAsync() => _host.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _idleTimer.DisposeAsync();
+        await _host.DisposeAsync();
+    }
 
     /// <summary>Whether this is the password, or none is asked for.</summary>
     internal bool IsPassword(ReadOnlySpan<byte> password) =>
         _passwordHash is null || CryptographicOperations.FixedTimeEquals(SHA256.HashData(password), _passwordHash);
 
-    internal void AddWatcherNeedsLock(Transaction transaction)
+    /// <summary>A transaction watches one more key.</summary>
+    internal void AddWatchNeedsLock(Transaction transaction, KeyRef key)
     {
         _watchers.Add(transaction);
-        Store.EngineNeedsLock.IsWatched = true;
+        CollectionsMarshal.GetValueRefOrAddDefault(Store.EngineNeedsLock.Watched, key, out _)++;
     }
 
+    /// <summary>A transaction watches nothing any more.</summary>
     internal void RemoveWatcherNeedsLock(Transaction transaction)
     {
+        var watched = Store.EngineNeedsLock.Watched;
         _watchers.Remove(transaction);
-        Store.EngineNeedsLock.IsWatched = _watchers.Count > 0;
+        foreach (var key in transaction.Watched)
+        {
+            if (--CollectionsMarshal.GetValueRefOrNullRef(watched, key) == 0)
+                watched.Remove(key);
+        }
     }
 
     /// <summary>Ends the transactions that watch what changed since the last time. Before each command, so that EXEC sees everything.</summary>
@@ -134,7 +147,7 @@ public sealed class RespServer : IAsyncDisposable
     {
         var touched = Store.EngineNeedsLock.Touched;
         foreach (var transaction in _watchers)
-            transaction.IsDirty |= touched.Exists(transaction.IsWatching);
+            transaction.IsDirty |= transaction.IsWatchingAny(touched);
         touched.Clear();
     }
 
@@ -178,37 +191,6 @@ public sealed class RespServer : IAsyncDisposable
             ThreadPool.UnsafeQueueUserWorkItem(static client => client.Flush(), client, preferLocal: false);
         else if (!_toFlush.Contains(client))
             _toFlush.Add(client);
-    }
-
-    private async Task ServeAsync(ConnectionContext connection)
-    {
-        var client = new ClientConnection(
-            this, connection, Interlocked.Increment(ref _lastClientId), Store.Time.GetUtcNow().ToUnixTimeMilliseconds());
-        _clients.TryAdd(client.Id, client);
-        try
-        {
-            await client.RunAsync();
-        }
-        finally
-        {
-            _clients.TryRemove(client.Id, out _);
-            Forget(client);
-        }
-    }
-
-    /// <summary>A client is gone: nothing may wait for it any more.</summary>
-    private void Forget(ClientConnection client)
-    {
-        var nowMs = BeginTurn();
-        try
-        {
-            client.EndWaitNeedsLock(static _ => { });
-            client.Transaction.Discard();
-        }
-        finally
-        {
-            EndTurn(nowMs);
-        }
     }
 
     /// <summary>Signals are the process's own affair: without this, the host under the server would catch them.</summary>

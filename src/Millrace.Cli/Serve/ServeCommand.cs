@@ -49,6 +49,14 @@ internal static class ServeCommand
         HelpName = "P",
     };
 
+    private static readonly Option<int> MaxClients = new("--max-clients")
+    {
+        Description = "Connections at a time; one more is told so and closed.",
+        HelpName = "N",
+        DefaultValueFactory = _ => 10_000,
+        CustomParser = result => Whole(result, 1, 1_000_000),
+    };
+
     private static readonly Option<string> TlsCertificate = new("--tls-cert") { Description = "A PEM certificate, to speak TLS.", HelpName = "FILE" };
 
     private static readonly Option<string> TlsKey = new("--tls-key") { Description = "The private key of --tls-cert, as PEM.", HelpName = "FILE" };
@@ -57,7 +65,7 @@ internal static class ServeCommand
     {
         var command = new Command("serve", "Serve streams to Redis clients.")
         {
-            Port, Bind, Data, Memory, Fsync, Password, TlsCertificate, TlsKey,
+            Port, Bind, Data, Memory, Fsync, Password, MaxClients, TlsCertificate, TlsKey,
         };
         command.Validators.Add(CheckTogether);
         command.SetAction(RunAsync);
@@ -72,6 +80,7 @@ internal static class ServeCommand
             Port = options.GetValue(Port),
             Address = options.GetValue(Bind)!,
             Password = options.GetValue(Password),
+            MaxClients = options.GetValue(MaxClients),
         };
         if (serverOptions.Password is null && !IPAddress.IsLoopback(serverOptions.Address))
         {

@@ -6,16 +6,27 @@ namespace Millrace.Server.Connections;
 /// What goes back. Replies are written into <see cref="Output"/> during turns, its own and those of others that serve it, and leave after the
 /// turn, when everything they show is as durable as the policy promises. At most one send is under way; it takes all that has gathered.
 /// </summary>
+/// <remarks>
+/// A client that does not read costs at most <see cref="RespServerOptions.MaxOutputBytes"/>. Its own requests can wait, so they do: above
+/// <see cref="BusyBytes"/> the turn ends, and the next begins when everything is sent. What others send it (messages, what MONITOR shows) and a
+/// single reply above the limit cannot wait without memory: then it is disconnected.
+/// </remarks>
 internal sealed partial class ClientConnection
 {
     /// <summary>Replies waiting to be sent above which the client's next requests are not run yet.</summary>
     private const int BusyBytes = 1024 * 1024;
 
-    private OutputBuffer _filling = new();
-    private OutputBuffer _sending = new();
+    /// <summary>The same for who has not authenticated: ten thousand of them must not cost ten gigabytes.</summary>
+    private const int RestrictedBusyBytes = 4 * 1024;
+
+    private OutputBuffer _filling;
+    private OutputBuffer _sending;
 
     /// <summary>The journal record up to which the filling replies show the store.</summary>
     private long _outputLsn;
+
+    /// <summary>When a part of a long reply was sent last, in Unix milliseconds.</summary>
+    private long _lastSentMs;
 
     private bool _isSending;
 
@@ -34,11 +45,18 @@ internal sealed partial class ClientConnection
     /// <summary>Bytes that wait to be sent or are being sent.</summary>
     public long OutputBytes => (long)_filling.Length + _sending.Length;
 
-    /// <summary>The replies written so far must wait for this record.</summary>
+    /// <summary>The replies written so far must wait for this record. If they are more than the client may leave unread, it is disconnected.</summary>
     public void SetOutputLsnNeedsLock(long lsn)
     {
         lock (OutputLock)
+        {
             _outputLsn = Math.Max(_outputLsn, lsn);
+            if (!_filling.IsOverfull)
+                return;
+            _isGone = true;
+        }
+
+        KillNeedsLock("It does not read its replies.");
     }
 
     /// <summary>Sends what has gathered, unless a send is under way, which then takes it. Outside the store's lock.</summary>
@@ -46,7 +64,7 @@ internal sealed partial class ClientConnection
     {
         lock (OutputLock)
         {
-            if (_isSending || _filling.Length == 0)
+            if (_isSending || _isGone || _filling.Length == 0)
                 return;
             _isSending = true;
         }
@@ -63,9 +81,17 @@ internal sealed partial class ClientConnection
             while (TryTake(out var lsn))
             {
                 await Server.Store.WhenDurableAsync(lsn);
-                var flush = await output.WriteAsync(_sending.Written);
-                if (flush.IsCompleted)
-                    break;
+                for (var rest = _sending.Written; !rest.IsEmpty;)
+                {
+                    var piece = rest[..Math.Min(rest.Length, BusyBytes)];
+                    if ((await output.WriteAsync(piece)).IsCompleted)
+                        return;
+                    rest = rest[piece.Length..];
+
+                    // A client that takes long for a long reply is not idle.
+                    if (!rest.IsEmpty)
+                        Volatile.Write(ref _lastSentMs, Server.NowMs);
+                }
             }
         }
         catch (Exception e)
@@ -99,15 +125,16 @@ internal sealed partial class ClientConnection
             _sending.Clear();
             lsn = _outputLsn;
             _isSending = _filling.Length > 0 && !_isGone;
-            if (!_isSending)
-                return false;
-            (_filling, _sending) = (_sending, _filling);
-            return true;
+            if (_isSending)
+                (_filling, _sending) = (_sending, _filling);
+            _filling.LimitBytes = Server.Options.MaxOutputBytes - _sending.Length;
+            return _isSending;
         }
     }
 
     /// <summary>Completes when little enough waits to be sent to run more requests. Usually at once.</summary>
-    private ValueTask WhenDrainedAsync() => OutputBytes < BusyBytes ? ValueTask.CompletedTask : WhenSentAsync();
+    private ValueTask WhenDrainedAsync() =>
+        OutputBytes < (IsAuthenticated ? BusyBytes : RestrictedBusyBytes) ? ValueTask.CompletedTask : WhenSentAsync();
 
     private ValueTask WhenSentAsync()
     {

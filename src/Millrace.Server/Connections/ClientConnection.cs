@@ -31,6 +31,9 @@ internal sealed partial class ClientConnection
     /// <summary>Requests wait in the input until its wait is over.</summary>
     private bool _resumeWhenServed;
 
+    /// <summary>The last turn left bytes in the input that the next one must look at.</summary>
+    private bool _hasMore;
+
     /// <summary>The server stops.</summary>
     private volatile bool _isEnding;
 
@@ -39,6 +42,8 @@ internal sealed partial class ClientConnection
         Server = server;
         _connection = connection;
         _parser = new(server.Options);
+        _filling = new() { LimitBytes = server.Options.MaxOutputBytes };
+        _sending = new() { LimitBytes = server.Options.MaxOutputBytes };
         Id = id;
         IsAuthenticated = !server.HasPassword;
         Transaction = new(server);
@@ -57,7 +62,10 @@ internal sealed partial class ClientConnection
     public long ConnectedMs { get; }
 
     /// <summary>When it sent its last command, in Unix milliseconds.</summary>
-    public long LastCommandMs { get; set; }
+    public long LastCommandMs { get; private set; }
+
+    /// <summary>When it last sent a command, or took a part of a long reply.</summary>
+    public long LastActiveMs => Math.Max(LastCommandMs, Volatile.Read(ref _lastSentMs));
 
     public int Database { get; set; }
 
@@ -97,6 +105,7 @@ internal sealed partial class ClientConnection
             var read = await input.ReadAsync();
             var buffer = read.Buffer;
             long consumed = 0;
+            _hasMore = false;
             if (!buffer.IsEmpty)
             {
                 await Server.Store.WhenTurnPossibleAsync(CancellationToken.None);
@@ -104,8 +113,8 @@ internal sealed partial class ClientConnection
             }
 
             // What was looked at need not be looked at again before more comes, unless requests were left for the next turn.
-            input.AdvanceTo(buffer.GetPosition(consumed), _parser.IsFull ? buffer.GetPosition(consumed) : buffer.End);
-            if (IsClosing || _isEnding || (read.IsCompleted && !_parser.IsFull))
+            input.AdvanceTo(buffer.GetPosition(consumed), _hasMore ? buffer.GetPosition(consumed) : buffer.End);
+            if (IsClosing || _isEnding || (read.IsCompleted && !_hasMore))
                 break;
             await WhenDrainedAsync();
         }
@@ -131,8 +140,11 @@ internal sealed partial class ClientConnection
             return 0;
         }
 
+        // Who has not authenticated may do so in a pipeline: the requests after it have the larger limits.
+        _parser.IsRestricted = !IsAuthenticated;
         var input = buffer.IsSingleSegment ? buffer.FirstSpan : buffer.ToArray();
-        var consumed = _parser.Parse(input, MaxRequestsPerTurn);
+        var consumed = _parser.Parse(input, IsAuthenticated ? MaxRequestsPerTurn : 1);
+        _hasMore = _parser.IsFull && consumed < input.Length;
         if (_parser.Requests.IsEmpty && _parser.ProtocolError is null)
             return consumed;
 
@@ -165,6 +177,12 @@ internal sealed partial class ClientConnection
             if (_blocked is not null)
             {
                 _resumeWhenServed = request.End < input.Length;
+                return _parser.StopAfter(request);
+            }
+
+            if (Output.Length >= BusyBytes || Output.IsOverfull)
+            {
+                _hasMore = request.End < input.Length;
                 return _parser.StopAfter(request);
             }
         }

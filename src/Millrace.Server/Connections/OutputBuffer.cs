@@ -4,6 +4,10 @@ using Millrace.Streams.Names;
 namespace Millrace.Server.Connections;
 
 /// <summary>The replies a connection has not sent yet. Written under the connection's output lock.</summary>
+/// <remarks>
+/// Above its limit nothing in it is sent any more, because the connection is closed. Until then what is written starts over at the beginning, so
+/// that a command, or a whole EXEC, still runs to its end while the memory stays bounded.
+/// </remarks>
 internal sealed class OutputBuffer : IBufferWriter<byte>
 {
     /// <summary>A buffer that one large reply blew up is given back above this size.</summary>
@@ -17,6 +21,12 @@ internal sealed class OutputBuffer : IBufferWriter<byte>
 
     /// <summary>Bytes written.</summary>
     public int Length { get; private set; }
+
+    /// <summary>Bytes it may hold.</summary>
+    public required long LimitBytes { get; set; }
+
+    /// <summary>More was written than it may hold: what it holds is of no use.</summary>
+    public bool IsOverfull { get; private set; }
 
     public ReadOnlyMemory<byte> Written => _bytes.AsMemory(0, Length);
 
@@ -64,6 +74,10 @@ internal sealed class OutputBuffer : IBufferWriter<byte>
 
     private void Reserve(int size)
     {
+        if (_bytes.Length - Length >= Math.Max(size, 1))
+            return;
+        if (Length + Math.Max(size, 1) > LimitBytes)
+            (IsOverfull, Length) = (true, 0);
         if (_bytes.Length - Length < Math.Max(size, 1))
             Array.Resize(ref _bytes, checked((int)Math.Min(Math.Max(2L * _bytes.Length, (long)Length + size), Array.MaxLength)));
     }

@@ -19,6 +19,9 @@ internal readonly record struct Request(int FirstArgument, int ArgumentCount, in
 /// </summary>
 internal sealed class RequestParser(RespServerOptions options)
 {
+    /// <summary>A list that one large request blew up is given back above this size; 1,024 small requests fit.</summary>
+    private const int KeptArguments = 16 * 1024;
+
     private readonly List<ArgumentRange> _arguments = [];
     private readonly List<Request> _requests = [];
 
@@ -59,6 +62,8 @@ internal sealed class RequestParser(RespServerOptions options)
         if (_resumeAt == 0)
         {
             _arguments.Clear();
+            if (_arguments.Capacity > KeptArguments)
+                _arguments.Capacity = KeptArguments;
         }
         else if (_firstArgument > 0)
         {

@@ -20,7 +20,7 @@ internal sealed partial class StreamEngine
     private readonly Keyspace[] _databases = [.. Enumerable.Range(0, DatabaseCount).Select(_ => new Keyspace())];
     private readonly DueTimes _due = new();
     private readonly List<KeyRef> _signals = [];
-    private readonly List<KeyRef> _touched = [];
+    private readonly HashSet<KeyRef> _touched = [];
     private readonly CommitPlan _plan = new();
 
     /// <summary>The version last given to a state document. One counter for all keys, so that a key made again does not repeat one.</summary>
@@ -49,11 +49,13 @@ internal sealed partial class StreamEngine
     /// </summary>
     public List<KeyRef> Signals => _signals;
 
-    /// <summary>Whether anybody watches keys for changes (<c>WATCH</c>). While nobody does, <see cref="Touched"/> stays empty.</summary>
-    public bool IsWatched { get; set; }
+    /// <summary>The keys somebody watches for changes (<c>WATCH</c>), each with the number of watchers. Whoever drives the engine keeps it.</summary>
+    public Dictionary<KeyRef, int> Watched { get; } = [];
 
-    /// <summary>Keys whose value changed, as Redis's <c>WATCH</c> sees it. Whoever drives the engine clears it.</summary>
-    public List<KeyRef> Touched => _touched;
+    /// <summary>
+    /// Those of <see cref="Watched"/> whose value changed, as Redis's <c>WATCH</c> sees it. Whoever drives the engine clears it.
+    /// </summary>
+    public HashSet<KeyRef> Touched => _touched;
 
     /// <summary>Makes a database the current one.</summary>
     public void Select(int database)
@@ -84,8 +86,14 @@ internal sealed partial class StreamEngine
     /// <summary>The value of the key changed in a way that ends a transaction that watches it.</summary>
     public void Touch(string key)
     {
-        if (IsWatched)
-            _touched.Add(new(Database, key));
+        if (Watched.Count > 0)
+            TouchWatched(new(Database, key));
+    }
+
+    private void TouchWatched(KeyRef key)
+    {
+        if (Watched.ContainsKey(key))
+            _touched.Add(key);
     }
 
     /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>.</exception>
@@ -166,8 +174,8 @@ internal sealed partial class StreamEngine
                 _due.Move(number, value, long.MaxValue);
                 _signals.Add(new(first, key));
                 _signals.Add(new(second, key));
-                if (IsWatched)
-                    _touched.AddRange([new(first, key), new(second, key)]);
+                TouchWatched(new(first, key));
+                TouchWatched(new(second, key));
             }
         }
 

@@ -16,6 +16,7 @@ public sealed class ServeTests
     [InlineData("--bind takes an IP address, not 'nowhere'.", "--memory", "--bind", "nowhere")]
     [InlineData("--fsync takes always, everysec or no, not 'daily'.", "--data", "x", "--fsync", "daily")]
     [InlineData("--fsync needs --data DIR: what is in memory is never synced.", "--memory", "--fsync", "no")]
+    [InlineData("--max-clients takes a number from 1 to 1000000, not '0'.", "--memory", "--max-clients", "0")]
     [InlineData("--tls-cert and --tls-key need each other.", "--memory", "--tls-cert", "x")]
     [InlineData("Unrecognized command or argument '--frobnicate'.", "--memory", "--frobnicate")]
     public async Task Serve_with_bad_options_says_why_in_one_line(string line, params string[] options) =>
@@ -28,6 +29,16 @@ public sealed class ServeTests
         var output = await Tool.RunAsync(
             1, "", "dotnet", "exec", MillraceServer.FindTool(), "serve", "--memory", "--port", $"{first.Endpoint.Port}");
         Assert.Contains("address already in use", output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Serve_takes_no_more_clients_than_it_was_told()
+    {
+        await using var server = await MillraceServer.StartAsync("--memory", "--max-clients", "1");
+        using var first = new RawConnection(server.Endpoint);
+        Assert.Equal("+PONG\r\n", first.Exchange("PING"));
+        using var second = new RawConnection(server.Endpoint);
+        Assert.Equal("-ERR max number of clients reached\r\n", second.ReadText());
     }
 
     [Fact]

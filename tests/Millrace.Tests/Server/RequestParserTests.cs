@@ -58,6 +58,24 @@ public sealed class RequestParserTests
         Assert.Equal("ERR Protocol error: too big inline request", parser.ProtocolError);
     }
 
+    [Theory]
+    [InlineData("*2\r\n$4\r\nECHO\r\n$101\r\n", "invalid bulk length")]
+    [InlineData("*3\r\n$4\r\nECHO\r\n$100\r\n<100>\r\n$100\r\n", "invalid bulk length")]
+    [InlineData("*6\r\n", "invalid multibulk length")]
+    [InlineData("*<201>", "too big mbulk count string")]
+    [InlineData("*1\r\n$<201>", "too big bulk count string")]
+    public void Request_above_a_limit_is_refused_before_it_comes(string input, string error)
+    {
+        var parser = new RequestParser(new RespServerOptions
+        {
+            MaxBulkBytes = 100, MaxCommandBytes = 200, MaxArguments = 5, MaxInlineBytes = 200,
+        });
+
+        parser.Parse(Encoding.ASCII.GetBytes(input.Replace("<100>", new string('x', 100)).Replace("<201>", new string('1', 201))), 10);
+
+        Assert.Equal($"ERR Protocol error: {error}", parser.ProtocolError);
+    }
+
     [Fact]
     public void Client_that_has_not_authenticated_gets_room_for_a_login_only()
     {

@@ -8,16 +8,20 @@ namespace Millrace.Tests.Server;
 /// <summary>A server in this process, over a memory store of its own.</summary>
 internal sealed class TestServer : IAsyncDisposable
 {
-    private readonly EmbeddedStreamStore _store = new(new());
+    private readonly EmbeddedStreamStore _store;
     private readonly RespServer _server;
 
-    private TestServer(RespServerOptions options) => _server = new(_store, options);
+    private TestServer(RespServerOptions options, TimeProvider? time)
+    {
+        _store = new(new(), time);
+        _server = new(_store, options);
+    }
 
-    public static async Task<TestServer> StartAsync(Action<RespServerOptions>? configure = null)
+    public static async Task<TestServer> StartAsync(Action<RespServerOptions>? configure = null, TimeProvider? time = null)
     {
         var options = new RespServerOptions { Port = 0 };
         configure?.Invoke(options);
-        var server = new TestServer(options);
+        var server = new TestServer(options, time);
         await server._server.StartAsync();
         return server;
     }

@@ -61,4 +61,22 @@ public sealed class TransactionTests
         client.Exchange("MULTI");
         Assert.Equal("*0\r\n", client.Exchange("EXEC"));
     }
+
+    [Fact]
+    public async Task Writes_of_the_process_while_keys_are_watched_leave_nothing_behind()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        client.Exchange("WATCH watched");
+
+        for (var i = 0; i < 100; i++)
+            await server.Store.AppendAsync($"s{i}", Millrace.Streams.EntryFields.Create(("f", "v")));
+        Assert.Empty(server.Store.EngineNeedsLock.Touched);
+        for (var i = 0; i < 100; i++)
+            await server.Store.AppendAsync("watched", Millrace.Streams.EntryFields.Create(("f", "v")));
+        Assert.Single(server.Store.EngineNeedsLock.Touched);
+        Assert.Equal("+OK\r\n", client.Exchange("MULTI"));
+        Assert.Equal("*-1\r\n", client.Exchange("EXEC"));
+        Assert.Empty(server.Store.EngineNeedsLock.Watched);
+    }
 }

@@ -132,9 +132,9 @@ internal static class ClientCommands
         return string.Create(
             System.Globalization.CultureInfo.InvariantCulture,
             $"id={client.Id} addr={client.RemoteEndPoint} laddr={client.LocalEndPoint} fd=0 name={client.Name} " +
-            $"age={(nowMs - client.ConnectedMs) / 1000} idle={(nowMs - client.LastCommandMs) / 1000} " +
+            $"age={(nowMs - client.ConnectedMs) / 1000} idle={(nowMs - client.LastActiveMs) / 1000} " +
             $"flags={(flags.Length == 0 ? "N" : flags)} db={client.Database} sub=0 psub=0 ssub=0 " +
-            $"multi={(client.Transaction.IsOpen ? client.Transaction.Count : -1)} watch={client.Transaction.WatchedCount} " +
+            $"multi={(client.Transaction.IsOpen ? client.Transaction.Count : -1)} watch={client.Transaction.Watched.Count} " +
             $"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem={client.Transaction.Bytes} rbs=0 rbp=0 obl=0 oll=0 " +
             $"omem={client.OutputBytes} tot-mem={client.OutputBytes} " +
             $"events=r cmd={client.LastCommand?.FullName ?? "NULL"} user=default redir=-1 resp={client.RespVersion} " +

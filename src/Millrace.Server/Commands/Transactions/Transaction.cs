@@ -21,7 +21,8 @@ internal sealed class Transaction(RespServer server)
 
     public long Bytes { get; private set; }
 
-    public int WatchedCount => _watched.Count;
+    /// <summary>The keys it watches.</summary>
+    public IReadOnlyCollection<KeyRef> Watched => _watched;
 
     public IReadOnlyList<StoredRequest> Queue => _queue;
 
@@ -33,13 +34,12 @@ internal sealed class Transaction(RespServer server)
         Bytes += request.Bytes;
     }
 
-    public bool IsWatching(KeyRef key) => _watched.Contains(key);
+    public bool IsWatchingAny(IReadOnlyCollection<KeyRef> keys) => _watched.Overlaps(keys);
 
     public void Watch(KeyRef key)
     {
-        if (_watched.Count == 0)
-            server.AddWatcherNeedsLock(this);
-        _watched.Add(key);
+        if (_watched.Add(key))
+            server.AddWatchNeedsLock(this, key);
     }
 
     public void Unwatch()

@@ -1,0 +1,95 @@
+using System.Collections.Concurrent;
+using Microsoft.AspNetCore.Connections;
+using Millrace.Server.Connections;
+using Millrace.Streams;
+
+namespace Millrace.Server;
+
+/// <summary>Who is connected: the coming and going of clients, how many there may be, and how long they may be silent.</summary>
+public sealed partial class RespServer
+{
+    /// <summary>How often silent clients are looked for: one may stay so much longer than its time.</summary>
+    private static readonly TimeSpan IdleCheckPeriod = TimeSpan.FromSeconds(1);
+
+    private readonly ConcurrentDictionary<long, ClientConnection> _clients = new();
+
+    /// <summary>Set while clients may not be silent for ever.</summary>
+    private readonly ITimer _idleTimer;
+
+    private long _lastClientId;
+
+    /// <summary>Connections that are served; counted apart, because the dictionary takes all its locks to count.</summary>
+    private int _clientCount;
+
+    /// <summary>The connections by ID.</summary>
+    internal IReadOnlyDictionary<long, ClientConnection> Clients => _clients;
+
+    private async Task ServeAsync(ConnectionContext connection)
+    {
+        try
+        {
+            if (Interlocked.Increment(ref _clientCount) > Options.MaxClients)
+                await connection.Transport.Output.WriteAsync("-ERR max number of clients reached\r\n"u8.ToArray());
+            else
+                await ServeAsync(new ClientConnection(this, connection, Interlocked.Increment(ref _lastClientId), NowMs));
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _clientCount);
+        }
+    }
+
+    private async Task ServeAsync(ClientConnection client)
+    {
+        _clients.TryAdd(client.Id, client);
+        try
+        {
+            await client.RunAsync();
+        }
+        finally
+        {
+            _clients.TryRemove(client.Id, out _);
+            Forget(client);
+        }
+    }
+
+    /// <summary>A client is gone: nothing may wait for it any more.</summary>
+    private void Forget(ClientConnection client)
+    {
+        var nowMs = BeginTurn();
+        try
+        {
+            client.EndWaitNeedsLock(static _ => { });
+            client.Transaction.Discard();
+        }
+        finally
+        {
+            EndTurn(nowMs);
+        }
+    }
+
+    /// <summary>Disconnects who was silent for too long. Who waits for a key is not silent: the server is.</summary>
+    private void EndIdleClients()
+    {
+        try
+        {
+            var nowMs = BeginTurn();
+            try
+            {
+                foreach (var (_, client) in _clients)
+                {
+                    if (client.Blocked is null && nowMs - client.LastActiveMs > Options.IdleTimeout.TotalMilliseconds)
+                        client.KillNeedsLock("It was silent for too long.");
+                }
+            }
+            finally
+            {
+                EndTurn(nowMs);
+            }
+        }
+        catch (StreamException)
+        {
+            // The store is closed, which ends the clients as well.
+        }
+    }
+}
