@@ -151,6 +151,14 @@ internal readonly ref struct CommandCall(
         Client.Output.WriteRaw("\r\n"u8);
     }
 
+    /// <summary>Writes the lines of a HELP.</summary>
+    public void WriteHelp(ReadOnlySpan<string> lines)
+    {
+        Reply.WriteArray(lines.Length);
+        foreach (var line in lines)
+            Reply.WriteSimple(line);
+    }
+
     /// <summary>Writes an entry ID as a bulk string.</summary>
     public void WriteId(EntryId id)
     {

@@ -6,6 +6,12 @@ namespace Millrace.Streams.Engine;
 /// </summary>
 internal sealed class EngineOptions
 {
+    /// <summary>The most that <see cref="StreamIdmpDurationSeconds"/>, also of a single stream, may be: a day.</summary>
+    public const long LongestIdmpDurationSeconds = 86_400;
+
+    /// <summary>The most that <see cref="StreamIdmpMaxSize"/>, also of a single stream, may be.</summary>
+    public const long LargestIdmpMaxSize = 10_000;
+
     /// <summary><c>stream-node-max-entries</c>: entries a block holds, deleted ones included; 0 for no limit. Default 100.</summary>
     public long StreamNodeMaxEntries { get; set; } = 100;
 

@@ -14,22 +14,20 @@ namespace Millrace.Streams.Engine;
 /// Deleting or trimming the entry changes nothing. Reading never changes the state, so that a replay of the mutations alone ends in the
 /// same one: what is too old is not seen, and is dropped when something is added.
 /// </remarks>
-internal sealed class IdempotentProducers
+/// <param name="durationSeconds">For how long an ID is remembered, in seconds.</param>
+/// <param name="maxSize">How many IDs of a producer are remembered.</param>
+internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
 {
-    public const int DefaultDurationSeconds = 100;
-
-    public const int DefaultMaxSize = 100;
-
     private readonly Dictionary<string, Producer> _producers = new(StringComparer.Ordinal);
 
     /// <summary>The producers in the order of their last message, so that the silent ones are found without a search.</summary>
     private readonly LinkedList<Producer> _byLastAdded = [];
 
     /// <summary>For how long an ID is remembered, in seconds.</summary>
-    public int DurationSeconds { get; private set; } = DefaultDurationSeconds;
+    public long DurationSeconds { get; private set; } = durationSeconds;
 
     /// <summary>How many IDs of a producer are remembered.</summary>
-    public int MaxSize { get; private set; } = DefaultMaxSize;
+    public long MaxSize { get; private set; } = maxSize;
 
     /// <summary>Messages ever appended with an idempotent ID. Stays when the IDs are forgotten.</summary>
     public long Added { get; private set; }
@@ -71,7 +69,7 @@ internal sealed class IdempotentProducers
 
     /// <summary>Changes the limits (XCFGSET), null for no change. A real change forgets all IDs.</summary>
     /// <returns>Whether anything changed.</returns>
-    public bool Configure(int? durationSeconds, int? maxSize)
+    public bool Configure(long? durationSeconds, long? maxSize)
     {
         var (duration, size) = (durationSeconds ?? DurationSeconds, maxSize ?? MaxSize);
         if ((duration, size) == (DurationSeconds, MaxSize))
@@ -96,16 +94,14 @@ internal sealed class IdempotentProducers
         return (producers, ids);
     }
 
+    /// <summary>Everything remembered, also what is too old by now, in the order in which it will be dropped. For tests and snapshots.</summary>
+    public IEnumerable<(string Producer, string Id, EntryId Entry)> InOrder =>
+        _byLastAdded.SelectMany(producer => producer.Order.Select(id => (producer.Name, id, producer.Entries[id])));
+
     /// <summary>A deep copy.</summary>
     public IdempotentProducers Clone()
     {
-        var clone = new IdempotentProducers
-        {
-            DurationSeconds = DurationSeconds,
-            MaxSize = MaxSize,
-            Added = Added,
-            Duplicates = Duplicates,
-        };
+        var clone = new IdempotentProducers(DurationSeconds, MaxSize) { Added = Added, Duplicates = Duplicates };
         foreach (var producer in _byLastAdded)
         {
             var copy = producer.Clone();
@@ -117,8 +113,9 @@ internal sealed class IdempotentProducers
     }
 
     /// <summary>
-    /// The idempotent ID of a message that comes without one: 128 bits of a hash that depends on the pairs but not on their order. The pairs
-    /// are sorted, not summed up, so that no pair can cancel another; a strong hash, as a false match would lose a message.
+    /// The idempotent ID of a message that comes without one: the first 128 bits of SHA-256 (FIPS 180-4, as the runtime has it) in hexadecimal, over
+    /// all pairs. It does not depend on their order: the pairs are sorted, not summed up, so that no pair can cancel another. A strong hash, as a false
+    /// match would lose a message. The ID is journaled, so that a replay does not depend on the hash.
     /// </summary>
     public static string IdOf(EntryFields fields)
     {

@@ -104,7 +104,7 @@ internal sealed partial class StreamEngine
     {
         if (FindStream(stream) is { } found)
             return found;
-        var added = new StreamValue();
+        var added = new StreamValue(Options.StreamIdmpDurationSeconds, Options.StreamIdmpMaxSize);
         AddKey(stream, added);
         return added;
     }

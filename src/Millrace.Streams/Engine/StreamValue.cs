@@ -3,9 +3,12 @@ using System.Diagnostics;
 namespace Millrace.Streams.Engine;
 
 /// <summary>A stream: its entries, its counters and its groups.</summary>
-internal sealed class StreamValue : KeyspaceValue
+/// <param name="idmpDurationSeconds">For how long it remembers an idempotent ID, in seconds, unless it is told otherwise.</param>
+/// <param name="idmpMaxSize">How many idempotent IDs of a producer it remembers, unless it is told otherwise.</param>
+internal sealed class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : KeyspaceValue
 {
     private readonly Dictionary<string, ConsumerGroup> _groups = new(StringComparer.Ordinal);
+    private IdempotentProducers? _producers;
 
     public string Name => Key;
 
@@ -25,11 +28,7 @@ internal sealed class StreamValue : KeyspaceValue
     public long EntriesAdded { get; private set; }
 
     /// <summary>What is remembered of messages with an idempotent ID. Made on first use.</summary>
-    public IdempotentProducers Producers
-    {
-        get => field ??= new();
-        private init;
-    }
+    public IdempotentProducers Producers => _producers ??= new(idmpDurationSeconds, idmpMaxSize);
 
     public IReadOnlyCollection<ConsumerGroup> Groups => _groups.Values;
 
@@ -177,13 +176,13 @@ internal sealed class StreamValue : KeyspaceValue
 
     public override KeyspaceValue Clone()
     {
-        var clone = new StreamValue
+        var clone = new StreamValue(idmpDurationSeconds, idmpMaxSize)
         {
             Entries = Entries.Clone(),
             LastGeneratedId = LastGeneratedId,
             MaxDeletedId = MaxDeletedId,
             EntriesAdded = EntriesAdded,
-            Producers = Producers.Clone(),
+            _producers = _producers?.Clone(),
         };
         foreach (var group in _groups.Values)
             clone._groups.Add(group.Name, group.Clone());

@@ -88,6 +88,10 @@ internal sealed class EngineRun
             {
                 case StreamValue stream:
                     text.AppendLine($"{key}: last {stream.LastGeneratedId}, deleted {stream.MaxDeletedId}, added {stream.EntriesAdded}");
+                    var producers = stream.Producers;
+                    text.AppendLine(
+                        $"  remembers {producers.MaxSize} IDs for {producers.DurationSeconds} s: {string.Join(' ', producers.InOrder)}, " +
+                        $"added {producers.Added}, repeated {producers.Duplicates}");
                     foreach (var entry in stream.Entries.Read(EntryId.Zero, EntryId.Max, int.MaxValue))
                         text.AppendLine($"  {entry.Id} {Convert.ToHexString(entry.Fields.Packed.Span)}");
                     foreach (var group in stream.Groups.OrderBy(group => group.Name, StringComparer.Ordinal))

@@ -7,7 +7,7 @@ public sealed class IdempotentProducersTests
 {
     private const long NowMs = 1_700_000_000_000;
 
-    private readonly IdempotentProducers _producers = new();
+    private readonly IdempotentProducers _producers = new(100, 100);
 
     [Fact]
     public void Message_sent_again_is_found_for_its_producer_only()

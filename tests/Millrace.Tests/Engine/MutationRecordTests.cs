@@ -60,6 +60,10 @@ public sealed class MutationRecordTests
 
         Check(new Trim("s", new TrimRequest { MaxLength = 7, IsApproximate = true, Limit = 300 }), Trim.Read, seen);
         Check(new DeleteReferenced("s", ReferencePolicy.Acked, [Id]), DeleteReferenced.Read, seen);
+        Check(new AppendOnce("p", "\udcff", new("s", Fields)), AppendOnce.Read, seen);
+        Check(new ConfigureProducers("s", 86_400, null), ConfigureProducers.Read, seen);
+        Check(new ConfigureProducers("s", null, 10_000), ConfigureProducers.Read, seen);
+        Check(new RecordProduced("s", "p", "i", Id), RecordProduced.Read, seen);
         Check(new SetStreamId("s", Id), SetStreamId.Read, seen);
         Check(new SetStreamId("s", Id, long.MaxValue, EntryId.Max), SetStreamId.Read, seen);
 

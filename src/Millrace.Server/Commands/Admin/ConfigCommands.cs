@@ -24,8 +24,8 @@ internal static class ConfigCommands
     /// <summary>Settings that change what mutations do, and so are journaled. Their bounds are Redis's.</summary>
     private static readonly (string Name, EngineOption Option, long Least, long Most)[] EngineSettings =
     [
-        ("stream-idmp-duration", EngineOption.StreamIdmpDurationSeconds, 1, 86_400),
-        ("stream-idmp-maxsize", EngineOption.StreamIdmpMaxSize, 1, 10_000),
+        ("stream-idmp-duration", EngineOption.StreamIdmpDurationSeconds, 1, EngineOptions.LongestIdmpDurationSeconds),
+        ("stream-idmp-maxsize", EngineOption.StreamIdmpMaxSize, 1, EngineOptions.LargestIdmpMaxSize),
         ("stream-node-max-entries", EngineOption.StreamNodeMaxEntries, 0, long.MaxValue),
     ];
 

@@ -26,7 +26,7 @@ internal static class ObjectCommands
             new("encoding", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace read slow", Encoding),
             new("freq", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace read slow", Frequency),
             new("refcount", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace read slow", References),
-            new("help", 2, CommandFlags.None, 0, 0, 0, "keyspace slow", Help),
+            new("help", 2, CommandFlags.None, 0, 0, 0, "keyspace slow", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
         ]) { Since = "2.2.3" },
     ];
 
@@ -53,12 +53,5 @@ internal static class ObjectCommands
             call.Reply.WriteNull();
         else
             call.Reply.WriteInteger(1);
-    }
-
-    private static void Help(ref CommandCall call)
-    {
-        call.Reply.WriteArray(HelpLines.Length);
-        foreach (var line in HelpLines)
-            call.Reply.WriteSimple(line);
     }
 }

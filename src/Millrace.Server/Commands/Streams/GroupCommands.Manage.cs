@@ -35,7 +35,7 @@ internal static partial class GroupCommands
         new("createconsumer", 5, Writes | CommandFlags.DenyOom, 2, 2, 1, "write stream slow", AddConsumer) { Since = "6.2.0" },
         new("delconsumer", 5, Writes, 2, 2, 1, "write stream slow", RemoveConsumer) { Since = "5.0.0" },
         new("destroy", 4, Writes, 2, 2, 1, "write stream slow", Destroy) { Since = "5.0.0" },
-        new("help", 2, CommandFlags.None, 0, 0, 0, "stream slow", Help) { Since = "5.0.0" },
+        new("help", 2, CommandFlags.None, 0, 0, 0, "stream slow", static (ref CommandCall call) => call.WriteHelp(HelpLines)) { Since = "5.0.0" },
         new("setid", -5, Writes, 2, 2, 1, "write stream slow", SetId) { Since = "5.0.0" },
     ];
 
@@ -120,13 +120,6 @@ internal static partial class GroupCommands
     {
         if (TryManaged(ref call, out var stream, out var group))
             call.Reply.WriteInteger(call.Apply<DeleteConsumer, long>(new(stream.Name, group.Name, call.Text(4))));
-    }
-
-    private static void Help(ref CommandCall call)
-    {
-        call.Reply.WriteArray(HelpLines.Length);
-        foreach (var line in HelpLines)
-            call.Reply.WriteSimple(line);
     }
 
     /// <summary>The stream and the group that a subcommand needs; otherwise the error is written.</summary>

@@ -8,12 +8,29 @@ internal static partial class InfoCommands
 {
     private const string Categories = "read stream slow";
 
+    private static readonly string[] HelpLines =
+    [
+        "XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "CONSUMERS <key> <group>",
+        "    Shows the consumers of a group.",
+        "GROUPS <key>",
+        "    Shows the groups of a stream.",
+        "STREAM <key> [FULL [COUNT <count>]]",
+        "    Shows the counters of a stream; FULL adds entries, groups and what is pending.",
+        "HELP",
+        "    Prints this help.",
+    ];
+
     public static IEnumerable<CommandInfo> All { get; } =
     [
         new("xinfo", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
         [
             GroupCommands.ConsumersInfo,
             GroupCommands.GroupsInfo,
+            new("help", 2, CommandFlags.None, 0, 0, 0, "stream slow", static (ref CommandCall call) => call.WriteHelp(HelpLines))
+            {
+                Since = "5.0.0", Summary = "Returns helpful text about the different subcommands.",
+            },
             new("stream", -3, CommandFlags.ReadOnly, 2, 2, 1, Categories, Stream)
             {
                 Since = "5.0.0", Summary = "Returns information about a stream.",

@@ -26,11 +26,12 @@ internal static partial class StreamCommands
     private static void Add(ref CommandCall call)
     {
         var trimming = new TrimArguments();
+        var producer = new ProducerArguments();
         var (mayCreate, at) = (true, 2);
         var (kind, id) = (NewId.Next, EntryId.Zero);
         for (; at < call.Count && call[at] is not [(byte)'*']; at++)
         {
-            if (trimming.TryRead(call, ref at, out var isError))
+            if (trimming.TryRead(call, ref at, out var isError) || producer.TryRead(call, ref at, out isError))
             {
                 if (isError)
                     return;
@@ -48,6 +49,12 @@ internal static partial class StreamCommands
                 call.Error(IdArguments.Invalid);
                 return;
             }
+        }
+
+        if (producer.IsGiven && kind != NewId.Next)
+        {
+            call.Error("ERR syntax error, IDMP/IDMPAUTO can be used only with auto-generated IDs");
+            return;
         }
 
         if (!trimming.TryFinish(call, isRequired: false, out var trim))
@@ -69,7 +76,7 @@ internal static partial class StreamCommands
         if (stream is null && !mayCreate)
             call.Reply.WriteNull();
         else if (TryResolve(call, kind, id, stream?.LastGeneratedId ?? EntryId.Zero, out var resolved))
-            Append(call, stream?.Key ?? call.Text(1), at + 1, trim, resolved);
+            Append(call, stream?.Key ?? call.Text(1), at + 1, trim, resolved, producer);
     }
 
     private static bool TryNewId(ReadOnlySpan<byte> text, out NewId kind, out EntryId id)
@@ -105,7 +112,7 @@ internal static partial class StreamCommands
     }
 
     /// <summary>Packs the fields into a buffer of the pool, from which the engine copies them, so that an entry allocates nothing here.</summary>
-    private static void Append(in CommandCall call, string key, int firstField, in TrimRequest trim, EntryId? id)
+    private static void Append(in CommandCall call, string key, int firstField, in TrimRequest trim, EntryId? id, in ProducerArguments producer)
     {
         long size = 0;
         for (var i = firstField; i < call.Count; i++)
@@ -123,7 +130,7 @@ internal static partial class StreamCommands
             }
 
             var fields = EntryFields.FromTrusted(buffer.AsMemory(0, length), (call.Count - firstField) / 2);
-            call.WriteId(call.Apply<Append, EntryId>(new(key, fields, trim, id)));
+            call.WriteId(producer.Append(call, new(key, fields, trim, id)));
         }
         finally
         {

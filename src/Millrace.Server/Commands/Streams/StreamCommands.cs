@@ -12,6 +12,10 @@ internal static partial class StreamCommands
         {
             Group = "stream", Since = "5.0.0", Summary = "Appends a new message to a stream. Creates the key if it does not exist.",
         },
+        new("xcfgset", -2, CommandFlags.Write | CommandFlags.Fast, 1, 1, 1, "write stream fast", Configure)
+        {
+            Group = "stream", Since = "8.6.0", Summary = "Sets what a stream remembers of idempotent messages.",
+        },
         new("xdel", -3, CommandFlags.Write | CommandFlags.Fast, 1, 1, 1, "write stream fast", Delete)
         {
             Group = "stream", Since = "5.0.0", Summary = "Removes messages from a stream and returns their number.",
@@ -19,6 +23,10 @@ internal static partial class StreamCommands
         new("xdelex", -5, CommandFlags.Write | CommandFlags.Fast, 1, 1, 1, "write stream fast", DeleteReferenced)
         {
             Group = "stream", Since = "8.2.0", Summary = "Removes messages from a stream with regard to the groups that refer to them.",
+        },
+        new("xidmprecord", 5, CommandFlags.Write | CommandFlags.DenyOom | CommandFlags.Fast, 1, 1, 1, "write stream fast", RecordProduced)
+        {
+            Group = "stream", Since = "8.6.2", Summary = "An internal command that records which entry an idempotent message became.",
         },
         new("xlen", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "read stream fast", Length)
         {

@@ -27,6 +27,9 @@ internal enum MutationKind : byte
     SetOption = 18,
     SetStreamId = 20,
     DeleteReferenced = 21,
+    AppendOnce = 24,
+    ConfigureProducers = 25,
+    RecordProduced = 26,
     ReadHistory = 30,
     ClaimAs = 31,
     AutoClaim = 32,
@@ -109,6 +112,9 @@ internal static class MutationRecord
             case MutationKind.DeleteReferenced:
                 Apply<DeleteReferenced, DeleteOutcome[]>(engine, DeleteReferenced.Read(ref reader), reader, nowMs);
                 break;
+            case MutationKind.AppendOnce: Apply<AppendOnce, EntryId>(engine, AppendOnce.Read(ref reader), reader, nowMs); break;
+            case MutationKind.ConfigureProducers: Apply<ConfigureProducers, bool>(engine, ConfigureProducers.Read(ref reader), reader, nowMs); break;
+            case MutationKind.RecordProduced: Apply<RecordProduced, EntryId>(engine, RecordProduced.Read(ref reader), reader, nowMs); break;
             case MutationKind.ReadHistory: Apply<ReadHistory, EntryId[]>(engine, ReadHistory.Read(ref reader), reader, nowMs); break;
             case MutationKind.ClaimAs: Apply<ClaimAs, EntryId[]>(engine, ClaimAs.Read(ref reader), reader, nowMs); break;
             case MutationKind.AutoClaim: Apply<AutoClaim, AutoClaimed>(engine, AutoClaim.Read(ref reader), reader, nowMs); break;
