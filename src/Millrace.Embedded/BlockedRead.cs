@@ -4,7 +4,7 @@ namespace Millrace.Embedded;
 
 /// <summary>One read that waits for entries. Every member but the task is called under the store's lock.</summary>
 /// <param name="database">The database of its streams.</param>
-/// <param name="streams">The streams, or keys of other types, it waits for.</param>
+/// <param name="streams">The streams, or keys of other types, it waits for; empty when it waits for something else.</param>
 /// <param name="group">The group it reads for, or <see langword="null"/> for a read without a group.</param>
 internal abstract class BlockedRead(int database, IReadOnlyList<string> streams, string? group)
 {

@@ -14,6 +14,10 @@ internal sealed class BlockedReads
 
     private readonly Dictionary<KeyRef, Dictionary<string, LinkedList<BlockedRead>>> _queues = [];
 
+    /// <summary>Those that wait for something else than a key: only their time, or who knows of them, ends the wait.</summary>
+    private readonly LinkedList<BlockedRead> _keyless = [];
+
+    /// <summary>Whether nobody waits for a key.</summary>
     public bool IsEmpty => _queues.Count == 0;
 
     /// <summary>Number of reads that wait.</summary>
@@ -25,6 +29,8 @@ internal sealed class BlockedReads
     public void Add(BlockedRead read)
     {
         Count++;
+        if (read.Streams.Count == 0)
+            read.Places.Add(_keyless.AddLast(read));
         foreach (var stream in read.Streams.Distinct(StringComparer.Ordinal))
         {
             ref var groups = ref CollectionsMarshal.GetValueRefOrAddDefault(_queues, new(read.Database, stream), out _);
@@ -85,7 +91,7 @@ internal sealed class BlockedReads
     /// <summary>Ends every wait: the store closes.</summary>
     public void FailAll(StreamException error)
     {
-        foreach (var read in _queues.Values.SelectMany(groups => groups.Values).SelectMany(queue => queue).Distinct().ToArray())
+        foreach (var read in _queues.Values.SelectMany(groups => groups.Values).Append(_keyless).SelectMany(queue => queue).Distinct().ToArray())
         {
             Remove(read);
             read.Fail(error);

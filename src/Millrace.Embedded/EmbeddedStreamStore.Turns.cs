@@ -75,4 +75,18 @@ public sealed partial class EmbeddedStreamStore
 
     /// <summary>Completes when the record is as durable as the policy promises.</summary>
     internal ValueTask WhenDurableAsync(long lsn) => _journal is null ? ValueTask.CompletedTask : _journal.WhenDurableAsync(lsn);
+
+    /// <summary>Whether the record is known to be on the device.</summary>
+    internal bool IsSynced(long lsn) => _journal?.IsSynced(lsn) ?? false;
+
+    /// <summary>Completes when the record is on the device, whatever the policy. Not for a store in memory. Costs a sync of the device.</summary>
+    /// <exception cref="Streams.StreamException">The journal takes no more writes, or was closed.</exception>
+    internal async Task SyncAsync(long lsn)
+    {
+        await _journal!.SyncAsync(lsn).ConfigureAwait(false);
+        Volatile.Write(ref _lastSyncMs, NowMs());
+    }
+
+    /// <summary>When <see cref="SyncAsync"/> last made everything durable, in Unix milliseconds; 0: never yet.</summary>
+    internal long LastSyncMs => Volatile.Read(ref _lastSyncMs);
 }

@@ -59,6 +59,9 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// <summary>The moment the timer is set to, in Unix milliseconds.</summary>
     private long _timerDueMs = long.MaxValue;
 
+    /// <summary>When a client last had everything synced, in Unix milliseconds. Also changed outside the lock.</summary>
+    private long _lastSyncMs;
+
     private Task? _opening;
 
     /// <summary>Recovery is done. Also read outside the lock: it is set once.</summary>

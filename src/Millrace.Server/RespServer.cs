@@ -15,6 +15,7 @@ using Millrace.Server.Commands;
 using Millrace.Server.Commands.Transactions;
 using Millrace.Server.Connections;
 using Millrace.Server.Transport;
+using Millrace.Streams;
 using Millrace.Streams.Engine;
 
 namespace Millrace.Server;
@@ -37,6 +38,8 @@ public sealed partial class RespServer : IAsyncDisposable
 
     /// <summary>The password's hash: hashes compare in constant time, whatever their length was.</summary>
     private readonly byte[]? _passwordHash;
+
+    private readonly TaskCompletionSource _shutdown = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private bool _isInTurn;
 
@@ -79,6 +82,12 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <summary>Where it listens, with the port that was picked. Only after <see cref="StartAsync"/>.</summary>
     public IPEndPoint Endpoint { get; private set; } = new(IPAddress.None, 0);
 
+    /// <summary>
+    /// Completes when a client has said <c>SHUTDOWN</c>. That client is disconnected, and the server goes on until whoever runs it stops it:
+    /// <c>millrace serve</c> does so at once.
+    /// </summary>
+    public Task ShutdownRequested => _shutdown.Task;
+
     /// <summary>The version of Redis whose behaviour this is.</summary>
     internal const string RedisVersion = "8.10.0";
 
@@ -97,7 +106,7 @@ public sealed partial class RespServer : IAsyncDisposable
     internal long NowMs => Store.Time.GetUtcNow().ToUnixTimeMilliseconds();
 
     /// <summary>Opens the store and listens.</summary>
-    /// <exception cref="Streams.StreamException">The store cannot be opened.</exception>
+    /// <exception cref="StreamException">The store cannot be opened.</exception>
     /// <exception cref="IOException">The port is in use.</exception>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
@@ -122,6 +131,8 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <summary>Whether this is the password, or none is asked for.</summary>
     internal bool IsPassword(ReadOnlySpan<byte> password) =>
         _passwordHash is null || CryptographicOperations.FixedTimeEquals(SHA256.HashData(password), _passwordHash);
+
+    internal void RequestShutdown() => _shutdown.TrySetResult();
 
     /// <summary>A transaction watches one more key.</summary>
     internal void AddWatchNeedsLock(Transaction transaction, KeyRef key)
@@ -181,6 +192,30 @@ public sealed partial class RespServer : IAsyncDisposable
         only?.Flush();
         foreach (var client in several ?? [])
             client.Flush();
+    }
+
+    /// <summary>Ends a client's wait, if it still waits, from outside any turn.</summary>
+    internal void EndWait(BlockedCommand blocked, string? error)
+    {
+        long nowMs;
+        try
+        {
+            nowMs = BeginTurn();
+        }
+        catch (StreamException)
+        {
+            // The store was closed, and told all who waited.
+            return;
+        }
+
+        try
+        {
+            Store.EndWaitNeedsLock(blocked, _ => blocked.End(error));
+        }
+        finally
+        {
+            EndTurn(nowMs);
+        }
     }
 
     /// <summary>A client got a reply: it is sent after the turn. Outside a turn of ours, a thread of the pool sends it.</summary>

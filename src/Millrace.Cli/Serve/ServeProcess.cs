@@ -5,13 +5,13 @@ using Millrace.Streams;
 
 namespace Millrace.Cli.Serve;
 
-/// <summary>The life of a serving process: start, say so, wait for the signal, close the store.</summary>
+/// <summary>The life of a serving process: start, say so, wait for the signal or for SHUTDOWN, close the store.</summary>
 internal static class ServeProcess
 {
     /// <summary>Makes the runtime run what waits for a socket on the thread that polls it, which saves a hop per request.</summary>
     private const string InlineCompletions = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 
-    /// <returns>The exit code: 0 after a signal, 1 when it could not start.</returns>
+    /// <returns>The exit code: 0 after a signal or SHUTDOWN, 1 when it could not start.</returns>
     public static async Task<int> RunAsync(EmbeddedStoreOptions storeOptions, RespServerOptions serverOptions)
     {
         // The runtime reads it with the first socket.
@@ -35,7 +35,7 @@ internal static class ServeProcess
         }
 
         Console.WriteLine($"Listening on {server.Endpoint}");
-        await stop.Task;
+        await Task.WhenAny(stop.Task, server.ShutdownRequested);
         await server.StopAsync();
         return 0;
 

@@ -17,7 +17,7 @@ namespace Millrace.Embedded.Journal;
 /// <para>Memory: a batch grows to what its callers append during one write. The store keeps that near <see cref="FullBatchBytes"/> by awaiting
 /// <see cref="WhenRoomAsync"/> before it takes its lock; <see cref="MaxBatchBytes"/> is the hard bound. Nothing is allocated per record.</para>
 /// </remarks>
-internal sealed class StreamJournal : IAsyncDisposable
+internal sealed partial class StreamJournal : IAsyncDisposable
 {
     /// <summary>Back-pressure begins here: 64 MiB, far above what gathers during one write of a device that keeps up.</summary>
     public const int FullBatchBytes = 64 * 1024 * 1024;
@@ -53,6 +53,11 @@ internal sealed class StreamJournal : IAsyncDisposable
 
     /// <summary>The LSN up to which records are as durable as the policy promises. Read without the lock, too: it only grows.</summary>
     private long _durableLsn;
+
+    /// <summary>
+    /// The LSN up to which records are known to be on the device; -1: not even what was recovered. Read without the lock, too: it only grows.
+    /// </summary>
+    private long _syncedLsn = -1;
 
     /// <summary>Bytes of the file that hold whole records: where the next batch goes. Changed by the sole writer only.</summary>
     private long _length;
@@ -242,6 +247,8 @@ internal sealed class StreamJournal : IAsyncDisposable
             {
                 _length += batch.Length;
                 Volatile.Write(ref _durableLsn, batch.LastLsn);
+                if (_policy == SyncPolicy.Always)
+                    Volatile.Write(ref _syncedLsn, batch.LastLsn);
                 SetSyncTimerNeedsLock();
             }
 
@@ -296,39 +303,6 @@ internal sealed class StreamJournal : IAsyncDisposable
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {
             JournalLog.TruncateFailed(_logger, _path, _length, exception);
-        }
-    }
-
-    private void SetSyncTimerNeedsLock()
-    {
-        if (_policy == SyncPolicy.Always || _syncPending)
-            return;
-
-        // Under Never the flag alone is kept, for the sync when the store closes.
-        _syncPending = true;
-        if (_policy == SyncPolicy.EverySecond && !_closed)
-            _syncTimer.Change(SyncDelay, Timeout.InfiniteTimeSpan);
-    }
-
-    /// <summary>Syncs what is written. Runs beside writes: they may go on, and set the timer again for what this sync does not cover.</summary>
-    private void SyncWrittenBytes()
-    {
-        lock (_gate)
-        {
-            if (!_syncPending || _failure is not null)
-                return;
-            _syncPending = false;
-        }
-
-        try
-        {
-            DurableFile.SyncData(_file);
-        }
-        catch (Exception exception)
-        {
-            JournalLog.Latched(_logger, _path, exception.Message, exception);
-            lock (_gate)
-                _failure ??= exception;
         }
     }
 

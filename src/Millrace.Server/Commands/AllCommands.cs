@@ -7,7 +7,11 @@ internal static class AllCommands
     [
         .. Admin.CommandCommands.All,
         .. Admin.ConfigCommands.All,
+        .. Admin.DebugCommands.All,
+        .. Admin.PersistenceCommands.All,
         .. Admin.ServerCommands.All,
+        .. Admin.ShutdownCommand.All,
+        .. Admin.SingleNodeCommands.All,
         .. Connection.ClientCommands.All,
         .. Connection.ConnectionCommands.All,
         .. Connection.SessionCommands.All,

@@ -111,6 +111,24 @@ internal readonly ref struct CommandCall(
         return false;
     }
 
+    /// <summary>
+    /// A time to wait at most, in milliseconds; 0: without a limit; otherwise the error is written. Longer than a timer takes is the longest it
+    /// takes.
+    /// </summary>
+    public bool TryTimeoutMs(int index, out long timeoutMs)
+    {
+        if (!TryInteger(index, out timeoutMs, "ERR timeout is not an integer or out of range"))
+            return false;
+        if (timeoutMs < 0)
+        {
+            Error("ERR timeout is negative");
+            return false;
+        }
+
+        timeoutMs = Math.Min(timeoutMs, uint.MaxValue - 1);
+        return true;
+    }
+
     /// <summary>Applies a mutation and journals it.</summary>
     /// <exception cref="StreamException">The journal or the engine refused; nothing changed. The dispatcher answers with it.</exception>
     public TResult Apply<TMutation, TResult>(in TMutation mutation)

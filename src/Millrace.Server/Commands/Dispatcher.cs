@@ -15,9 +15,7 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             server.MarkTouchedNeedsLock();
         if (!TryFind(ref call, out var refusal) || !MayRun(ref call, out refusal))
         {
-            // A transaction that lacks a command the client meant must not run.
-            client.Transaction.IsBroken |= client.Transaction.IsOpen;
-            call.Error(refusal);
+            Refuse(ref call, refusal);
             return;
         }
 
@@ -76,6 +74,21 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         else if (client.Transaction.Bytes > server.Options.MaxCommandBytes || client.Transaction.Count >= server.Options.MaxArguments)
             refusal = command.Has(CommandFlags.NotQueued) ? "" : Errors.QueueFull;
         return refusal.Length == 0;
+    }
+
+    /// <summary>A transaction that lacks a command the client meant must not run. An EXEC that is refused ends it.</summary>
+    private static void Refuse(ref CommandCall call, string refusal)
+    {
+        var transaction = call.Client.Transaction;
+        if (call.Command.Name != "exec")
+        {
+            transaction.IsBroken |= transaction.IsOpen;
+            call.Error(refusal);
+            return;
+        }
+
+        transaction.Discard();
+        call.Error(Errors.ExecRefused(refusal));
     }
 
     /// <summary>Runs a command that passed every check. Whatever it wrote before it failed is taken back.</summary>

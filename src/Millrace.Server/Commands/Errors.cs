@@ -18,6 +18,9 @@ internal static class Errors
     public const string NotInTransaction = "ERR Command not allowed inside a transaction";
     public const string QueueFull = "ERR The transaction is larger than a command may be";
 
+    public static string ExecRefused(string refusal) =>
+        $"EXECABORT Transaction discarded because of: {(refusal.StartsWith("ERR ", StringComparison.Ordinal) ? refusal[4..] : refusal)}";
+
     public static string WrongArity(string fullName) => $"ERR wrong number of arguments for '{fullName}' command";
 
     /// <summary>An unknown command, with what was meant as its arguments, cut after 128 bytes as Redis does.</summary>

@@ -19,6 +19,9 @@ internal abstract class BlockedCommand(ClientConnection client, CommandInfo comm
 
     public CommandInfo Command { get; } = command;
 
+    /// <summary>Whether <c>CLIENT UNBLOCK</c> may end it.</summary>
+    public virtual bool MayUnblock => true;
+
     /// <summary>
     /// Runs the command again. <paramref name="call"/> has no arguments: what it needs is in the fields. Returns false, without having written
     /// anything, to wait on.

@@ -94,8 +94,14 @@ public sealed class MillraceServer : IAsyncDisposable
     {
         using var kill = Process.Start("kill", ["-TERM", _process!.Id.ToString(CultureInfo.InvariantCulture)]);
         await kill.WaitForExitAsync();
+        return await WaitForExitAsync();
+    }
+
+    /// <summary>Waits for the end, which something else has brought about; returns the exit code.</summary>
+    public async Task<int> WaitForExitAsync()
+    {
         using var deadline = new CancellationTokenSource(Deadline);
-        await _process.WaitForExitAsync(deadline.Token);
+        await _process!.WaitForExitAsync(deadline.Token);
         return _process.ExitCode;
     }
 

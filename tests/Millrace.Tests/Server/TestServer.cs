@@ -5,29 +5,37 @@ using Millrace.Tests.Differential;
 
 namespace Millrace.Tests.Server;
 
-/// <summary>A server in this process, over a memory store of its own.</summary>
+/// <summary>A server in this process, over a store of its own.</summary>
 internal sealed class TestServer : IAsyncDisposable
 {
     private readonly EmbeddedStreamStore _store;
     private readonly RespServer _server;
 
-    private TestServer(RespServerOptions options, TimeProvider? time)
+    private TestServer(RespServerOptions options, TimeProvider? time, string? directory)
     {
-        _store = new(new(), time);
+        // What a test wants synced, it asks for.
+        _store = new(new() { Directory = directory, Sync = SyncPolicy.Never }, time);
         _server = new(_store, options);
     }
 
-    public static async Task<TestServer> StartAsync(Action<RespServerOptions>? configure = null, TimeProvider? time = null)
+    /// <param name="configure">Changes the options, which pick a free port.</param>
+    /// <param name="time">The store's clock and timers.</param>
+    /// <param name="directory">Where the store keeps its journal; null for a store in memory.</param>
+    public static async Task<TestServer> StartAsync(
+        Action<RespServerOptions>? configure = null, TimeProvider? time = null, string? directory = null)
     {
         var options = new RespServerOptions { Port = 0 };
         configure?.Invoke(options);
-        var server = new TestServer(options, time);
+        var server = new TestServer(options, time, directory);
         await server._server.StartAsync();
         return server;
     }
 
     /// <summary>Clients that wait in a command.</summary>
     public int WaitingCount => _store.BlockedNeedsLock.Count;
+
+    /// <summary>Completes when a client has said SHUTDOWN.</summary>
+    public Task ShutdownRequested => _server.ShutdownRequested;
 
     /// <summary>The store, to change it at its other door.</summary>
     public EmbeddedStreamStore Store => _store;

@@ -21,6 +21,19 @@ public sealed class TransactionTests
     }
 
     [Fact]
+    public async Task Exec_with_arguments_ends_the_transaction()
+    {
+        const string aborted = "-EXECABORT Transaction discarded because of: wrong number of arguments for 'exec' command\r\n";
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        Assert.Equal(aborted, client.Exchange("EXEC x"));
+        client.Exchange("MULTI");
+        client.Exchange("ECHO one");
+        Assert.Equal(aborted, client.Exchange("EXEC x"));
+        Assert.Equal("-ERR EXEC without MULTI\r\n", client.Exchange("EXEC"));
+    }
+
+    [Fact]
     public async Task Exec_refuses_when_a_command_could_not_be_queued()
     {
         await using var server = await TestServer.StartAsync();

@@ -165,7 +165,7 @@ internal static class ClientCommands
 
         if (!call.TryInteger(2, out var id))
             return;
-        var isEnded = call.Server.Clients.TryGetValue(id, out var client) &&
+        var isEnded = call.Server.Clients.TryGetValue(id, out var client) && client.Blocked is { MayUnblock: true } &&
             client.EndWaitNeedsLock(read => ((BlockedCommand)read).End(error));
         call.Reply.WriteInteger(isEnded ? 1 : 0);
     }

@@ -54,7 +54,7 @@ internal static partial class StreamCommands
             }
             else if (hasMore && call.Is(i, "BLOCK"u8))
             {
-                if (!TryBlock(call, ++i, out var block))
+                if (!call.TryTimeoutMs(++i, out var block))
                     return false;
                 blockMs = block;
             }
@@ -78,21 +78,6 @@ internal static partial class StreamCommands
             : null;
         return option is null ? Errors.Syntax
             : $"ERR The {option} option is only supported by XREADGROUP. You called XREAD instead.";
-    }
-
-    /// <summary>A time to wait at most, in milliseconds; 0: without a limit. Longer than a timer takes is the longest it takes.</summary>
-    private static bool TryBlock(in CommandCall call, int index, out long blockMs)
-    {
-        if (!call.TryInteger(index, out blockMs, "ERR timeout is not an integer or out of range"))
-            return false;
-        if (blockMs < 0)
-        {
-            call.Error("ERR timeout is negative");
-            return false;
-        }
-
-        blockMs = Math.Min(blockMs, uint.MaxValue - 1);
-        return true;
     }
 
     /// <summary>Where the read of a key starts; otherwise the error is written.</summary>

@@ -1,0 +1,42 @@
+using Millrace.Server.Commands;
+using Millrace.Streams;
+
+namespace Millrace.Server.Connections;
+
+/// <summary>A wait for something else than keys: time that passes, or the disk. Only this client waits.</summary>
+/// <param name="client">Who waits.</param>
+/// <param name="command">What it waits in.</param>
+/// <param name="write">Writes the reply when the wait is over.</param>
+/// <param name="mayUnblock">Whether <c>CLIENT UNBLOCK</c> may end it.</param>
+internal sealed class Pause(ClientConnection client, CommandInfo command, CommandHandler write, bool mayUnblock) : BlockedCommand(client, command, [], null)
+{
+    public override bool MayUnblock => mayUnblock;
+
+    /// <summary>Makes a client wait until everything it can see is on the device. Only with a journal.</summary>
+    public static void UntilSynced(ref CommandCall call, CommandHandler write, bool mayUnblock, TimeSpan? limit)
+    {
+        var pause = new Pause(call.Client, call.Command, write, mayUnblock);
+        call.Block(pause, limit);
+        _ = pause.EndWhenSyncedAsync(call.Server, call.Store.LastLsnNeedsLock);
+    }
+
+    protected override bool TryRun(ref CommandCall call) => false;
+
+    protected override void WriteTimeout(ref CommandCall call) => write(ref call);
+
+    /// <summary>Never fails: a journal that does is an error reply, and a store that was closed has ended the wait itself.</summary>
+    private async Task EndWhenSyncedAsync(RespServer server, long lsn)
+    {
+        string? error = null;
+        try
+        {
+            await server.Store.SyncAsync(lsn);
+        }
+        catch (StreamException e)
+        {
+            error = Errors.From(e);
+        }
+
+        server.EndWait(this, error);
+    }
+}
