@@ -1,4 +1,5 @@
 using Millrace.Streams;
+using Millrace.Streams.Engine;
 using Millrace.Streams.Engine.Mutations;
 
 namespace Millrace.Embedded;
@@ -16,12 +17,13 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <inheritdoc/>
-    public ValueTask<long> AckAndDeleteAsync(
+    public async ValueTask<long> AckAndDeleteAsync(
         string stream, string group, IReadOnlyList<EntryId> ids, CancellationToken cancellationToken = default)
     {
         StreamArguments.CheckGroup(stream, group);
         StreamArguments.CheckBatch(ids);
-        return ApplyAsync<AckAndDelete, long>(new(stream, group, ids), cancellationToken);
+        var outcomes = await ApplyAsync<AckAndDelete, DeleteOutcome[]>(new(stream, group, ids), cancellationToken).ConfigureAwait(false);
+        return outcomes.Count(static outcome => outcome != DeleteOutcome.Missing);
     }
 
     /// <inheritdoc/>

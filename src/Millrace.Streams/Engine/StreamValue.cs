@@ -76,17 +76,34 @@ internal sealed class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : 
         return true;
     }
 
-    /// <summary>Whether a group has yet to read the entry or to acknowledge it.</summary>
-    public bool IsReferenced(EntryId id)
+    /// <summary>Deletes an entry by name as a policy says.</summary>
+    /// <param name="id">Its ID.</param>
+    /// <param name="policy">What it does to the groups that refer to it, also when the entry itself is gone already.</param>
+    /// <param name="changed">Set when an entry or a reference to it is gone.</param>
+    public DeleteOutcome Delete(EntryId id, ReferencePolicy policy, ref bool changed)
     {
-        foreach (var group in _groups.Values)
-        {
-            if (group.LastDeliveredId < id || group.Pending.TryGet(id, out _))
-                return true;
-        }
-
-        return false;
+        if (policy == ReferencePolicy.Acked && IsReferenced(id))
+            return DeleteOutcome.StillReferenced;
+        if (policy == ReferencePolicy.Delete)
+            changed |= DropReferences(id);
+        if (!Delete(id))
+            return DeleteOutcome.Missing;
+        changed = true;
+        return DeleteOutcome.Deleted;
     }
+
+    /// <summary>Drops the oldest entries.</summary>
+    /// <returns>How many.</returns>
+    public long Trim(in TrimRequest trim) => Entries.Trim(trim, trim.References switch
+    {
+        ReferencePolicy.Keep => null,
+        ReferencePolicy.Acked => id => !IsReferenced(id),
+        _ => id =>
+        {
+            DropReferences(id);
+            return true;
+        },
+    });
 
     /// <summary>Sets the counters by hand. The last ID must not be below an entry.</summary>
     /// <param name="lastGeneratedId">The last ID given out.</param>
@@ -147,6 +164,27 @@ internal sealed class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : 
         if (group.EntriesRead is { } read && !HasHoleAhead(group))
             return EntriesAdded - read;
         return EntriesAdded - PositionOf(group.LastDeliveredId);
+    }
+
+    /// <summary>Whether a group has yet to read the entry or to acknowledge it.</summary>
+    private bool IsReferenced(EntryId id)
+    {
+        foreach (var group in _groups.Values)
+        {
+            if (group.LastDeliveredId < id || group.Pending.TryGet(id, out _))
+                return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Makes the entry pending in no group.</summary>
+    private bool DropReferences(EntryId id)
+    {
+        var changed = false;
+        foreach (var group in _groups.Values)
+            changed |= group.Ack(id);
+        return changed;
     }
 
     /// <summary>Moves the group's cursor onto an entry it was just delivered, and its count of read entries with it.</summary>

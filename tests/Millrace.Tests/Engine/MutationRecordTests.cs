@@ -31,6 +31,9 @@ public sealed class MutationRecordTests
         Check(new SetGroup("s", "g", GroupStart.Now, long.MaxValue), SetGroup.Read, seen);
         Check(new Ack("s", "g", [Id, Id.Next()]), Ack.Read, seen);
         Check(new AckAndDelete("s", "g", [Id]), AckAndDelete.Read, seen);
+        Check(new AckAndDelete("s", "g", [Id], ReferencePolicy.Acked), AckAndDelete.Read, seen);
+        Check(new Nack("s", "g", long.MaxValue, false, true, [Id]), Nack.Read, seen);
+        Check(new Nack("s", "g", null, true, false, []), Nack.Read, seen);
         Check(new Extend("s", "g", "c", [new(Id, 3)]), Extend.Read, seen);
         Check(new Claim("s", "g", "c", 30_000, [Id]), Claim.Read, seen);
         Check(new Delete("s", [EntryId.Max]), Delete.Read, seen);
@@ -59,6 +62,7 @@ public sealed class MutationRecordTests
         Check(new RemoveMembers("k", ["a"]), RemoveMembers.Read, seen);
 
         Check(new Trim("s", new TrimRequest { MaxLength = 7, IsApproximate = true, Limit = 300 }), Trim.Read, seen);
+        Check(new Trim("s", new TrimRequest { MinId = Id, References = ReferencePolicy.Acked }), Trim.Read, seen);
         Check(new DeleteReferenced("s", ReferencePolicy.Acked, [Id]), DeleteReferenced.Read, seen);
         Check(new AppendOnce("p", "\udcff", new("s", Fields)), AppendOnce.Read, seen);
         Check(new ConfigureProducers("s", 86_400, null), ConfigureProducers.Read, seen);

@@ -4,7 +4,7 @@ using Millrace.Streams.Engine.Mutations;
 
 namespace Millrace.Server.Commands.Streams;
 
-/// <summary>Consumer groups: the table, what its commands share, and XACK.</summary>
+/// <summary>Consumer groups: the table, what its commands share, XACK and XACKDEL.</summary>
 internal static partial class GroupCommands
 {
     private const CommandFlags Writes = CommandFlags.Write;
@@ -12,9 +12,11 @@ internal static partial class GroupCommands
     public static IEnumerable<CommandInfo> All { get; } =
     [
         new("xack", -4, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Acknowledge) { Group = "stream", Since = "5.0.0" },
+        new("xackdel", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", AcknowledgeAndDelete) { Group = "stream", Since = "8.2.0" },
         new("xautoclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", AutoClaim) { Group = "stream", Since = "6.2.0" },
         new("xclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Claim) { Group = "stream", Since = "5.0.0" },
         new("xgroup", -2, CommandFlags.None, 0, 0, 0, "slow", NoSubcommand, Subcommands) { Group = "stream", Since = "5.0.0" },
+        new("xnack", -7, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Nack) { Group = "stream", Since = "8.8.0" },
         new("xpending", -3, CommandFlags.ReadOnly, 1, 1, 1, "read stream slow", Pending) { Group = "stream", Since = "5.0.0" },
         new(
             "xreadgroup",
@@ -59,5 +61,16 @@ internal static partial class GroupCommands
 
         if (call.TryIds(3, call.Count, out var ids))
             call.Reply.WriteInteger(call.Apply<Ack, long>(new(stream.Name, group.Name, ids)));
+    }
+
+    private static void AcknowledgeAndDelete(ref CommandCall call)
+    {
+        if (!call.TryFind<StreamValue>(1, out var stream) || !ReferenceArguments.TryRead(call, 3, out var arguments))
+            return;
+        if (stream?.FindGroup(call.Text(2)) is not { } group)
+            arguments.WriteAllMissing(call);
+        else if (call.TryIds(arguments.FirstId, arguments.FirstId + arguments.IdCount, out var ids))
+            ReferenceArguments.WriteOutcomes(
+                call, call.Apply<AckAndDelete, DeleteOutcome[]>(new(stream.Name, group.Name, ids, arguments.Policy)));
     }
 }

@@ -4,7 +4,7 @@ using Millrace.Streams.Engine.Mutations;
 
 namespace Millrace.Server.Commands.Streams;
 
-/// <summary>XDEL, XTRIM and XSETID.</summary>
+/// <summary>XDEL, XDELEX, XTRIM and XSETID.</summary>
 internal static partial class StreamCommands
 {
     private static void Delete(ref CommandCall call)
@@ -15,6 +15,16 @@ internal static partial class StreamCommands
             call.Reply.WriteInteger(0);
         else if (call.TryIds(2, call.Count, out var ids))
             call.Reply.WriteInteger(call.Apply<Delete, long>(new(stream.Key, ids)));
+    }
+
+    private static void DeleteReferenced(ref CommandCall call)
+    {
+        if (!call.TryFind<StreamValue>(1, out var stream) || !ReferenceArguments.TryRead(call, 2, out var arguments))
+            return;
+        if (stream is null)
+            arguments.WriteAllMissing(call);
+        else if (call.TryIds(arguments.FirstId, arguments.FirstId + arguments.IdCount, out var ids))
+            ReferenceArguments.WriteOutcomes(call, call.Apply<DeleteReferenced, DeleteOutcome[]>(new(stream.Key, arguments.Policy, ids)));
     }
 
     private static void Trim(ref CommandCall call)

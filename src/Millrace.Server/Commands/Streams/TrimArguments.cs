@@ -10,6 +10,7 @@ internal struct TrimArguments
     private long? _maxLength;
     private bool _isApproximate;
     private long? _limit;
+    private ReferencePolicy? _references;
 
     private readonly bool HasBound => _maxLength is not null || _minId is not null;
 
@@ -20,6 +21,12 @@ internal struct TrimArguments
     public bool TryRead(in CommandCall call, ref int index, out bool isError)
     {
         isError = false;
+        if (_references is null && ReferenceArguments.TryPolicy(call, index, out var policy))
+        {
+            _references = policy;
+            return true;
+        }
+
         if (index + 1 >= call.Count)
             return false;
         if (call.Is(index, "LIMIT"u8))
@@ -59,6 +66,7 @@ internal struct TrimArguments
                 MinId = _minId,
                 IsApproximate = _isApproximate,
                 Limit = _isApproximate ? _limit ?? call.Engine.Options.DefaultTrimLimit : 0,
+                References = _references ?? ReferencePolicy.Keep,
             };
         }
 

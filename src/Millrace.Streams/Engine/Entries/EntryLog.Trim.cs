@@ -27,7 +27,8 @@ internal sealed partial class EntryLog
                 continue;
             }
 
-            if (!isBelow && trim.IsApproximate)
+            // Whoever asks looks at each entry anyway: as in Redis, whole blocks matter no more then.
+            if (!isBelow && trim.IsApproximate && mayDrop is null)
                 break;
             dropped += TrimWithin(block, trim, isBelow, mayDrop);
             if (!isBelow)

@@ -3,6 +3,7 @@ using System.Diagnostics;
 namespace Millrace.Streams.Engine;
 
 /// <summary>A pending entry with the slot of its owner, as a chunk takes it and gives it back.</summary>
+/// <remarks>What was handed back has no time of delivery but a negative number instead, which says when it was in relation to others.</remarks>
 internal readonly record struct PendingItem(EntryId Id, long DeliveredMs, long DeliveryCount, int Slot);
 
 /// <summary>A sorted run of pending entries, packed into 16 bytes each while every value fits.</summary>
@@ -11,6 +12,7 @@ internal readonly record struct PendingItem(EntryId Id, long DeliveredMs, long D
 /// packed   | key: 8 bytes                              | time: 4        | count: 2 | slot: 2 |
 ///          | ms − base ms: 32 bits | sequence: 32 bits | ms − base time |          |         |
 ///            orders like the ID                          0: time 0        65535: long.MaxValue
+///                                                        of nobody: releases since the first
 ///
 /// full     a <see cref="PendingItem"/>: any ID, any time, any count, any slot (40 bytes)
 ///
@@ -35,6 +37,9 @@ internal sealed class PendingChunk(int capacity)
 
     /// <summary>The same for delivery times, where older ones are rare (XCLAIM sets them): 12 days, which leaves 37.</summary>
     private const long TimeRoomMs = 1L << 30;
+
+    /// <summary>The time of what is handed back first: below every other, and as many follow as fit the packed form.</summary>
+    public const long FirstReleaseMs = -1L << 32;
 
     /// <summary>The items in packed form, or null in full form.</summary>
     private Packed[]? _packed = new Packed[capacity];
@@ -86,7 +91,7 @@ internal sealed class PendingChunk(int capacity)
         return new(_baseMs + (key >> 32), (uint)key);
     }
 
-    public long DeliveredAt(int index) => _packed is null ? _full![index].DeliveredMs : TimeOf(_packed[index].Time);
+    public long DeliveredAt(int index) => _packed is null ? _full![index].DeliveredMs : TimeOf(_packed[index]);
 
     public int SlotAt(int index) => _packed is null ? _full![index].Slot : _packed[index].Slot;
 
@@ -98,7 +103,7 @@ internal sealed class PendingChunk(int capacity)
                 return _full![index];
             ref var packed = ref _packed[index];
             var count = packed.Count == ushort.MaxValue ? long.MaxValue : packed.Count;
-            return new(new(_baseMs + (packed.Key >> 32), (uint)packed.Key), TimeOf(packed.Time), count, packed.Slot);
+            return new(new(_baseMs + (packed.Key >> 32), (uint)packed.Key), TimeOf(packed), count, packed.Slot);
         }
     }
 
@@ -106,7 +111,7 @@ internal sealed class PendingChunk(int capacity)
     {
         Owners |= BitOf(item.Slot);
         OldestMs = Math.Min(OldestMs, item.DeliveredMs);
-        if (item.DeliveredMs != 0)
+        if (item.DeliveredMs > 0)
             _baseTimeMs ??= unchecked(item.DeliveredMs - TimeRoomMs);
         if (_packed is not null)
         {
@@ -256,7 +261,10 @@ internal sealed class PendingChunk(int capacity)
 
     private static ulong BitOf(int slot) => 1UL << slot;
 
-    private long TimeOf(uint offset) => offset == 0 ? 0 : unchecked(_baseTimeMs.GetValueOrDefault() + offset);
+    private long TimeOf(in Packed packed) =>
+        packed.Slot == PendingEntries.Nobody ? FirstReleaseMs + packed.Time
+        : packed.Time == 0 ? 0
+        : unchecked(_baseTimeMs.GetValueOrDefault() + packed.Time);
 
     private void Rebase(EntryId first)
     {
@@ -268,10 +276,13 @@ internal sealed class PendingChunk(int capacity)
     private bool TryPack(in PendingItem item, out Packed packed)
     {
         var ms = unchecked(item.Id.Milliseconds - _baseMs);
-        var time = item.DeliveredMs == 0 ? 0 : unchecked((ulong)(item.DeliveredMs - _baseTimeMs.GetValueOrDefault()));
+        var isReleased = item.Slot == PendingEntries.Nobody;
+        var hasTime = isReleased || item.DeliveredMs != 0;
+        var baseTimeMs = isReleased ? FirstReleaseMs : _baseTimeMs.GetValueOrDefault();
+        var time = hasTime ? unchecked((ulong)(item.DeliveredMs - baseTimeMs)) : 0;
         var count = item.DeliveryCount == long.MaxValue ? ushort.MaxValue : (ulong)item.DeliveryCount;
         var fits = ms < uint.MaxValue && item.Id.Sequence <= uint.MaxValue &&
-            time <= uint.MaxValue && (time > 0 || item.DeliveredMs == 0) &&
+            time <= uint.MaxValue && (time > 0 || isReleased || !hasTime) &&
             (count < ushort.MaxValue || item.DeliveryCount == long.MaxValue) && item.Slot <= ushort.MaxValue;
         packed = fits ? new((ms << 32) | item.Id.Sequence, (uint)time, (ushort)count, (ushort)item.Slot) : default;
         return fits;

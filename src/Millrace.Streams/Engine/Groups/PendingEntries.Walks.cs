@@ -18,7 +18,8 @@ internal sealed partial class PendingEntries
     public Walk GetEnumerator() => From(EntryId.Zero, EntryId.Max);
 
     /// <summary>
-    /// The entries that may be claimed after a least idle time, longest idle first and by ID among equals; what was handed back comes first.
+    /// The entries that may be claimed after a least idle time, longest idle first and by ID among equals; what was handed back comes before
+    /// them, in the order in which it was.
     /// Costs a look at each chunk and at the entries of those that are old enough.
     /// </summary>
     /// <param name="nowMs">Unix milliseconds.</param>
@@ -27,7 +28,7 @@ internal sealed partial class PendingEntries
     /// <param name="where">Which of them count, or null for all.</param>
     public EntryId[] LongestIdle(long nowMs, long minIdleMs, int count, Predicate<EntryId>? where = null)
     {
-        // As with Pending.IsIdle, a clock that went back makes nothing less idle than zero, and nobody's entries, with time 0, are always idle.
+        // As with Pending.IsIdle, a clock that went back makes nothing less idle than zero, and nobody's entries are always idle.
         var dueMs = minIdleMs <= 0 ? long.MaxValue : nowMs - minIdleMs;
         PriorityQueue<EntryId, (long DeliveredMs, EntryId Id)>? found = null;
         for (var at = _start; at < _end && count > 0; at++)

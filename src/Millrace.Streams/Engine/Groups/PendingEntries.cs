@@ -19,7 +19,7 @@ internal sealed partial class PendingEntries
     private const int FirstCapacity = 4;
 
     /// <summary>The slot of entries that were handed back.</summary>
-    private const int Nobody = 0;
+    internal const int Nobody = 0;
 
     private readonly List<Consumer?> _owners = [new("")];
 
@@ -29,6 +29,9 @@ internal sealed partial class PendingEntries
     private PendingChunk?[] _chunks = [];
     private int _start;
     private int _end;
+
+    /// <summary>Entries handed back since there were none, which orders them: the next one is behind all others.</summary>
+    private long _releases;
 
     /// <summary>A chunk that was emptied, for the next one needed: a queue that runs empty again and again allocates nothing.</summary>
     private PendingChunk? _spare;
@@ -59,7 +62,7 @@ internal sealed partial class PendingEntries
     public bool Set(EntryId id, Pending pending)
     {
         var slot = pending.Owner?.Slot ?? Nobody;
-        var item = new PendingItem(id, pending.DeliveredMs, pending.DeliveryCount, slot);
+        var item = new PendingItem(id, slot == Nobody ? NextReleaseMs() : pending.DeliveredMs, pending.DeliveryCount, slot);
         Debug.Assert(pending.Owner is null || _owners[slot] == pending.Owner, "The owner is a consumer of this group.");
         _owners[slot]!.HeldCount++;
         if (_start == _end || id > LastId)
@@ -140,7 +143,13 @@ internal sealed partial class PendingEntries
     /// <summary>A deep copy with copies of the consumers, which are handed out.</summary>
     public PendingEntries Clone(Action<Consumer> copied)
     {
-        var clone = new PendingEntries { Count = Count, _chunks = new PendingChunk?[_end - _start], _end = _end - _start };
+        var clone = new PendingEntries
+        {
+            Count = Count,
+            _chunks = new PendingChunk?[_end - _start],
+            _end = _end - _start,
+            _releases = _releases,
+        };
         for (var at = _start; at < _end; at++)
             clone._chunks[at - _start] = At(at).Clone();
         clone._owners[Nobody] = _owners[Nobody]!.Clone();
@@ -185,8 +194,17 @@ internal sealed partial class PendingEntries
 
     private PendingChunk At(int at) => _chunks[at]!;
 
-    private Pending ToPending(in PendingItem item) =>
-        new(item.Slot == Nobody ? null : _owners[item.Slot], item.DeliveredMs, item.DeliveryCount);
+    private Pending ToPending(in PendingItem item) => item.Slot == Nobody
+        ? new(null, 0, item.DeliveryCount)
+        : new(_owners[item.Slot], item.DeliveredMs, item.DeliveryCount);
+
+    /// <summary>A time before every other for what is handed back, but after those of what was handed back before.</summary>
+    private long NextReleaseMs()
+    {
+        if (ReleasedCount == 0)
+            _releases = 0;
+        return Math.Min(PendingChunk.FirstReleaseMs + _releases++, -1);
+    }
 
     /// <summary>Where an entry is, or where it would go: behind the last chunk, or at an index in a chunk with larger ones.</summary>
     private bool TryFind(EntryId id, out int at, out int index)

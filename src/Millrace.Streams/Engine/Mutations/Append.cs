@@ -25,7 +25,7 @@ internal readonly record struct Append(string Stream, EntryFields Fields, TrimRe
         result = Id ?? stream.NextIdAt(nowMs);
         stream.Append(result, Fields, engine.Options.BlockEntries);
         if (!Trim.IsNone)
-            stream.Entries.Trim(Trim);
+            stream.Trim(Trim);
         engine.Signal(Stream);
         engine.Touch(Stream);
         return true;

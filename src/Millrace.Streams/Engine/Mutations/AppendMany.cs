@@ -22,7 +22,7 @@ internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFie
         for (var i = 1; i < Entries.Count; i++)
             stream.Append(Entries[i], nowMs, engine.Options.BlockEntries);
         if (!Trim.IsNone)
-            stream.Entries.Trim(Trim);
+            stream.Trim(Trim);
         engine.Signal(Stream);
         engine.Touch(Stream);
 

@@ -55,11 +55,12 @@ internal readonly record struct ClaimAs(
                 continue;
             }
 
-            if (group.Pending.TryGet(id, out var pending) ? !pending.IsIdle(nowMs, MinIdleMs) : !Force)
+            var isPending = group.Pending.TryGet(id, out var pending);
+            if (isPending ? !pending.IsIdle(nowMs, MinIdleMs) : !Force)
                 continue;
 
             // What was not pending counts as delivered once already, as in Redis.
-            var before = Math.Max(pending.DeliveryCount, pending == default ? 1 : 0);
+            var before = isPending ? pending.DeliveryCount : 1;
             group.Claim(id, consumer, nowMs, DeliveredMs, DeliveryCount ?? (JustIds || before == long.MaxValue ? before : before + 1));
             claimed.Add(id);
         }

@@ -42,7 +42,7 @@ internal readonly record struct Trim(string Stream, TrimRequest Keep) : IMutatio
 
     public bool Apply(StreamEngine engine, long nowMs, out long result)
     {
-        result = engine.FindStream(Stream)?.Entries.Trim(Keep) ?? 0;
+        result = engine.FindStream(Stream)?.Trim(Keep) ?? 0;
         if (result > 0)
             engine.Touch(Stream);
         return result > 0;

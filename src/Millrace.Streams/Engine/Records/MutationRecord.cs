@@ -33,6 +33,7 @@ internal enum MutationKind : byte
     ReadHistory = 30,
     ClaimAs = 31,
     AutoClaim = 32,
+    Nack = 33,
     DeleteKeys = 40,
     ClearKeys = 41,
     SetExpiry = 42,
@@ -94,7 +95,7 @@ internal static class MutationRecord
             case MutationKind.AppendMany: Apply<AppendMany, IReadOnlyList<EntryId>>(engine, AppendMany.Read(ref reader), reader, nowMs); break;
             case MutationKind.ReadGroup: Apply<ReadGroup, DeliveredEntry[]>(engine, ReadGroup.Read(ref reader), reader, nowMs); break;
             case MutationKind.Ack: Apply<Ack, long>(engine, Ack.Read(ref reader), reader, nowMs); break;
-            case MutationKind.AckAndDelete: Apply<AckAndDelete, long>(engine, AckAndDelete.Read(ref reader), reader, nowMs); break;
+            case MutationKind.AckAndDelete: Apply<AckAndDelete, DeleteOutcome[]>(engine, AckAndDelete.Read(ref reader), reader, nowMs); break;
             case MutationKind.Extend: Apply<Extend, IReadOnlyList<EntryId>>(engine, Extend.Read(ref reader), reader, nowMs); break;
             case MutationKind.Claim: Apply<Claim, ClaimResult>(engine, Claim.Read(ref reader), reader, nowMs); break;
             case MutationKind.Delete: Apply<Delete, long>(engine, Delete.Read(ref reader), reader, nowMs); break;
@@ -118,6 +119,7 @@ internal static class MutationRecord
             case MutationKind.ReadHistory: Apply<ReadHistory, EntryId[]>(engine, ReadHistory.Read(ref reader), reader, nowMs); break;
             case MutationKind.ClaimAs: Apply<ClaimAs, EntryId[]>(engine, ClaimAs.Read(ref reader), reader, nowMs); break;
             case MutationKind.AutoClaim: Apply<AutoClaim, AutoClaimed>(engine, AutoClaim.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Nack: Apply<Nack, long>(engine, Nack.Read(ref reader), reader, nowMs); break;
             case MutationKind.DeleteKeys: Apply<DeleteKeys, long>(engine, DeleteKeys.Read(ref reader), reader, nowMs); break;
             case MutationKind.ClearKeys: Apply<ClearKeys, long>(engine, ClearKeys.Read(ref reader), reader, nowMs); break;
             case MutationKind.SetExpiry: Apply<SetExpiry, bool>(engine, SetExpiry.Read(ref reader), reader, nowMs); break;

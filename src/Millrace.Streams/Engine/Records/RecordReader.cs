@@ -93,15 +93,19 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
     public TrimRequest Trim()
     {
         var kind = Byte();
-        TrimRequest trim = (kind & ~4) switch
+        if (kind == 0)
+            return default;
+        var trim = new TrimRequest { References = ToPolicy(kind >> 3) };
+        trim = (kind & 3) switch
         {
-            0 when kind == 0 => default,
-            1 => new() { MaxLength = PositiveNumber() },
-            2 => new() { MinId = Id() },
+            1 => trim with { MaxLength = PositiveNumber() },
+            2 => trim with { MinId = Id() },
             _ => throw EngineErrors.Damaged($"there is no trim {kind}", _offset),
         };
         return (kind & 4) == 0 ? trim : trim with { IsApproximate = true, Limit = PositiveNumber() };
     }
+
+    public ReferencePolicy Policy() => ToPolicy(Byte());
 
     public GroupStart Start() => Byte() switch
     {
@@ -116,6 +120,10 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
         if (_offset != _record.Length)
             throw EngineErrors.Damaged("bytes follow its last part", _offset);
     }
+
+    private readonly ReferencePolicy ToPolicy(int number) => number <= (int)ReferencePolicy.Acked
+        ? (ReferencePolicy)number
+        : throw EngineErrors.Damaged($"there is no policy {number}", _offset);
 
     private ReadOnlySpan<byte> Slice()
     {

@@ -58,7 +58,8 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
     public void Fields(EntryFields fields) => Bytes(fields.Packed.Span);
 
     /// <summary>
-    /// A byte: 0 none, 1 by length, 2 by ID, plus 4 when approximate; then the length or the ID; then the limit when approximate.
+    /// A byte: 0 none, 1 by length, 2 by ID, plus 4 when approximate, plus 8 times the policy for references; then the length or the ID; then
+    /// the limit when approximate.
     /// </summary>
     public void Trim(in TrimRequest trim)
     {
@@ -68,15 +69,15 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
             return;
         }
 
-        var approximate = trim.IsApproximate ? 4 : 0;
+        var options = (trim.IsApproximate ? 4 : 0) | ((int)trim.References << 3);
         if (trim.MinId is { } minId)
         {
-            Byte((byte)(2 | approximate));
+            Byte((byte)(2 | options));
             Id(minId);
         }
         else
         {
-            Byte((byte)(1 | approximate));
+            Byte((byte)(1 | options));
             Number(trim.MaxLength!.Value);
         }
 

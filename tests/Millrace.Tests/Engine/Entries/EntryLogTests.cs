@@ -159,13 +159,15 @@ public sealed class EntryLogTests
         _log.Verify();
     }
 
+    /// <summary>Also when it is approximate, where only the limit counts in whole blocks.</summary>
     [Fact]
     public void Trim_that_asks_stops_at_the_smallest_id_to_keep_also_within_a_block()
     {
         Fill(10, maxBlockEntries: 4);
 
-        Assert.Equal(4, _log.Trim(new() { MinId = Id(7), IsApproximate = true }, _ => true));
-        Assert.Equal(1, _log.Trim(new() { MinId = Id(7) }, id => id != Id(5)));
+        Assert.Equal(0, _log.Trim(new() { MinId = Id(7), IsApproximate = true, Limit = 3 }, _ => true));
+        Assert.Equal(4, _log.Trim(new() { MinId = Id(7), IsApproximate = true, Limit = 7 }, _ => true));
+        Assert.Equal(1, _log.Trim(new() { MinId = Id(7), IsApproximate = true }, id => id != Id(5)));
         Assert.Equal([5, 7, 8, 9, 10], _log.Read(EntryId.Zero, EntryId.Max, 100).Select(entry => (int)entry.Id.Milliseconds));
         _log.Verify();
     }

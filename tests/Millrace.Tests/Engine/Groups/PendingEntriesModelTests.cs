@@ -81,7 +81,7 @@ public sealed class PendingEntriesModelTests
 
     private static Pending Get(ConsumerGroup group, EntryId id) => group.Pending.TryGet(id, out var pending) ? pending : default;
 
-    private readonly record struct Known(string? Owner, long DeliveredMs, long DeliveryCount);
+    private readonly record struct Known(string? Owner, long DeliveredMs, long DeliveryCount, int Release = 0);
 
     private sealed class Run(int seed, double wide, double addAtEnd, double removeAtFront)
     {
@@ -92,6 +92,7 @@ public sealed class PendingEntriesModelTests
         private readonly SortedSet<string> _consumers = new(StringComparer.Ordinal);
         private ConsumerGroup _group = new("g", EntryId.Zero);
         private long _nowMs = 1_700_000_000_000;
+        private int _releases;
 
         public void Change(bool grows)
         {
@@ -134,7 +135,8 @@ public sealed class PendingEntriesModelTests
 
         private void AssertRange(EntryId first, EntryId last)
         {
-            var expected = _model.Where(item => item.Key >= first && item.Key <= last).ToArray();
+            var expected = _model.Where(item => item.Key >= first && item.Key <= last)
+                .Select(item => KeyValuePair.Create(item.Key, item.Value with { Release = 0 })).ToArray();
             Assert.Equal(expected, Items(_group.Pending.From(first, last)));
             foreach (var consumer in _group.Consumers.Where(_ => _random.Next(8) == 0))
             {
@@ -148,7 +150,8 @@ public sealed class PendingEntriesModelTests
         {
             bool IsIdle(Known known) => known.Owner is null || Math.Max(0, _nowMs - known.DeliveredMs) >= minIdleMs;
 
-            var idle = _model.Where(item => IsIdle(item.Value)).OrderBy(item => item.Value.DeliveredMs).ThenBy(item => item.Key)
+            var idle = _model.Where(item => IsIdle(item.Value)).OrderBy(item => item.Value.Owner is null ? item.Value.Release : int.MaxValue)
+                .ThenBy(item => item.Value.DeliveredMs).ThenBy(item => item.Key)
                 .Select(item => item.Key).ToArray();
             foreach (var count in (int[])[0, 1, 10, int.MaxValue])
                 Assert.Equal(idle.Take(count), _group.Pending.LongestIdle(_nowMs, minIdleMs, count));
@@ -181,7 +184,7 @@ public sealed class PendingEntriesModelTests
             var count = before.DeliveryCount + _random.Next(2);
             if (count < 0)
                 count = long.MaxValue;
-            _model[id] = new(null, 0, count);
+            _model[id] = new(null, 0, count, ++_releases);
             Assert.Equal(isNew, _group.Nack(id, count));
         }
 
@@ -201,7 +204,7 @@ public sealed class PendingEntriesModelTests
         {
             var wasPending = _model.Remove(id, out var known);
             Assert.Equal(wasPending, _group.Pending.Remove(id, out var removed));
-            Assert.Equal(known, new(removed.Owner?.Name, removed.DeliveredMs, removed.DeliveryCount));
+            Assert.Equal(known with { Release = 0 }, new(removed.Owner?.Name, removed.DeliveredMs, removed.DeliveryCount));
             Assert.False(_group.Ack(id));
         }
 

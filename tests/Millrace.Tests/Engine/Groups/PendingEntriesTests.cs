@@ -88,7 +88,7 @@ public sealed class PendingEntriesTests
     }
 
     [Fact]
-    public void LongestIdle_orders_by_time_then_id_and_puts_first_what_was_handed_back()
+    public void LongestIdle_orders_by_time_then_id_and_puts_first_what_was_handed_back_first()
     {
         long[] idleMs = [10, 30, 20, 30, 5, 20, 40, 0];
         for (var i = 0; i < idleMs.Length; i++)
@@ -96,12 +96,16 @@ public sealed class PendingEntriesTests
         _group.Nack(Id(7), 1);
         _group.Nack(Id(4), 1);
 
-        Assert.Equal(Ids(4, 7, 6, 1, 3, 2, 5, 0), _group.Pending.LongestIdle(NowMs, 0, 100));
-        Assert.Equal(Ids(4, 7, 6, 1, 3, 2, 5), _group.Pending.LongestIdle(NowMs, 20, 100));
-        Assert.Equal(Ids(4, 7, 6, 1), _group.Pending.LongestIdle(NowMs, 20, 4));
-        Assert.Equal(Ids(4, 7), _group.Pending.LongestIdle(NowMs, long.MaxValue, 100));
+        Assert.Equal(Ids(7, 4, 6, 1, 3, 2, 5, 0), _group.Pending.LongestIdle(NowMs, 0, 100));
+        Assert.Equal(Ids(7, 4, 6, 1, 3, 2, 5), _group.Pending.LongestIdle(NowMs, 20, 100));
+        Assert.Equal(Ids(7, 4, 6, 1), _group.Pending.LongestIdle(NowMs, 20, 4));
+        Assert.Equal(Ids(7, 4), _group.Pending.LongestIdle(NowMs, long.MaxValue, 100));
         Assert.Equal(Ids(6, 1), _group.Pending.LongestIdle(NowMs, 20, 2, id => id != Id(4) && id != Id(7)));
         Assert.Empty(_group.Pending.LongestIdle(NowMs, 0, 0));
+
+        // Handed back again, also what nobody holds goes behind the others.
+        _group.Nack(Id(7), 1);
+        Assert.Equal(Ids(4, 7), _group.Clone().Pending.LongestIdle(NowMs, 20, 2));
     }
 
     [Fact]
