@@ -172,6 +172,17 @@ public sealed class EntryLogTests
         _log.Verify();
     }
 
+    /// <summary>As Redis, which does not make up in later blocks for what it had to keep there.</summary>
+    [Fact]
+    public void Trim_that_asks_ends_with_the_block_that_would_not_go_as_a_whole()
+    {
+        Fill(10, maxBlockEntries: 4);
+
+        Assert.Equal(1, _log.Trim(new() { MaxLength = 7 }, id => id.Milliseconds is not (2 or 3 or 4)));
+        Assert.Equal(2, _log.Trim(new() { MaxLength = 7 }, id => id.Milliseconds is not 3));
+        _log.Verify();
+    }
+
     [Fact]
     public void Read_packs_its_entries_into_few_buffers_that_no_change_of_the_stream_touches()
     {
