@@ -51,7 +51,7 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <summary>A commit the journal has no place for is refused alone; its neighbours go on.</summary>
-    private CommitResult CommitNeedsLock(Commit commit, long nowMs)
+    internal CommitResult CommitNeedsLock(Commit commit, long nowMs)
     {
         try
         {

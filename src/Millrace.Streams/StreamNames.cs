@@ -6,6 +6,8 @@ namespace Millrace.Streams;
 /// </summary>
 public static class StreamNames
 {
+    private const string StateSeparator = ":state:";
+
     /// <summary>The stream of entries a group gave up on, with reason and history.</summary>
     public static string DeadLetters(string stream, string group) => Derive(Origin(stream, group), $"dead:{group}");
 
@@ -17,6 +19,22 @@ public static class StreamNames
 
     /// <summary>The Redis key of a stream's state document.</summary>
     public static string State(StateKey key) => Derive(key.Stream, $"state:{key.Name}");
+
+    /// <summary>Finds a document that has this Redis key. Names with the separator in them can leave several, of which any will do.</summary>
+    internal static bool TryParseState(string redisKey, out StateKey key)
+    {
+        key = default;
+        if (redisKey.Length > StreamLimits.MaxNameBytes)
+            return false;
+        for (var at = 0; (at = redisKey.IndexOf(StateSeparator, at, StringComparison.Ordinal)) >= 0; at++)
+        {
+            key = new(Unwrap(redisKey[..at]), redisKey[(at + StateSeparator.Length)..]);
+            if (key.Stream.Length > 0 && key.Name.Length > 0 && CanDerive(key.Stream) && State(key) == redisKey)
+                return true;
+        }
+
+        return false;
+    }
 
     /// <summary>The Redis key of a stream's schedule.</summary>
     public static string Schedule(string stream) => Derive(stream, "scheduled");
@@ -40,9 +58,12 @@ public static class StreamNames
         if (!stream.EndsWith(suffix, StringComparison.Ordinal))
             return stream;
 
-        var origin = stream[..^suffix.Length];
-        return origin.StartsWith('{') && origin.IndexOf('}', StringComparison.Ordinal) == origin.Length - 1 ? origin[1..^1] : origin;
+        return Unwrap(stream[..^suffix.Length]);
     }
+
+    /// <summary>The name that was wrapped for the one it is derived from.</summary>
+    private static string Unwrap(string name) =>
+        name.StartsWith('{') && name.IndexOf('}', StringComparison.Ordinal) == name.Length - 1 ? name[1..^1] : name;
 
     /// <summary>
     /// Whether names can be derived from a stream's. Not from one with stray braces, which make no tag by the rule of Redis Cluster (the

@@ -35,11 +35,13 @@ internal sealed partial class RedisClient : IAsyncDisposable
     }
 
     /// <summary>
-    /// The first commands of every shared connection, SCRIPT LOAD for one: no other command can be sent before them.
-    /// Blocked reads and subscriptions,
-    /// which run no scripts, do without.
+    /// The first commands of every shared connection, SCRIPT LOAD for one: no other command can be sent before them. Blocked reads and
+    /// subscriptions, which run no scripts, do without, and so does our own server, which has commands in their place.
     /// </summary>
     public IReadOnlyList<RespCommand> Prologue { get; init; } = [];
+
+    /// <summary>Whether the server last connected to is our own.</summary>
+    public bool IsMillrace => Volatile.Read(ref _shared) is { IsMillrace: true };
 
     /// <summary>Connects now instead of with the first command.</summary>
     /// <exception cref="StreamException">Unavailable, naming the endpoint and the attempts; or the log-in was refused.</exception>

@@ -51,7 +51,7 @@ internal sealed partial class RedisConnection
         if (!_spares.TryPop(out var pending))
             pending = new(this);
         pending.Start(command, timeout, deadline, ++_enqueued);
-        command.WriteTo(_filling);
+        command.WriteTo(_filling, IsMillrace);
         _inLine.Enqueue(pending);
         SetTimerNeedsLock(deadline);
         return pending;

@@ -61,6 +61,9 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     /// <summary>The server's number for this connection, for CLIENT UNBLOCK. Zero when the server does not tell.</summary>
     public long ClientId { get; set; }
 
+    /// <summary>Whether our own server is at the other end, which has commands in place of our scripts. Set by the handshake.</summary>
+    public bool IsMillrace { get; set; }
+
     /// <summary>Receives what the server sends unasked, on the read loop: it must be quick and must not throw.</summary>
     public Action<RespReply>? PushReceived { get; set; }
 
@@ -119,7 +122,7 @@ internal sealed partial class RedisConnection : IAsyncDisposable
         {
             if (_failure is not null)
                 return false;
-            command.WriteTo(_filling);
+            command.WriteTo(_filling, IsMillrace);
             if (_isWriting)
                 return true;
             _isWriting = true;

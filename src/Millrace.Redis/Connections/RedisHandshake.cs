@@ -6,6 +6,9 @@ namespace Millrace.Redis.Connections;
 /// wants said before all else.</summary>
 internal static class RedisHandshake
 {
+    /// <summary>Tells our own server from others: it has this command, and then all the others that stand in for our scripts.</summary>
+    private const string OwnCommand = "MILLRACE.COMMIT";
+
     private static readonly string LibraryVersion = typeof(RedisHandshake).Assembly.GetName().Version?.ToString(3) ?? "0";
 
     /// <summary>Makes a new connection ready.</summary>
@@ -25,22 +28,33 @@ internal static class RedisHandshake
         }
 
         // Older servers and narrow ACLs refuse these; only CLIENT UNBLOCK, which needs the ID, is then not to be had.
-        await ExecuteAsync(new RespCommand("CLIENT").Add("SETINFO").Add("LIB-NAME").Add("millrace")).ConfigureAwait(false);
-        await ExecuteAsync(new RespCommand("CLIENT").Add("SETINFO").Add("LIB-VER").Add(LibraryVersion)).ConfigureAwait(false);
-        var id = await ExecuteAsync(new RespCommand("CLIENT").Add("ID")).ConfigureAwait(false);
+        var replies = await ExecuteManyAsync(
+        [
+            new RespCommand("CLIENT").Add("ID"),
+            new RespCommand("COMMAND").Add("INFO").Add(OwnCommand),
+            new RespCommand("CLIENT").Add("SETINFO").Add("LIB-NAME").Add("millrace"),
+            new RespCommand("CLIENT").Add("SETINFO").Add("LIB-VER").Add(LibraryVersion),
+        ]).ConfigureAwait(false);
+        var (id, commands) = (replies[0], replies[1]);
         if (id.IsError && RedisErrors.Map(id.Span) == StreamErrorCode.AuthenticationFailed)
             throw RedisErrors.ToException("CLIENT ID", id);
         connection.ClientId = id.IsError ? 0 : id.Integer;
+        connection.IsMillrace = commands.Count == 1 && commands[0].IsAggregate;
+        if (connection.IsMillrace || prologue.Count == 0)
+            return;
 
-        foreach (var command in prologue)
+        replies = await ExecuteManyAsync(prologue).ConfigureAwait(false);
+        for (var i = 0; i < replies.Length; i++)
         {
-            var reply = await ExecuteAsync(command).ConfigureAwait(false);
-            if (reply.IsError)
-                throw RedisErrors.ToException(command.Name, reply);
+            if (replies[i].IsError)
+                throw RedisErrors.ToException(prologue[i].Name, replies[i]);
         }
 
         ValueTask<RespReply> ExecuteAsync(RespCommand command) =>
             connection.ExecuteAsync(command, options.ConnectTimeout, cancellationToken);
+
+        ValueTask<RespReply[]> ExecuteManyAsync(IReadOnlyList<RespCommand> batch) =>
+            connection.ExecuteManyAsync(batch, options.ConnectTimeout, cancellationToken);
 
         async ValueTask LogInWithoutHelloAsync(RespReply refusal)
         {

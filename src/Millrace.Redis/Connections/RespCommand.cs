@@ -14,6 +14,11 @@ internal sealed class RespCommand
     private readonly ArrayBufferWriter<byte> _arguments;
     private int _count;
 
+    // The call of a script: what our own server has in its place, and the bytes of EVALSHA and the hash. Which of the two is sent is known
+    // only with the connection.
+    private string? _ownCommand;
+    private int _scriptBytes;
+
     /// <summary>Starts a command.</summary>
     /// <param name="name">One word, as in <c>XADD</c>. It appears in error messages; arguments never do.</param>
     /// <param name="capacityBytes">Expected bytes of the arguments, to spare copies.</param>
@@ -22,6 +27,16 @@ internal sealed class RespCommand
         Name = name;
         _arguments = new(capacityBytes);
         Add(name);
+    }
+
+    /// <summary>Starts the call of a script, which our own server runs as a command with the same arguments.</summary>
+    /// <param name="hash">The script's SHA-1.</param>
+    /// <param name="ownCommand">The command.</param>
+    public static RespCommand OfScript(string hash, string ownCommand)
+    {
+        var call = new RespCommand("EVALSHA").Add(hash);
+        (call._ownCommand, call._scriptBytes) = (ownCommand, call.ByteCount);
+        return call;
     }
 
     public string Name { get; }
@@ -65,9 +80,20 @@ internal sealed class RespCommand
     }
 
     /// <summary>Writes the command as it goes over the wire.</summary>
-    public void WriteTo(IBufferWriter<byte> output)
+    /// <param name="output">Where to.</param>
+    /// <param name="isMillrace">Whether our own server is at the other end.</param>
+    public void WriteTo(IBufferWriter<byte> output, bool isMillrace)
     {
-        new RespWriter(output).WriteArray(_count);
+        var writer = new RespWriter(output);
+        if (isMillrace && _ownCommand is not null)
+        {
+            writer.WriteArray(_count - 1);
+            writer.WriteBulk(_ownCommand.AsSpan());
+            output.Write(_arguments.WrittenSpan[_scriptBytes..]);
+            return;
+        }
+
+        writer.WriteArray(_count);
         output.Write(_arguments.WrittenSpan);
     }
 

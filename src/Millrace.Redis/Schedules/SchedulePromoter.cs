@@ -14,6 +14,7 @@ namespace Millrace.Redis.Schedules;
 /// A stream is watched from its first read, and from when this process schedules into it. It learns the time to the next entry from the
 /// script, and of earlier ones that other processes schedule from a channel on which the commit script names the stream. Messages of a
 /// channel can be lost, so all watched streams are also looked at regularly: one round trip for all of them.
+/// <para>Our own server moves its entries itself. Once it is known to be at the other end, nothing is watched.</para>
 /// </remarks>
 internal sealed class SchedulePromoter : IAsyncDisposable
 {
@@ -64,6 +65,8 @@ internal sealed class SchedulePromoter : IAsyncDisposable
     /// <summary>Looks after a stream from now on, because it is being read.</summary>
     public void Watch(string stream)
     {
+        if (_client.IsMillrace)
+            return;
         lock (_lock)
         {
             var now = _time.GetTimestamp();
@@ -77,6 +80,8 @@ internal sealed class SchedulePromoter : IAsyncDisposable
     /// <summary>Says that this process has scheduled an entry.</summary>
     public void Expect(string stream, TimeSpan delay)
     {
+        if (_client.IsMillrace)
+            return;
         lock (_lock)
         {
             var now = _time.GetTimestamp();
@@ -175,6 +180,13 @@ internal sealed class SchedulePromoter : IAsyncDisposable
     {
         if (streams.Count == 0)
             return;
+        await _client.ConnectAsync(_closing.Token).ConfigureAwait(false);
+        if (_client.IsMillrace)
+        {
+            lock (_lock)
+                _watched.Clear();
+            return;
+        }
 
         var calls = streams.ConvertAll(stream => (
             LuaScript.Promote, LuaScript.Promote.Call(StreamNames.Schedule(stream), stream).Add(MaxEntriesPerCall)));
@@ -221,6 +233,9 @@ internal sealed class SchedulePromoter : IAsyncDisposable
         {
             try
             {
+                await _client.ConnectAsync(_closing.Token).ConfigureAwait(false);
+                if (_client.IsMillrace)
+                    return;
                 await _client.SubscribeAsync(Channel, OnScheduled, _closing.Token).ConfigureAwait(false);
                 CheckNow();
                 return;

@@ -8,9 +8,14 @@ namespace Millrace.Redis.Scripts;
 /// A Lua script of ours. Redis keeps scripts by the SHA-1 of their text, so two versions of an application can share a server. Every
 /// connection loads them before anything else is written on it; see <see cref="Load"/>.
 /// </summary>
+/// <remarks>
+/// Our own server has no Lua. There each script but <see cref="Promote"/>, which has nothing to do there, is a command of the same arguments
+/// and the same answer: <c>EVALSHA hash 1 key …</c> becomes <c>MILLRACE.CLAIM 1 key …</c>.
+/// </remarks>
 internal sealed class LuaScript
 {
     private readonly string _hash;
+    private readonly string _ownCommand;
 
     /// <param name="name">The script.</param>
     /// <param name="parts">Files it needs in front of it.</param>
@@ -18,6 +23,7 @@ internal sealed class LuaScript
     {
         Name = name;
         Text = Resource(name);
+        _ownCommand = $"MILLRACE.{name.Replace("_", "", StringComparison.Ordinal).ToUpperInvariant()}";
         for (var i = parts.Length - 1; i >= 0; i--)
             Text = Resource(parts[i]) + Text;
 #pragma warning disable CA5350 // SHA-1 is the name Redis gives a script, not a protection.
@@ -53,7 +59,7 @@ internal sealed class LuaScript
     /// <param name="keys">Every key the script touches.</param>
     public RespCommand Call(params ReadOnlySpan<string> keys)
     {
-        var command = new RespCommand("EVALSHA").Add(_hash).Add(keys.Length);
+        var command = RespCommand.OfScript(_hash, _ownCommand).Add(keys.Length);
         foreach (var key in keys)
             command.Add(key);
         return command;

@@ -12,6 +12,7 @@ internal static class AllCommands
         .. Admin.ServerCommands.All,
         .. Admin.ShutdownCommand.All,
         .. Admin.SingleNodeCommands.All,
+        .. Commits.CommitCommands.All,
         .. Connection.ClientCommands.All,
         .. Connection.ConnectionCommands.All,
         .. Connection.SessionCommands.All,

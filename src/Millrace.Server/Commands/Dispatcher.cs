@@ -32,6 +32,15 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         server.Store.EndCommandNeedsLock(nowMs);
     }
 
+    /// <summary>Runs the request that another command has in its arguments, with all checks.</summary>
+    public void RunInside(CommandCall call)
+    {
+        if (TryFind(ref call, out var refusal) && MayRun(ref call, out refusal))
+            Call(ref call);
+        else
+            call.Error(refusal);
+    }
+
     /// <summary>Finds the command or subcommand, and checks the number of its arguments.</summary>
     private bool TryFind(ref CommandCall call, out string refusal)
     {

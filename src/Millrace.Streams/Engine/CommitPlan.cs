@@ -45,10 +45,15 @@ internal sealed class CommitPlan
     private static bool DoesHold(StreamEngine engine, CommitCondition condition) => condition switch
     {
         CommitCondition.LastId last => engine.FindStream(last.Stream)?.LastGeneratedId == last.Expected,
-        CommitCondition.State state => engine.FindState(StreamNames.State(state.Key))?.Version == state.Expected,
+        CommitCondition.State state => HasVersion(engine.FindState(StreamNames.State(state.Key)), state.Expected),
         CommitCondition.Held held => engine.FindGroup(held.Stream, held.Group, out _)?.IsHeld(held.Consumer, held.Entry) ?? false,
         _ => throw new ArgumentException($"There is no condition {condition.GetType().Name}.", nameof(condition)),
     };
+
+    /// <summary>A string that is no document has no version, but it is there.</summary>
+    private static bool HasVersion(StringValue? document, long? expected) => document is null
+        ? expected is null
+        : StateText.TryRead(document.Bytes.Span, out var version, out _) && version == expected;
 
     private void Check(StreamEngine engine, CommitChange change, long nowMs)
     {
@@ -120,7 +125,7 @@ internal sealed class CommitPlan
         {
             null => default,
             StreamValue stream => new(Holds.Stream, stream.LastGeneratedId),
-            StateValue => new(Holds.State, default),
+            StringValue => new(Holds.State, default),
             ScheduleValue => new(Holds.Schedule, default),
             _ => new(Holds.Other, default),
         };

@@ -7,6 +7,9 @@ internal static class EngineErrors
         new(StreamErrorCode.WrongType,
             $"The key '{key}' holds another type of value. Streams, state documents and schedules need keys of their own.");
 
+    public static StreamException NoDocument(string key) =>
+        new(StreamErrorCode.WrongType, $"The key '{key}' holds a string that is no state document: it has no version.");
+
     public static StreamException NoGroup(string stream, string group) =>
         new(StreamErrorCode.NoGroup, $"There is no consumer group '{group}' on stream '{stream}'. Create it first.");
 

@@ -30,20 +30,6 @@ internal abstract class KeyspaceValue
     public abstract KeyspaceValue Clone();
 }
 
-/// <summary>A state document.</summary>
-internal sealed class StateValue(long version, ReadOnlyMemory<byte> payload) : KeyspaceValue
-{
-    public long Version { get; } = version;
-
-    /// <summary>Immutable and owned by the engine.</summary>
-    public ReadOnlyMemory<byte> Payload { get; } = payload;
-
-    /// <summary>A type of our own, as Redis modules have them: string commands do not apply.</summary>
-    public override string TypeName => "millrace-state";
-
-    public override KeyspaceValue Clone() => new StateValue(Version, Payload);
-}
-
 /// <summary>The entries that wait for their time to be appended to one stream.</summary>
 internal sealed class ScheduleValue(string stream) : KeyspaceValue
 {
@@ -56,6 +42,7 @@ internal sealed class ScheduleValue(string stream) : KeyspaceValue
 
     public int Count => _entries.Count;
 
+    /// <summary>A type of our own, as Redis modules have them. On Redis it is a sorted set, whose commands the server does not have.</summary>
     public override string TypeName => "millrace-schedule";
 
     public override long DueMs => Math.Min(base.DueMs, Count == 0 ? long.MaxValue : FirstDueMs);

@@ -84,7 +84,15 @@ internal sealed partial class StreamEngine
                 IdleTime = TimeSpan.FromMilliseconds(Math.Max(0, nowMs - consumer.SeenMs)),
             })];
 
-    public StateDocument? State(string key) => FindState(key) is { } found ? new(found.Version, found.Payload) : null;
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>: also for a string that is no document.</exception>
+    public StateDocument? State(string key)
+    {
+        if (FindState(key) is not { } found)
+            return null;
+        return StateText.TryRead(found.Bytes.Span, out var version, out var payloadAt)
+            ? new(version, found.Bytes[payloadAt..])
+            : throw EngineErrors.NoDocument(key);
+    }
 
     /// <summary>As XPENDING shows it: what was handed back has no consumer and an idle time of -1 ms.</summary>
     private static PendingEntry ToEntry(EntryId id, Pending pending, long nowMs) => pending.Owner is { } owner

@@ -23,7 +23,10 @@ internal sealed partial class StreamEngine
     private readonly HashSet<KeyRef> _touched = [];
     private readonly CommitPlan _plan = new();
 
-    /// <summary>The version last given to a state document. One counter for all keys, so that a key made again does not repeat one.</summary>
+    /// <summary>
+    /// The version last given to a state document, which lies in the keyspace as <see cref="StateText"/> draws it. One counter for all keys, so
+    /// that a key made again does not repeat one.
+    /// </summary>
     private long _lastVersion;
 
     public StreamEngine() => Keyspace = _databases[0];
@@ -236,14 +239,17 @@ internal sealed partial class StreamEngine
         FindGroup(stream, group, out found!) ?? throw EngineErrors.NoGroup(stream, group);
 
     /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>.</exception>
-    public StateValue? FindState(string key) => Find<StateValue>(key);
+    public StringValue? FindState(string key) => Find<StringValue>(key);
 
-    /// <summary>Stores a state document, whatever was there, with a version above every earlier one.</summary>
-    public void PutState(string key, ReadOnlyMemory<byte> payload, long? expiresMs, long nowMs)
+    /// <summary>Stores a state document, whatever was there, with a version above every earlier one of the key.</summary>
+    public void PutState(string key, ReadOnlySpan<byte> payload, long? expiresMs, long nowMs)
     {
-        FindState(key);
-        _lastVersion = Math.Max(_lastVersion + 1, nowMs);
-        PutKey(key, new StateValue(_lastVersion, payload.ToArray()) { ExpiresMs = expiresMs });
+        var version = _lastVersion = Math.Max(_lastVersion + 1, nowMs);
+
+        // Somebody may have set the string by hand, with a version of the future.
+        if (FindState(key) is { } old && StateText.TryRead(old.Bytes.Span, out var earlier, out _) && earlier >= version)
+            version = earlier + 1;
+        PutKey(key, new StringValue(StateText.Write(version, payload)) { ExpiresMs = expiresMs });
     }
 
     public bool RemoveState(string key) => FindState(key) is not null && RemoveKey(key) is not null;
@@ -299,7 +305,6 @@ internal sealed partial class StreamEngine
             foreach (var (_, value) in _databases[number])
             {
                 (value as StreamValue)?.Verify();
-                Debug.Assert(value is not StateValue state || state.Version <= _lastVersion, "Versions come from one counter.");
                 Debug.Assert(value is not ScheduleValue { Count: 0 }, "An empty schedule is deleted.");
                 Debug.Assert(value.RegisteredDueMs == value.DueMs, "A key is registered for the moment it says.");
                 if (value.DueMs == long.MaxValue)

@@ -87,10 +87,12 @@ public abstract partial class StoreConformance
         await PutAsync(key, "short-lived", TimeSpan.FromHours(1));
         var version = (await Store.GetStateAsync(key))!.Version;
         await HoldsAsync(CommitCondition.StateIs(key, version));
-        await PutAsync(key, "short-lived", Moment);
+
+        // Long enough to be read before it is over, on a machine that is busy with other tests.
+        await PutAsync(key, "short-lived", 10 * Moment);
         version = (await Store.GetStateAsync(key))!.Version;
 
-        await PassAsync(2 * Moment);
+        await PassAsync(11 * Moment);
 
         await ConflictsAsync(CommitCondition.StateIs(key, version));
         await HoldsAsync(CommitCondition.StateAbsent(key));

@@ -280,8 +280,8 @@ public sealed class EngineModelTests
             {
                 if (value is StreamValue stream)
                     Describe(streams, stream);
-                else if (value is StateValue state)
-                    states.AppendLine($"{key}: {Encoding.UTF8.GetString(state.Payload.Span)} {state.ExpiresMs}");
+                else if (value is StringValue)
+                    states.AppendLine($"{key}: {Encoding.UTF8.GetString(engine.State(key)!.Payload.Span)} {value.ExpiresMs}");
             }
 
             var inOrder = engine.Keyspace.Values.OfType<ScheduleValue>().OrderBy(schedule => schedule.Stream, StringComparer.Ordinal);

@@ -97,8 +97,8 @@ internal sealed class EngineRun
                     foreach (var group in stream.Groups.OrderBy(group => group.Name, StringComparer.Ordinal))
                         Dump(text, stream, group);
                     break;
-                case StateValue state:
-                    text.AppendLine($"{key}: version {state.Version}, expires {state.ExpiresMs}, {Convert.ToHexString(state.Payload.Span)}");
+                case StringValue state:
+                    text.AppendLine($"{key}: expires {state.ExpiresMs}, {Convert.ToHexString(state.Bytes.Span)}");
                     break;
                 case ScheduleValue schedule:
                     text.AppendLine($"{key}: schedule of {schedule.Stream}");

@@ -40,6 +40,8 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>The store, to change it at its other door.</summary>
     public EmbeddedStreamStore Store => _store;
 
+    public int Port => _server.Endpoint.Port;
+
     public RawConnection Connect() => new(_server.Endpoint);
 
     public async ValueTask DisposeAsync()

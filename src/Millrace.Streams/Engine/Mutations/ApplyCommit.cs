@@ -60,7 +60,7 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
                 return true;
             case CommitChange.PutState put:
                 long? expiresMs = put.TimeToLive is { } timeToLive ? nowMs + Milliseconds(timeToLive) : null;
-                engine.PutState(StreamNames.State(put.Key), put.Payload, expiresMs, nowMs);
+                engine.PutState(StreamNames.State(put.Key), put.Payload.Span, expiresMs, nowMs);
                 return true;
             case CommitChange.DeleteState delete:
                 return engine.RemoveState(StreamNames.State(delete.Key));
