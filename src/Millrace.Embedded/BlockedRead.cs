@@ -17,6 +17,15 @@ internal abstract class BlockedRead(int database, IReadOnlyList<string> streams,
     /// <summary>Its place in the queue of each of its streams; empty when it waits no longer.</summary>
     public List<LinkedListNode<BlockedRead>> Places { get; } = [];
 
+    /// <summary>
+    /// When it must try again although no key changed, in Unix milliseconds: pending entries become idle enough then. Null: never. A try that
+    /// brings nothing sets it anew; whether it is null never changes.
+    /// </summary>
+    public long? NextTryMs { get; protected set; }
+
+    /// <summary>Its number among all that ever waited. Given by <see cref="BlockedReads"/>.</summary>
+    public long Order { get; set; }
+
     /// <summary>Ends the wait when its time is over; null when nothing limits it.</summary>
     public ITimer? Timer { get; set; }
 

@@ -17,11 +17,23 @@ internal sealed class BlockedReads
     /// <summary>Those that wait for something else than a key: only their time, or who knows of them, ends the wait.</summary>
     private readonly LinkedList<BlockedRead> _keyless = [];
 
+    /// <summary>Those that wait to claim what becomes idle, by when to try again, and among equals in the order they came.</summary>
+    private readonly SortedSet<BlockedRead> _claims = new(Comparer<BlockedRead>.Create(static (a, b) =>
+        (a.NextTryMs!.Value, a.Order).CompareTo((b.NextTryMs!.Value, b.Order))));
+
+    private long _lastOrder;
+
     /// <summary>Whether nobody waits for a key.</summary>
     public bool IsEmpty => _queues.Count == 0;
 
     /// <summary>Number of reads that wait.</summary>
     public int Count { get; private set; }
+
+    /// <summary>Whether anybody waits to claim.</summary>
+    public bool HasClaims => _claims.Count > 0;
+
+    /// <summary>When the first of those that wait to claim must try again, in Unix milliseconds; <see cref="long.MaxValue"/>: never.</summary>
+    public long NextTryMs { get; private set; } = long.MaxValue;
 
     /// <summary>The keys somebody waits for.</summary>
     public IReadOnlyCollection<KeyRef> Keys => _queues.Keys;
@@ -29,6 +41,8 @@ internal sealed class BlockedReads
     public void Add(BlockedRead read)
     {
         Count++;
+        read.Order = ++_lastOrder;
+        AddClaim(read);
         if (read.Streams.Count == 0)
             read.Places.Add(_keyless.AddLast(read));
         foreach (var stream in read.Streams.Distinct(StringComparer.Ordinal))
@@ -49,6 +63,7 @@ internal sealed class BlockedReads
         foreach (var place in read.Places)
             place.List!.Remove(place);
         Count--;
+        RemoveClaim(read);
         read.Places.Clear();
         read.Timer?.Dispose();
         foreach (var stream in read.Streams)
@@ -66,7 +81,8 @@ internal sealed class BlockedReads
     }
 
     /// <summary>
-    /// Lets the reads of a key try again: all without a group, and of each group the first ones, as long as there are entries.
+    /// Lets the reads of a key try again: all without a group, and of each group the first ones, as long as there are new entries; behind them
+    /// those that claim pending ones.
     /// </summary>
     public void Wake(KeyRef key, long nowMs)
     {
@@ -76,16 +92,32 @@ internal sealed class BlockedReads
         // Copied, because serving a read may take its queue away.
         foreach (var (group, queue) in groups.ToArray())
         {
-            for (var place = queue.First; place is not null;)
+            var hasNew = true;
+            for (var place = queue.First; place is not null && (hasNew || HasClaims);)
             {
                 var read = place.Value;
                 place = place.Next;
-                if (read.TryServe(nowMs))
-                    Remove(read);
-                else if (group != NoGroup)
-                    break;
+                if ((hasNew || read.NextTryMs is not null) && !TryServe(read, nowMs))
+                    hasNew &= group == NoGroup;
             }
         }
+    }
+
+    /// <summary>The read that must try again first, if any must by now.</summary>
+    public BlockedRead? FirstDue(long nowMs) => NextTryMs <= nowMs ? _claims.Min : null;
+
+    /// <summary>Lets one read try again, and takes it out when its wait is over.</summary>
+    /// <returns>Whether it is.</returns>
+    public bool TryServe(BlockedRead read, long nowMs)
+    {
+        // A try may change its place among those that claim.
+        RemoveClaim(read);
+        var isServed = read.TryServe(nowMs);
+        if (isServed)
+            Remove(read);
+        else
+            AddClaim(read);
+        return isServed;
     }
 
     /// <summary>Ends every wait: the store closes.</summary>
@@ -96,5 +128,19 @@ internal sealed class BlockedReads
             Remove(read);
             read.Fail(error);
         }
+    }
+
+    private void AddClaim(BlockedRead read)
+    {
+        if (read.NextTryMs is not { } nextTryMs)
+            return;
+        _claims.Add(read);
+        NextTryMs = Math.Min(NextTryMs, nextTryMs);
+    }
+
+    private void RemoveClaim(BlockedRead read)
+    {
+        if (read.NextTryMs is not null && _claims.Remove(read))
+            NextTryMs = _claims.Min?.NextTryMs ?? long.MaxValue;
     }
 }

@@ -3,19 +3,34 @@ using Millrace.Streams.Engine.Mutations;
 
 namespace Millrace.Embedded;
 
-/// <summary>What time does by itself: scheduled entries come due, state documents expire.</summary>
+/// <summary>What time does by itself: scheduled entries come due, state documents expire, pending entries become idle enough to be claimed.</summary>
 public sealed partial class EmbeddedStreamStore
 {
     private void TickNeedsLock(long nowMs)
     {
         if (_engine.NextDueMs <= nowMs)
             ApplyNeedsLock<Tick, int>(default, nowMs);
+        if (_blocked.NextTryMs <= nowMs)
+            ServeClaimsNeedsLock(nowMs);
+    }
+
+    /// <summary>Lets those try again who wait to claim. Each either is served or finds a later moment.</summary>
+    private void ServeClaimsNeedsLock(long nowMs)
+    {
+        var database = _engine.Database;
+        while (_blocked.FirstDue(nowMs) is { } read)
+        {
+            _engine.Select(read.Database);
+            _blocked.TryServe(read, nowMs);
+        }
+
+        _engine.Select(database);
     }
 
     /// <summary>Sets the timer to the next due moment, unless it is set to that already.</summary>
     private void SetTimerNeedsLock(long nowMs)
     {
-        var dueMs = _engine.NextDueMs;
+        var dueMs = Math.Min(_engine.NextDueMs, _blocked.NextTryMs);
         if (dueMs == _timerDueMs || _isClosed)
             return;
 

@@ -16,7 +16,7 @@ namespace Millrace.Embedded;
 /// <para>One lock, one order: a call takes the lock, applies its mutation to the engine, appends the record to the journal's buffer and
 /// leaves. Outside the lock it waits until the journal is durable, so concurrent callers share one write. Without a data directory nothing
 /// waits and every call but a blocked read completes at once.</para>
-/// <para>Nothing polls: a blocked read is woken by the write it waits for, and one timer is set to the next schedule or expiry.</para>
+/// <para>Nothing polls: a blocked read is woken by the write it waits for, and one timer is set to the next schedule, expiry or claim.</para>
 /// <para>When the disk fails the store takes no more writes (<see cref="StreamErrorCode.ReadOnly"/>) until the process is restarted, and
 /// refuses reads as well if they would show what did not become durable.</para>
 /// </remarks>
@@ -33,7 +33,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
 
-    /// <summary>Set to the next schedule or expiry, and only when there is one.</summary>
+    /// <summary>Set to the next schedule, expiry or claim, and only when there is one.</summary>
     private readonly ITimer _dueTimer;
 
     /// <summary>Guards every field below, the engine and the blocked reads. Never held during IO or a wait.</summary>
@@ -263,6 +263,9 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         TickNeedsLock(nowMs);
         WakeNeedsLock(nowMs);
         SetTimerNeedsLock(nowMs);
+
+        // Whoever began to wait to claim did so in this turn; what becomes pending from now on must tell.
+        _engine.IsClaimAwaited = _blocked.HasClaims;
         return _lastLsn;
     }
 

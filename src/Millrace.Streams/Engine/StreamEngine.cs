@@ -52,6 +52,9 @@ internal sealed partial class StreamEngine
     /// </summary>
     public List<KeyRef> Signals => _signals;
 
+    /// <summary>Whether anybody waits to claim. While nobody does, <see cref="SignalPending"/> does nothing.</summary>
+    public bool IsClaimAwaited { get; set; }
+
     /// <summary>The keys somebody watches for changes (<c>WATCH</c>), each with the number of watchers. Whoever drives the engine keeps it.</summary>
     public Dictionary<KeyRef, int> Watched { get; } = [];
 
@@ -85,6 +88,13 @@ internal sealed partial class StreamEngine
 
     /// <summary>Readers that wait for the key must look again.</summary>
     public void Signal(string key) => _signals.Add(new(Database, key));
+
+    /// <summary>Entries of the key became pending, or may be claimed sooner: readers that wait to claim must look again.</summary>
+    public void SignalPending(string key)
+    {
+        if (IsClaimAwaited)
+            Signal(key);
+    }
 
     /// <summary>The value of the key changed in a way that ends a transaction that watches it.</summary>
     public void Touch(string key)

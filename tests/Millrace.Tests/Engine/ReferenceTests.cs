@@ -94,6 +94,7 @@ public sealed class ReferenceTests : IDisposable
     public void Whoever_waits_to_claim_looks_again_when_entries_are_handed_back()
     {
         var engine = _run.Replay();
+        engine.IsClaimAwaited = true;
         engine.Apply(new Nack("s", "g", null, false, false, [Id(9)]), _run.NowMs, out long released);
         Assert.Equal((0, 0), (released, engine.Signals.Count));
 

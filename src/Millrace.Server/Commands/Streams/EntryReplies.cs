@@ -1,5 +1,6 @@
 using Millrace.Streams;
 using Millrace.Streams.Engine;
+using Millrace.Streams.Names;
 
 namespace Millrace.Server.Commands.Streams;
 
@@ -49,5 +50,33 @@ internal static class EntryReplies
             call.WriteEntry(in entry);
         else
             call.Reply.WriteNull();
+    }
+
+    /// <summary>The bytes of <see cref="WriteEntry"/>.</summary>
+    public static long SizeOf(in EntryView entry)
+    {
+        var bytes = SizeOf(entry.Id) + SizeOfNumber(2 * entry.FieldCount);
+        foreach (var field in entry)
+            bytes += SizeOfBulk(field.Name.Length) + SizeOfBulk(field.Value.Length);
+        return bytes;
+    }
+
+    /// <summary>The bytes of <c>[id, …]</c> without what follows the ID.</summary>
+    public static long SizeOf(EntryId id) => SizeOfNumber(2) + SizeOfBulk(Digits(id.Milliseconds) + 1 + Digits(id.Sequence));
+
+    /// <summary>The bytes of <c>[key, [</c>.</summary>
+    public static long SizeOfHead(string key) => SizeOfNumber(2) + SizeOfBulk(KeyText.ByteCount(key)) + SizeOfNumber(0);
+
+    /// <summary>The bytes of a number that is not negative, or of an array's head.</summary>
+    public static long SizeOfNumber(long value) => 1 + Digits((ulong)value) + 2;
+
+    private static long SizeOfBulk(int length) => SizeOfNumber(length) + length + 2;
+
+    private static int Digits(ulong value)
+    {
+        var digits = 1;
+        for (; value >= 10; value /= 10)
+            digits++;
+        return digits;
     }
 }

@@ -1,23 +1,31 @@
 using Millrace.Server.Connections;
 using Millrace.Streams;
 using Millrace.Streams.Engine;
-using Millrace.Streams.Engine.Mutations;
 
 namespace Millrace.Server.Commands.Streams;
 
 /// <summary>XREADGROUP.</summary>
 internal static partial class GroupCommands
 {
-    /// <summary>What an XREADGROUP asks for. An ID of null means new entries.</summary>
-    private sealed record GroupRequest(string Group, string Consumer, int Count, bool NoAck, string[] Keys, EntryId?[] After);
+    /// <summary>What an XREADGROUP asks for.</summary>
+    /// <param name="Group">The group.</param>
+    /// <param name="Consumer">The consumer.</param>
+    /// <param name="Limits">How much it answers at most.</param>
+    /// <param name="MinIdleMs">Entries pending for so long are claimed in front of new ones; null: none are.</param>
+    /// <param name="NoAck">Whether new entries do not become pending.</param>
+    /// <param name="Keys">The streams.</param>
+    /// <param name="After">For each stream the ID after which the consumer's own pending entries are shown; null: new entries.</param>
+    private sealed record GroupRequest(
+        string Group, string Consumer, ReadLimits Limits, long? MinIdleMs, bool NoAck, string[] Keys, EntryId?[] After);
 
     /// <summary>The options in front of the streams.</summary>
     private ref struct ReadOptions
     {
         public int GroupAt;
         public int StreamsAt;
-        public int Count;
+        public ReadLimits Limits;
         public long BlockMs;
+        public long? MinIdleMs;
         public bool NoAck;
     }
 
@@ -27,7 +35,13 @@ internal static partial class GroupCommands
             return;
         var count = (call.Count - options.StreamsAt) / 2;
         var request = new GroupRequest(
-            call.Text(options.GroupAt), call.Text(options.GroupAt + 1), options.Count, options.NoAck, new string[count], new EntryId?[count]);
+            call.Text(options.GroupAt),
+            call.Text(options.GroupAt + 1),
+            options.Limits,
+            options.MinIdleMs,
+            options.NoAck,
+            new string[count],
+            new EntryId?[count]);
         for (var i = 0; i < count; i++)
         {
             var keyAt = options.StreamsAt + i;
@@ -49,7 +63,7 @@ internal static partial class GroupCommands
         if (options.BlockMs < 0 || !call.MayBlock)
             call.Reply.WriteNullArray();
         else
-            call.Block(new BlockedGroupRead(call.Client, call.Command, request), ToLimit(options.BlockMs));
+            call.Block(new BlockedGroupRead(call, request), ToLimit(options.BlockMs));
     }
 
     private static string NoGroupToRead(GroupRequest request, int index) =>
@@ -61,7 +75,7 @@ internal static partial class GroupCommands
 
     private static bool TryReadOptions(ref CommandCall call, out ReadOptions options)
     {
-        options = new() { BlockMs = -1, Count = int.MaxValue };
+        options = new() { BlockMs = -1 };
         for (var i = 1; i < call.Count && options.StreamsAt == 0; i++)
         {
             var left = call.Count - i - 1;
@@ -70,11 +84,15 @@ internal static partial class GroupCommands
                 if (!TryTimeout(ref call, ++i, out options.BlockMs))
                     return false;
             }
-            else if (call.Is(i, "count"u8) && left > 0)
+            else if (options.Limits.TryRead(call, ref i, out var isError))
             {
-                if (!call.TryInteger(++i, out var value))
+                if (isError)
                     return false;
-                options.Count = value <= 0 ? int.MaxValue : (int)Math.Min(value, int.MaxValue);
+            }
+            else if (call.Is(i, "claim"u8) && left > 0)
+            {
+                if (!TryMinIdle(ref call, ++i, out options.MinIdleMs))
+                    return false;
             }
             else if (call.Is(i, "group"u8) && left > 1)
             {
@@ -103,7 +121,17 @@ internal static partial class GroupCommands
             : null;
         if (error is not null)
             call.Error(error);
-        return error is null;
+        return error is null && options.Limits.TryFinish(call);
+    }
+
+    private static bool TryMinIdle(ref CommandCall call, int index, out long? minIdleMs)
+    {
+        var isNumber = call.TryInteger(index, out var milliseconds, "ERR min-idle-time is not an integer or out of range");
+        minIdleMs = milliseconds;
+        if (!isNumber || milliseconds >= 0)
+            return isNumber;
+        call.Error("ERR min-idle-time must be a positive integer");
+        return false;
     }
 
     private static bool TryTimeout(ref CommandCall call, int index, out long milliseconds)
@@ -140,79 +168,6 @@ internal static partial class GroupCommands
         return isId;
     }
 
-    /// <summary>Delivers and writes the reply, or returns false when there is nothing to say. The groups exist.</summary>
-    private static bool TryDeliver(ref CommandCall call, GroupRequest request)
-    {
-        var streams = request.Keys.Length;
-        var delivered = new DeliveredEntry[streams][];
-        var history = new EntryId[streams][];
-        var answers = 0;
-        for (var i = 0; i < streams; i++)
-        {
-            if (request.After[i] is { } after)
-                history[i] = call.Apply<ReadHistory, EntryId[]>(new(request.Keys[i], request.Group, request.Consumer, after, request.Count));
-            else
-                delivered[i] = call.Apply<ReadGroup, DeliveredEntry[]>(
-                    new(request.Keys[i], request.Group, request.Consumer, request.Count, request.NoAck));
-            if (delivered[i] is not { Length: 0 })
-                answers++;
-        }
-
-        if (answers == 0)
-            return false;
-        if (call.IsResp3)
-            call.Reply.WriteMap(answers);
-        else
-            call.Reply.WriteArray(answers);
-        for (var i = 0; i < streams; i++)
-        {
-            if (delivered[i] is { Length: 0 })
-                continue;
-            if (!call.IsResp3)
-                call.Reply.WriteArray(2);
-            call.WriteText(request.Keys[i]);
-            if (delivered[i] is not null)
-                WriteEntries(ref call, delivered[i]);
-            else
-                WriteHistory(ref call, call.Engine.FindStream(request.Keys[i])!, history[i]);
-        }
-
-        return true;
-    }
-
-    private static void WriteEntries(ref CommandCall call, DeliveredEntry[] entries)
-    {
-        call.Reply.WriteArray(entries.Length);
-        foreach (var entry in entries)
-        {
-            call.Reply.WriteArray(2);
-            call.WriteId(entry.Id);
-            call.Reply.WriteArray(2 * entry.Fields.Count);
-            foreach (var field in entry.Fields)
-            {
-                call.Reply.WriteBulk(field.Name.Span);
-                call.Reply.WriteBulk(field.Value.Span);
-            }
-        }
-    }
-
-    private static void WriteHistory(ref CommandCall call, StreamValue stream, EntryId[] ids)
-    {
-        call.Reply.WriteArray(ids.Length);
-        foreach (var id in ids)
-        {
-            if (stream.Entries.TryFind(id, out var entry))
-            {
-                call.WriteEntry(in entry);
-                continue;
-            }
-
-            call.Reply.WriteArray(2);
-            call.WriteId(id);
-            call.Reply.WriteNullArray();
-        }
-    }
-
     private static void FindStreams(ref CommandCall call, List<int> keys)
     {
         if (!TryReadOptions(ref call, out var options))
@@ -221,22 +176,33 @@ internal static partial class GroupCommands
             keys.Add(options.StreamsAt + i);
     }
 
-    /// <summary>An XREADGROUP that waits for new entries.</summary>
-    private sealed class BlockedGroupRead(ClientConnection client, CommandInfo command, GroupRequest request)
-        : BlockedCommand(client, command, request.Keys, request.Group)
+    /// <summary>An XREADGROUP that waits for new entries, and with CLAIM for pending ones to be idle long enough.</summary>
+    private sealed class BlockedGroupRead : BlockedCommand
     {
+        private readonly GroupRequest _request;
+
+        public BlockedGroupRead(in CommandCall call, GroupRequest request)
+            : base(call.Client, call.Command, request.Keys, request.Group)
+        {
+            _request = request;
+            NextTryMs = FindNextClaim(call, request);
+        }
+
         protected override bool TryRun(ref CommandCall call)
         {
-            for (var i = 0; i < request.Keys.Length; i++)
+            for (var i = 0; i < _request.Keys.Length; i++)
             {
                 // A key of another type throws, which answers with its error.
-                if (call.Engine.FindGroup(request.Keys[i], request.Group, out _) is not null)
+                if (call.Engine.FindGroup(_request.Keys[i], _request.Group, out _) is not null)
                     continue;
-                call.Error(NoGroupToRead(request, i));
+                call.Error(NoGroupToRead(_request, i));
                 return true;
             }
 
-            return TryDeliver(ref call, request);
+            if (TryDeliver(ref call, _request))
+                return true;
+            NextTryMs = FindNextClaim(call, _request);
+            return false;
         }
     }
 }

@@ -9,7 +9,7 @@ internal static partial class StreamCommands
 {
     private static void Read(ref CommandCall call)
     {
-        if (!TryReadOptions(call, out var limit, out var blockMs, out var firstKey))
+        if (!TryReadOptions(call, out var limits, out var blockMs, out var firstKey))
             return;
         var count = (call.Count - firstKey) / 2;
         if (count == 0 || (call.Count - firstKey) % 2 != 0)
@@ -18,6 +18,8 @@ internal static partial class StreamCommands
             return;
         }
 
+        if (!limits.TryFinish(call))
+            return;
         var reads = new StreamRead[count];
         for (var i = 0; i < count; i++)
         {
@@ -25,18 +27,18 @@ internal static partial class StreamCommands
                 return;
         }
 
-        if (TryWriteRead(call, reads, limit))
+        if (TryWriteRead(call, reads, limits))
             return;
         if (blockMs is not { } block || !call.MayBlock)
             call.Reply.WriteNullArray();
         else
-            call.Block(new BlockedXread(call.Client, call.Command, reads, limit), block == 0 ? null : TimeSpan.FromMilliseconds(block));
+            call.Block(new BlockedXread(call.Client, call.Command, reads, limits), block == 0 ? null : TimeSpan.FromMilliseconds(block));
     }
 
     /// <summary>The options before the keys; otherwise the error is written.</summary>
-    private static bool TryReadOptions(in CommandCall call, out int limit, out long? blockMs, out int firstKey)
+    private static bool TryReadOptions(in CommandCall call, out ReadLimits limits, out long? blockMs, out int firstKey)
     {
-        (limit, blockMs, firstKey) = (int.MaxValue, null, 0);
+        (limits, blockMs, firstKey) = (default, null, 0);
         for (var i = 1; i < call.Count; i++)
         {
             var hasMore = i + 1 < call.Count;
@@ -46,11 +48,10 @@ internal static partial class StreamCommands
                 return true;
             }
 
-            if (hasMore && call.Is(i, "COUNT"u8))
+            if (limits.TryRead(call, ref i, out var isError))
             {
-                if (!call.TryInteger(++i, out var count))
+                if (isError)
                     return false;
-                limit = count <= 0 ? int.MaxValue : (int)Math.Min(count, int.MaxValue);
             }
             else if (hasMore && call.Is(i, "BLOCK"u8))
             {
@@ -104,28 +105,44 @@ internal static partial class StreamCommands
     }
 
     /// <summary>Writes what there is after the positions, key by key. False, with nothing written, when there is nothing.</summary>
-    private static bool TryWriteRead(in CommandCall call, StreamRead[] reads, int limit)
+    private static bool TryWriteRead(in CommandCall call, StreamRead[] reads, ReadLimits limits)
     {
-        var count = 0;
-        foreach (var read in reads)
-            count += HasMore(call, read, out _) ? 1 : 0;
-        if (count == 0)
+        Span<int> counts = reads.Length <= 64 ? stackalloc int[reads.Length] : new int[reads.Length];
+        var streams = Plan(call, reads, limits, counts);
+        if (streams == 0)
             return false;
         if (call.IsResp3)
-            call.Reply.WriteMap(count);
+            call.Reply.WriteMap(streams);
         else
-            call.Reply.WriteArray(count);
-        foreach (var read in reads)
+            call.Reply.WriteArray(streams);
+        for (var i = 0; i < reads.Length; i++)
         {
-            if (!HasMore(call, read, out var stream))
+            if (counts[i] == 0 || !HasMore(call, reads[i], out var stream))
                 continue;
             if (!call.IsResp3)
                 call.Reply.WriteArray(2);
-            call.WriteText(read.Key);
-            call.WriteEntries(stream!.Entries, read.After.Next(), EntryId.Max, limit);
+            call.WriteText(reads[i].Key);
+            call.WriteEntries(stream!.Entries, reads[i].After.Next(), EntryId.Max, counts[i]);
         }
 
         return true;
+    }
+
+    /// <summary>Finds how many entries of each stream to write at most, and returns of how many streams there are any.</summary>
+    private static int Plan(in CommandCall call, StreamRead[] reads, ReadLimits limits, Span<int> counts)
+    {
+        var budget = limits.Begin();
+        var streams = 0;
+        for (var i = 0; i < reads.Length && !budget.IsUsedUp; i++)
+        {
+            if (!HasMore(call, reads[i], out var stream))
+                continue;
+            budget.BeginStream(reads[i].Key);
+            counts[i] = budget.Take(stream!.Entries, reads[i].After.Next(), limits.Count);
+            streams++;
+        }
+
+        return streams;
     }
 
     private static bool HasMore(in CommandCall call, StreamRead read, out StreamValue? stream)
@@ -148,9 +165,9 @@ internal static partial class StreamCommands
     private readonly record struct StreamRead(string Key, EntryId After);
 
     /// <summary>An XREAD that waits. A key that becomes another type, or goes, leaves it waiting.</summary>
-    private sealed class BlockedXread(ClientConnection client, CommandInfo command, StreamRead[] reads, int limit)
+    private sealed class BlockedXread(ClientConnection client, CommandInfo command, StreamRead[] reads, ReadLimits limits)
         : BlockedCommand(client, command, [.. reads.Select(read => read.Key)], null)
     {
-        protected override bool TryRun(ref CommandCall call) => TryWriteRead(call, reads, limit);
+        protected override bool TryRun(ref CommandCall call) => TryWriteRead(call, reads, limits);
     }
 }

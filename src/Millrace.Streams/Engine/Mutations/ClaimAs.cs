@@ -65,6 +65,8 @@ internal readonly record struct ClaimAs(
             claimed.Add(id);
         }
 
+        if (claimed.Count > 0 && (Force || DeliveredMs < nowMs))
+            engine.SignalPending(Stream);
         result = [.. claimed];
         return changed || claimed.Count > 0;
     }

@@ -30,9 +30,8 @@ internal readonly record struct Nack(
             result++;
         }
 
-        // Whoever waits to claim may claim them.
         if (result > 0)
-            engine.Signal(Stream);
+            engine.SignalPending(Stream);
         return result > 0;
     }
 

@@ -16,6 +16,8 @@ internal readonly record struct ReadGroup(string Stream, string Group, string Co
         var group = engine.GetGroup(Stream, Group, out var stream);
         var consumer = group.GetOrAddConsumer(Consumer, nowMs, out var isNew);
         result = stream.Deliver(group, NoAck ? null : consumer, Count, nowMs);
+        if (result.Length > 0 && !NoAck)
+            engine.SignalPending(Stream);
         return isNew || result.Length > 0;
     }
 

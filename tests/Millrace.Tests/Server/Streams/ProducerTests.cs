@@ -82,7 +82,7 @@ public sealed class ProducerTests : IAsyncLifetime
     {
         var first = Do("XADD s MAXLEN ~ 100 IDMP p i * f v");
 
-        Assert.Equal(first, Do("XADD s IDMP p i MINID ~ 0 * other fields"));
+        Assert.Equal(first, Do("XADD s IDMP p i KEEPREF MAXLEN ~ 9 * other fields"));
         Assert.NotEqual(first, Do("XADD s IDMP q i * f v"));
         Assert.NotEqual(first, Do("XADD s IDMP p I * f v"));
         Assert.NotEqual(first, Do("XADD s * f v"));
