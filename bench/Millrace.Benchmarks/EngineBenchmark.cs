@@ -42,6 +42,41 @@ internal static class EngineBenchmark
         Console.WriteLine();
     }
 
+    /// <summary>A call in process beside the best that redis-server does over its socket: another thing, and said so.</summary>
+    public static async Task AgainstRedisAsync()
+    {
+        await using var redis = await ServerProcess.StartRedisAsync();
+        Pairs.Head("In process, one thread, 100 bytes, beside redis-server over its socket at its best", "entries/s");
+        Run($"append, batches of {AppendBatch}; XADD at -P 256", 12, () => ServedBenchmark.RunRedisBenchmark(redis, 256, Entries), NoGroupAsync, AppendBatchesAsync);
+        Run("append, one by one; XADD at -P 256", 6, () => ServedBenchmark.RunRedisBenchmark(redis, 256, Entries), NoGroupAsync, AppendSinglyAsync);
+        Run(
+            $"group read of {ReadBatch} and ack; XREADGROUP COUNT 100 and XACK, 8 at once",
+            8,
+            () => ServedBenchmark.Consume(redis, depth: 8),
+            FilledWithGroupAsync,
+            ReadAndAckAsync);
+        Console.WriteLine();
+
+        static void Run(
+            string row,
+            double goal,
+            Func<Measured> theirs,
+            Func<IStreamStore, EntryFields, Task> prepare,
+            Func<IStreamStore, EntryFields, Task> run) =>
+            Pairs.Run(row, goal, theirs, () => MeasureOnceAsync(prepare, run).GetAwaiter().GetResult(), warmUps: WarmUpRuns);
+    }
+
+    private static async Task<Measured> MeasureOnceAsync(Func<IStreamStore, EntryFields, Task> prepare, Func<IStreamStore, EntryFields, Task> run)
+    {
+        await using var store = new EmbeddedStreamStore(new());
+        var fields = Fields(100);
+        await prepare(store, fields);
+        Collect();
+        var (start, busy) = (Stopwatch.GetTimestamp(), Environment.CpuUsage.TotalTime);
+        await run(store, fields);
+        return new(Entries / Stopwatch.GetElapsedTime(start).TotalSeconds, (Environment.CpuUsage.TotalTime - busy).TotalNanoseconds / Entries);
+    }
+
     private static async Task MeasureAsync(
         string name, int size, Func<IStreamStore, EntryFields, Task> prepare, Func<IStreamStore, EntryFields, Task> run)
     {

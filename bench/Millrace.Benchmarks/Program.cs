@@ -1,5 +1,5 @@
 // Measures Millrace end to end and prints a markdown report.
-//   dotnet run -c Release --project bench/Millrace.Benchmarks -- latency|idle|journal|throughput|engine|all
+//   dotnet run -c Release --project bench/Millrace.Benchmarks -- latency|idle|journal|throughput|engine|served-append|served-read|served-wake-up|memory|in-process|all
 using Millrace.Benchmarks;
 
 var benchmarks = new Dictionary<string, Func<Task>>
@@ -9,6 +9,11 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["journal"] = JournalBenchmark.RunAsync,
     ["throughput"] = ThroughputBenchmark.RunAsync,
     ["engine"] = EngineBenchmark.RunAsync,
+    ["served-append"] = ServedBenchmark.AppendAsync,
+    ["served-read"] = ServedBenchmark.GroupReadAsync,
+    ["served-wake-up"] = ServedBenchmark.WakeUpAsync,
+    ["memory"] = MemoryBenchmark.RunAsync,
+    ["in-process"] = EngineBenchmark.AgainstRedisAsync,
 };
 
 var name = args.Length == 1 ? args[0] : "";

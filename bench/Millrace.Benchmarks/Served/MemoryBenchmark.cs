@@ -1,0 +1,114 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using Millrace.Embedded;
+using Millrace.Server;
+
+namespace Millrace.Benchmarks;
+
+/// <summary>
+/// Bytes that an entry and a pending entry take. Redis tells its own; ours runs in this process, filled over a socket like Redis: the heap after a
+/// forced collection, and what the process has grown beside the heap.
+/// </summary>
+internal static partial class MemoryBenchmark
+{
+    private const int Entries = 1_000_000;
+    private const int ReadBatch = 1_000;
+    private const string Stream = "bench";
+    private const string Group = "handlers";
+
+    public static async Task RunAsync()
+    {
+        Console.WriteLine($"## Memory: {Entries:N0} entries of one field, filled over a socket, then all read by one consumer");
+        Console.WriteLine();
+        Report.Row("bytes for each", "redis-server", "millrace", "ratio", "goal", "");
+        Report.Row("---", "---:", "---:", "---:", "---:", "---");
+        foreach (var (size, goal) in new[] { (100, 0.97), (1_024, 0.87) })
+        {
+            var (entry, pending) = await MeasureRedisAsync(size);
+            var (ourEntry, ourPending) = await MeasureMillraceAsync(size);
+            Print($"entry of {size} bytes", entry, ourEntry, goal);
+            Print($"pending entry, of {size} bytes", pending, ourPending, 0.25);
+        }
+
+        Console.WriteLine();
+    }
+
+    private static void Print(string row, double theirs, double ours, double goal) => Report.Row(
+        row,
+        theirs,
+        ours,
+        (ours / theirs).ToString("0.000", CultureInfo.InvariantCulture),
+        $"at most {goal.ToString(CultureInfo.InvariantCulture)}",
+        ours / theirs <= goal ? "met" : "**missed**");
+
+    private static async Task<(double Entry, double Pending)> MeasureRedisAsync(int size)
+    {
+        await using var redis = await ServerProcess.StartRedisAsync();
+        return Fill(redis.Port, size, static connection => long.Parse(
+            connection.Ask("INFO", "memory").Split('\n').First(line => line.StartsWith("used_memory:", StringComparison.Ordinal)).Split(':')[1],
+            CultureInfo.InvariantCulture));
+    }
+
+    private static async Task<(double Entry, double Pending)> MeasureMillraceAsync(int size)
+    {
+        await using var store = new EmbeddedStreamStore(new());
+        await using var server = new RespServer(store, new() { Port = 0 });
+        await server.StartAsync();
+        return Fill(server.Endpoint.Port, size, static _ => GC.GetTotalMemory(forceFullCollection: true) + NativeBytes());
+    }
+
+    /// <summary>What the C library has given out and not got back.</summary>
+    private static long NativeBytes()
+    {
+        var info = GetMallocInfo();
+        return (long)(info.Used + info.Mapped);
+    }
+
+    private static (double Entry, double Pending) Fill(int port, int size, Func<RawConnection, long> measure)
+    {
+        using var connection = new RawConnection(port);
+
+        // What a first command of each kind allocates for good is not an entry's.
+        Fill(connection, "warm-up", size, 10_000);
+        Read(connection, "warm-up", 10_000);
+        connection.Do("XGROUP", "CREATE", Stream, Group, "0", "MKSTREAM");
+        var before = measure(connection);
+        Fill(connection, Stream, size, Entries);
+        var filled = measure(connection);
+        Read(connection, Stream, Entries);
+        var read = measure(connection);
+        return ((double)(filled - before) / Entries, (double)(read - filled) / Entries);
+    }
+
+    private static void Fill(RawConnection connection, string stream, int size, int count)
+    {
+        if (stream != Stream)
+            connection.Do("XGROUP", "CREATE", stream, Group, "0", "MKSTREAM");
+        connection.Append(RawConnection.Command("XADD", stream, "*", "f", new('x', size)), count);
+    }
+
+    private static void Read(RawConnection connection, string stream, int count)
+    {
+        var read = RawConnection.Command("XREADGROUP", "GROUP", Group, "one", "COUNT", $"{ReadBatch}", "STREAMS", stream, ">");
+        for (var i = 0; i < count; i += ReadBatch)
+        {
+            connection.Send(read);
+            connection.Skip();
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "mallinfo2")]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.System32)]
+    private static partial MallocInfo GetMallocInfo();
+
+    /// <summary>glibc's <c>struct mallinfo2</c>.</summary>
+    [StructLayout(LayoutKind.Sequential)]
+    private readonly struct MallocInfo
+    {
+        private readonly nuint _arena, _freeChunks, _fastChunks, _mappedRegions;
+        public readonly nuint Mapped;
+        private readonly nuint _highWater, _fastFree;
+        public readonly nuint Used;
+        private readonly nuint _free, _releasable;
+    }
+}
