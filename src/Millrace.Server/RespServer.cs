@@ -56,7 +56,7 @@ public sealed partial class RespServer : IAsyncDisposable
             throw new ArgumentException(
                 $"The address {options.Address} can be reached from elsewhere: set a password or a file of users, or listen on loopback.", nameof(options));
         Store = store;
-        Options = options;
+        Options = options.Copy();
         StartedMs = NowMs;
         _passwordHash = options.Password is { } password ? SHA256.HashData(Encoding.UTF8.GetBytes(password)) : null;
         Dispatcher = new(this, AllCommands.Table);
@@ -98,7 +98,11 @@ public sealed partial class RespServer : IAsyncDisposable
 
     internal bool HasPassword => _passwordHash is not null;
 
+    /// <summary>The server's own copy: <c>CONFIG SET</c> changes some.</summary>
     internal RespServerOptions Options { get; }
+
+    /// <summary>What <c>stream-node-max-bytes</c> was set to. Only kept, for who asks: blocks are of our own size.</summary>
+    internal long NodeMaxBytes { get; set; } = 64 * 1024;
 
     internal Dispatcher Dispatcher { get; }
 
@@ -114,8 +118,7 @@ public sealed partial class RespServer : IAsyncDisposable
         await _host.StartAsync(cancellationToken);
         var address = _host.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
         Endpoint = new(Options.Address, new Uri(address).Port);
-        if (Options.IdleTimeout > TimeSpan.Zero)
-            _idleTimer.Change(IdleCheckPeriod, IdleCheckPeriod);
+        SetIdleTimeout(Options.IdleTimeout);
     }
 
     /// <summary>Stops listening and disconnects every client. Replies already earned are sent first, for a few seconds at most.</summary>
@@ -131,6 +134,14 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <summary>Whether this is the password, or none is asked for.</summary>
     internal bool IsPassword(ReadOnlySpan<byte> password) =>
         _passwordHash is null || CryptographicOperations.FixedTimeEquals(SHA256.HashData(password), _passwordHash);
+
+    /// <summary>How long a client may be silent from now on; zero: for ever.</summary>
+    internal void SetIdleTimeout(TimeSpan timeout)
+    {
+        Options.IdleTimeout = timeout;
+        var period = timeout > TimeSpan.Zero ? IdleCheckPeriod : Timeout.InfiniteTimeSpan;
+        _idleTimer.Change(period, period);
+    }
 
     internal void RequestShutdown() => _shutdown.TrySetResult();
 

@@ -3,7 +3,9 @@ using System.Security.Cryptography.X509Certificates;
 
 namespace Millrace.Server;
 
-/// <summary>Where the server listens, who may talk to it, and what a client may ask for. Read once, when the server is made.</summary>
+/// <summary>
+/// Where the server listens, who may talk to it, and what a client may ask for. Copied when the server is made; <c>CONFIG SET</c> changes the copy.
+/// </summary>
 public sealed class RespServerOptions
 {
     /// <summary>The address to listen on. Default: loopback. Any other needs <see cref="Password"/> or <see cref="UsersFile"/>.</summary>
@@ -46,4 +48,7 @@ public sealed class RespServerOptions
 
     /// <summary>How long a client may be silent before it is disconnected; zero: for ever (<c>timeout</c>). Default zero, as Redis.</summary>
     public TimeSpan IdleTimeout { get; set; }
+
+    /// <summary>The same options, to be changed apart.</summary>
+    internal RespServerOptions Copy() => (RespServerOptions)MemberwiseClone();
 }

@@ -79,6 +79,9 @@ internal readonly ref struct CommandCall(
     /// <summary>An argument as text without loss. Allocates.</summary>
     public string Text(int index) => KeyText.Decode(this[index]);
 
+    /// <summary>An argument as errors quote it.</summary>
+    public string Quote(int index) => Errors.Quote(Text(index));
+
     /// <summary>A key. Allocates only when the key does not exist.</summary>
     public string Key(int index) => FindValue(index)?.Key ?? Text(index);
 

@@ -23,10 +23,12 @@ internal static class Errors
 
     public static string WrongArity(string fullName) => $"ERR wrong number of arguments for '{fullName}' command";
 
-    /// <summary>An unknown command, with what was meant as its arguments, cut after 128 bytes as Redis does.</summary>
+    /// <summary>An unknown command, with what was meant as its arguments if anything was, cut after 128 bytes as Redis does.</summary>
     public static string UnknownCommand(in CommandCall call)
     {
-        var text = new StringBuilder("ERR unknown command '").Append(Shorten(call[0], 128)).Append("', with args beginning with: ");
+        var text = new StringBuilder("ERR unknown command '").Append(Shorten(call[0], 128)).Append('\'');
+        if (call.Count > 1)
+            text.Append(", with args beginning with: ");
         var room = 128;
         for (var i = 1; i < call.Count && room > 0; i++)
         {
@@ -51,6 +53,9 @@ internal static class Errors
         _ => $"ERR {refusal.Message}",
     };
 
+    /// <summary>A name as errors quote it: up to its first NUL, where Redis's end.</summary>
+    public static string Quote(string name) => name.IndexOf('\0', StringComparison.Ordinal) is >= 0 and var end ? name[..end] : name;
+
     /// <summary>Bytes as text without loss, cut.</summary>
-    private static string Shorten(ReadOnlySpan<byte> bytes, int limit) => KeyText.Decode(bytes.Length > limit ? bytes[..limit] : bytes);
+    private static string Shorten(ReadOnlySpan<byte> bytes, int limit) => Quote(KeyText.Decode(bytes.Length > limit ? bytes[..limit] : bytes));
 }

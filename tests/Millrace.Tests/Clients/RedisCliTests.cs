@@ -7,6 +7,7 @@ public sealed class RedisCliTests
 {
     [Theory]
     [InlineData(ServerOfKind.Redis)]
+    [InlineData(ServerOfKind.Millrace)]
     public async Task Streams_by_hand_look_the_same_in_both_protocols(string kind)
     {
         await using var server = await ServerOfKind.StartAsync(kind);
@@ -69,6 +70,8 @@ public sealed class RedisCliTests
     [Theory]
     [InlineData(ServerOfKind.Redis, "")]
     [InlineData(ServerOfKind.Redis, "-3")]
+    [InlineData(ServerOfKind.Millrace, "")]
+    [InlineData(ServerOfKind.Millrace, "-3")]
     public async Task Benchmark_runs_to_its_end(string kind, string protocol)
     {
         await using var server = await ServerOfKind.StartAsync(kind);

@@ -59,6 +59,13 @@ internal sealed class RespNode
         return false;
     }
 
+    /// <summary>Gives a name of a map or flat array, which must be there, another value.</summary>
+    public void Set(string name, RespNode value)
+    {
+        var at = Children!.FindIndex(child => child.Text == name);
+        Children[at + 1] = value;
+    }
+
     /// <summary>
     /// Makes two clock readings the same when they are within <paramref name="tolerance"/> of each other; anything else stays as it is.
     /// </summary>

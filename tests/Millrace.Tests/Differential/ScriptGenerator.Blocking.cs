@@ -40,7 +40,7 @@ internal sealed partial class ScriptGenerator
         switch (_pick.Number(10))
         {
             case < 5:
-                var (group, consumer, keys, arguments) = GroupRead(["BLOCK", "0"]);
+                var (group, consumer, keys, arguments) = GroupRead(["BLOCK", "0"], mayWait: true);
                 Add([.. keys.Distinct().Select(key => new Command("XGROUP", "CREATECONSUMER", key, group, consumer))]);
                 read = new([.. arguments]);
                 break;
@@ -48,7 +48,7 @@ internal sealed partial class ScriptGenerator
                 List<string> words = [_pick.Word("XREAD"), "BLOCK", "0"];
                 if (_pick.Chance(40))
                     words.AddRange(["COUNT", _pick.Count()]);
-                words.AddRange(StreamsAndIds(() => _pick.Chance(60) ? "$" : NoPlus(_pick.IdOrBad(3))));
+                words.AddRange(StreamsAndIds(() => _pick.Chance(60) ? "$" : NoPlus(_pick.IdOrBad(3)), mayWait: true));
                 read = new([.. words]);
                 break;
             default:

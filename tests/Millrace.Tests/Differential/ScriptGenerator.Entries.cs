@@ -8,7 +8,7 @@ internal sealed partial class ScriptGenerator
         List<string> arguments = [_pick.Word("XADD"), _pick.Stream()];
         if (_pick.Chance(5))
             arguments.Add(_pick.Word("NOMKSTREAM"));
-        if (_pick.Chance(15))
+        if (_pick.Chance(15) && !_mayBlock)
             arguments.AddRange(TrimOptions());
         arguments.Add(_pick.Number(40) switch
         {
@@ -91,14 +91,14 @@ internal sealed partial class ScriptGenerator
 
     private static string NoPlus(string id) => id == "+" ? "-" : id;
 
-    private IEnumerable<string> StreamsAndIds(Func<string> id)
+    // A read that waits names no key twice: VersionChanges.WokenByTransaction.
+    private IEnumerable<string> StreamsAndIds(Func<string> id, bool mayWait = false)
     {
         var count = _pick.Chance(78) ? 1 : 1 + _pick.Number(3);
-        List<string> arguments = [_pick.Word("STREAMS")];
-        for (var i = 0; i < count; i++)
-            arguments.Add(_pick.Stream());
-        for (var i = 0; i < count; i++)
-            arguments.Add(id());
+        IEnumerable<string> streams = Enumerable.Range(0, count).Select(_ => _pick.Stream()).ToArray();
+        if (mayWait)
+            streams = streams.Distinct().ToArray();
+        List<string> arguments = [_pick.Word("STREAMS"), .. streams, .. streams.Select(_ => id())];
         if (_pick.Chance(2))
             arguments.RemoveAt(arguments.Count - 1);
         return arguments;

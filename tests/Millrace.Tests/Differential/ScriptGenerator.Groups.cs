@@ -67,7 +67,7 @@ internal sealed partial class ScriptGenerator
         ];
     }
 
-    private (string Group, string Consumer, string[] Keys, List<string> Arguments) GroupRead(string[]? block)
+    private (string Group, string Consumer, string[] Keys, List<string> Arguments) GroupRead(string[]? block, bool mayWait = false)
     {
         var (group, consumer) = (_pick.Group(), _pick.Consumer());
         List<string> arguments = [_pick.Word("XREADGROUP"), _pick.Word("GROUP"), group, consumer];
@@ -86,8 +86,8 @@ internal sealed partial class ScriptGenerator
             < 30 => "0",
             < 38 => _pick.UsedId(),
             38 => "$",
-            _ => _pick.IdOrBad(80),
-        }));
+            _ => NoPlus(_pick.IdOrBad(80)),
+        }, mayWait));
         var names = arguments.Skip(before + 1).ToArray();
         return (group, consumer, names[..((names.Length + 1) / 2)], arguments);
     }

@@ -28,7 +28,10 @@ internal static class VersionChanges
     public static readonly VersionChange ConsumerAlwaysCreated = new(
         "consumer-always-created", "7.2: XCLAIM, XAUTOCLAIM and XREADGROUP > create the consumer even if nothing is delivered (7.0.15 does not)");
 
-    /// <summary>When only we refuse, the key is deleted on both servers. In transactions the generator has no XSETID.</summary>
+    /// <summary>
+    /// When only we refuse, the key is deleted on both servers; when an entry is above the ID as well, this error comes first. In transactions
+    /// the generator has no XSETID.
+    /// </summary>
     public static readonly VersionChange SetIdBelowMaxDeleted = new(
         "xsetid-below-max-deleted", "7.2: XSETID refuses an id below max-deleted-entry-id");
 
@@ -56,7 +59,10 @@ internal static class VersionChanges
     public static readonly VersionChange UnknownCommandTail = new(
         "unknown-command-tail", "8.6 drops the tail \", with args beginning with:\" of the unknown-command error when there are no arguments");
 
-    /// <summary>While a read waits, the generator's transactions hold one write.</summary>
+    /// <summary>
+    /// While a read waits, the generator's transactions hold one write, and its XADD trims nothing: it might take back what it added. No read
+    /// that waits names a key twice: its run anew answers twice, as any other.
+    /// </summary>
     public static readonly VersionChange WokenByTransaction = new(
         "woken-by-transaction",
         "7.2: two keys written in one transaction come back together in call order (7.0: only the first written); XADD then XDEL in one "
@@ -65,8 +71,8 @@ internal static class VersionChanges
     /// <summary>7.0.15 has none of these, so the generator does not either; the commands' own tests have them.</summary>
     public static readonly VersionChange NewWords = new(
         "new-words",
-        "7.4: XREAD accepts id `+`; 8.2: XDELEX, XACKDEL, KEEPREF / DELREF / ACKED; 8.4: XREADGROUP CLAIM; 8.6: XADD IDMP / IDMPAUTO, XCFGSET; "
-        + "8.8: XNACK; 8.10: MAXCOUNT and MAXSIZE");
+        "7.4: XREAD accepts id `+`, and XREADGROUP says why it does not; 8.2: XDELEX, XACKDEL, KEEPREF / DELREF / ACKED; 8.4: XREADGROUP CLAIM; "
+        + "8.6: XADD IDMP / IDMPAUTO, XCFGSET; 8.8: XNACK; 8.10: MAXCOUNT and MAXSIZE");
 }
 
 /// <summary>A change between the version we are compared with and the version we report.</summary>

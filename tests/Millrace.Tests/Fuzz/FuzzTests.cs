@@ -1,4 +1,6 @@
+using System.Globalization;
 using System.Net;
+using Millrace.Tests.Clients;
 using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Fuzz;
@@ -11,6 +13,21 @@ public sealed class FuzzTests
 {
     // The runtime, its heap for a few hundred connections, and what 20 rounds may store; far below what one believed length would take.
     private const long MaxResidentBytes = 512L * 1024 * 1024;
+
+    [Fact]
+    public async Task Garbage_neither_crashes_nor_blocks_nor_fills_the_server()
+    {
+        var target = Environment.GetEnvironmentVariable("MILLRACE_FUZZ_TARGET");
+        await using var server = string.IsNullOrEmpty(target) ? await MillraceServer.StartAsync("--memory") : null;
+        var seed = Number("MILLRACE_FUZZ_SEED") ?? Random.Shared.Next();
+        var run = new FuzzRun(server?.Endpoint ?? IPEndPoint.Parse(target!), seed, () => server?.ResidentBytes ?? 0, MaxResidentBytes);
+        var slice = double.Parse(Environment.GetEnvironmentVariable("MILLRACE_SLICE_SECONDS") ?? "30", CultureInfo.InvariantCulture);
+
+        await run.RunAsync(TimeSpan.FromSeconds(Number("MILLRACE_FUZZ_SECONDS") ?? slice / 3));
+
+        Console.WriteLine(run.Summary());
+        Assert.True(server?.IsRunning ?? true, server?.Output);
+    }
 
     /// <summary>The fuzzer itself: real Redis stands what ours must stand, and a server that is gone is noticed.</summary>
     [Fact]
@@ -27,4 +44,7 @@ public sealed class FuzzTests
         Assert.Contains("reply", summary, StringComparison.Ordinal);
         await Assert.ThrowsAnyAsync<Exception>(() => run.RunAsync(TimeSpan.FromSeconds(1)));
     }
+
+    private static int? Number(string variable) =>
+        Environment.GetEnvironmentVariable(variable) is { Length: > 0 } text ? int.Parse(text, CultureInfo.InvariantCulture) : null;
 }

@@ -94,6 +94,25 @@ public sealed class LimitTests
         Assert.Equal("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-0\r\n*2\r\n$1\r\nf\r\n$1\r\nv\r\n", waiting.ReadText());
     }
 
+    [Fact]
+    public async Task Timeout_that_is_set_later_disconnects_the_silent_and_zero_ends_it()
+    {
+        var time = new ManualTimeProvider();
+        await using var server = await TestServer.StartAsync(time: time);
+        using var silent = server.Connect();
+        using var client = server.Connect();
+        silent.Exchange("PING");
+        time.Advance(TimeSpan.FromMinutes(1));
+
+        Assert.Equal("+OK\r\n", client.Exchange("CONFIG SET timeout 10"));
+        time.Advance(TimeSpan.FromSeconds(5));
+        Assert.Throws<NoReplyException>(() => silent.Exchange("PING"));
+
+        Assert.Equal("+OK\r\n", client.Exchange("CONFIG SET timeout 0"));
+        time.Advance(TimeSpan.FromMinutes(1));
+        Assert.Equal("+PONG\r\n", client.Exchange("PING"));
+    }
+
     [Theory]
     [InlineData("*11\r\n", "unauthenticated multibulk length")]
     [InlineData("*2\r\n$4\r\nAUTH\r\n$16385\r\n", "unauthenticated bulk length")]

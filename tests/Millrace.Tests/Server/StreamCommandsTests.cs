@@ -9,7 +9,8 @@ public sealed class StreamCommandsTests
     [InlineData("XADD s 0-0 a 1", "-ERR The ID specified in XADD must be greater than 0-0\r\n")]
     [InlineData("XADD s 1-1 a", "-ERR wrong number of arguments for 'xadd' command\r\n")]
     [InlineData("XADD s bad a b", BadId)]
-    [InlineData("XADD s +5 a b", BadId)]
+    [InlineData("XADD s 5--1 a b", BadId)]
+    [InlineData("XADD s -5 a b", BadId)]
     [InlineData("XADD s 8- a b", BadId)]
     [InlineData("XADD s MAXLEN -1 * a b", "-ERR The MAXLEN argument must be >= 0.\r\n")]
     [InlineData("XADD s MAXLEN ~ 2 LIMIT -1 * a b", "-ERR The LIMIT argument must be >= 0.\r\n")]
@@ -35,6 +36,21 @@ public sealed class StreamCommandsTests
 
         Assert.Equal(reply, client.Exchange(command));
         Assert.Equal("*0\r\n", client.Exchange("XRANGE s - +"));
+    }
+
+    /// <summary>As redis-server 7.0.15 reads them, with the C library's help.</summary>
+    [Theory]
+    [InlineData("+5", "5-0")]
+    [InlineData("\t5-+1", "5-1")]
+    [InlineData("007-00", "7-0")]
+    [InlineData("5--01", "5-18446744073709551615")]
+    [InlineData("5-1\0-", "5-1")]
+    public async Task Id_spelled_oddly_is_read_as_Redis_reads_it(string spelling, string id)
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+
+        Assert.Equal($"${id.Length}\r\n{id}\r\n", client.Exchange($"XADD s {spelling} a b"));
     }
 
     [Fact]

@@ -1,113 +1,120 @@
-using System.Globalization;
-using System.IO.Enumeration;
-using Millrace.Embedded;
-using Millrace.Streams.Engine;
-using Millrace.Streams.Engine.Mutations;
+using System.Text;
+using Millrace.Server.Commands.Keys;
 
 namespace Millrace.Server.Commands.Admin;
 
-/// <summary><c>CONFIG</c>: the settings programs ask for, and the few that a running server can change.</summary>
+/// <summary><c>CONFIG</c>: shows the settings of <see cref="Settings"/> and changes those that a running server can change.</summary>
 internal static class ConfigCommands
 {
     private const CommandFlags Flags = CommandFlags.Admin | CommandFlags.NoScript;
+
+    private static readonly string[] HelpLines =
+    [
+        "CONFIG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "GET <pattern>",
+        "    Return parameters matching the glob-like <pattern> and their values.",
+        "SET <directive> <value>",
+        "    Set the configuration <directive> to <value>.",
+        "RESETSTAT",
+        "    Reset statistics reported by the INFO command.",
+        "REWRITE",
+        "    Rewrite the configuration file.",
+        "HELP",
+        "    Prints this help.",
+    ];
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
         new("config", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
         [
-            new("get", -3, Flags, 0, 0, 0, "admin slow dangerous", Get),
-            new("resetstat", 2, Flags, 0, 0, 0, "admin slow dangerous", static (ref CommandCall call) => call.Ok()),
-            new("set", -4, Flags, 0, 0, 0, "admin slow dangerous", Set),
-        ]) { Group = "server" },
+            new("get", -3, Flags, 0, 0, 0, "admin slow dangerous", Get) { Since = "2.0.0" },
+            new("help", 2, CommandFlags.None, 0, 0, 0, "slow", Help) { Since = "5.0.0" },
+            new("resetstat", 2, Flags, 0, 0, 0, "admin slow dangerous", static (ref CommandCall call) => call.Ok()) { Since = "2.0.0" },
+            new("rewrite", 2, Flags, 0, 0, 0, "admin slow dangerous", Rewrite) { Since = "2.8.0" },
+            new("set", -4, Flags, 0, 0, 0, "admin slow dangerous", Set) { Since = "2.0.0" },
+        ]) { Group = "server", Since = "2.0.0" },
     ];
 
-    /// <summary>Settings that change what mutations do, and so are journaled. Their bounds are Redis's.</summary>
-    private static readonly (string Name, EngineOption Option, long Least, long Most)[] EngineSettings =
-    [
-        ("stream-idmp-duration", EngineOption.StreamIdmpDurationSeconds, 1, EngineOptions.LongestIdmpDurationSeconds),
-        ("stream-idmp-maxsize", EngineOption.StreamIdmpMaxSize, 1, EngineOptions.LargestIdmpMaxSize),
-        ("stream-node-max-entries", EngineOption.StreamNodeMaxEntries, 0, long.MaxValue),
-    ];
-
-    private static (string Name, string Value)[] Values(RespServer server)
-    {
-        var engine = server.Store.EngineNeedsLock.Options;
-        return
-        [
-            ("appendfsync", server.Store.Sync switch { SyncPolicy.Always => "always", SyncPolicy.Never => "no", _ => "everysec" }),
-            ("appendonly", server.Store.IsDurable ? "yes" : "no"),
-            ("bind", server.Endpoint.Address.ToString()),
-            ("databases", Text(StreamEngine.DatabaseCount)),
-            ("maxclients", Text(server.Options.MaxClients)),
-            ("maxmemory", "0"),
-            ("maxmemory-policy", "noeviction"),
-            ("port", Text(server.Endpoint.Port)),
-            ("proto-max-bulk-len", Text(server.Options.MaxBulkBytes)),
-            ("replica-read-only", "yes"),
-            ("save", ""),
-            ("slave-read-only", "yes"),
-            ("stream-idmp-duration", Text(engine.StreamIdmpDurationSeconds)),
-            ("stream-idmp-maxsize", Text(engine.StreamIdmpMaxSize)),
-            ("stream-node-max-entries", Text(engine.StreamNodeMaxEntries)),
-            ("timeout", "0"),
-        ];
-    }
-
-    private static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
-
+    /// <summary>Every setting that matches a pattern, once. A name that is no pattern comes back as it was spelled.</summary>
     private static void Get(ref CommandCall call)
     {
-        var patterns = new List<string>();
+        var found = new SortedDictionary<string, Setting>(StringComparer.OrdinalIgnoreCase);
         for (var i = 2; i < call.Count; i++)
-            patterns.Add(call.Text(i));
-        var found = Values(call.Server)
-            .Where(value => patterns.Exists(pattern => FileSystemName.MatchesSimpleExpression(pattern, value.Name, ignoreCase: true)))
-            .ToList();
+        {
+            var pattern = call.Text(i).ToLowerInvariant();
+            if (Settings.Find(pattern) is { } named)
+                found.TryAdd(call.Text(i), named);
+            else if (pattern.AsSpan().IndexOfAny("*?[") >= 0)
+                AddMatches(found, pattern);
+        }
+
         call.Reply.WriteMap(found.Count);
-        foreach (var (name, value) in found)
+        foreach (var (name, setting) in found)
         {
             call.Reply.WriteBulk(name);
-            call.Reply.WriteBulk(value);
+            call.WriteText(setting.Show(call.Server));
         }
     }
 
-    /// <summary>Checks every pair before the first is set: all or nothing.</summary>
+    private static void AddMatches(SortedDictionary<string, Setting> found, string pattern)
+    {
+        var bytes = Encoding.UTF8.GetBytes(pattern);
+        foreach (var setting in Settings.All)
+        {
+            if (GlobPattern.IsMatch(bytes, Encoding.UTF8.GetBytes(setting.Name)))
+                found.TryAdd(setting.Name, setting);
+        }
+    }
+
+    /// <summary>All or nothing: first every name is looked at, then every value, and only then is the first one changed.</summary>
     private static void Set(ref CommandCall call)
     {
         if (call.Count % 2 != 0)
         {
-            call.WrongArity();
+            call.Error(Errors.Syntax);
             return;
         }
 
-        var mutations = new List<SetOption>();
+        var settings = new List<Setting>();
         for (var i = 2; i < call.Count; i += 2)
         {
-            var name = call.Text(i).ToLowerInvariant();
-            if (Array.Find(EngineSettings, setting => setting.Name == name) is not { Name: not null } found)
+            if (Settings.Find(call.Text(i)) is not { } setting)
             {
-                var isKnown = Array.Exists(Values(call.Server), value => value.Name == name);
-                call.Error(isKnown
-                    ? $"ERR CONFIG SET failed (possibly related to argument '{name}') - can't set immutable config"
-                    : $"ERR Unknown option or number of arguments for CONFIG SET - '{call.Text(i)}'");
+                call.Error($"ERR Unknown option or number of arguments for CONFIG SET - '{call.Quote(i)}'");
                 return;
             }
 
-            var error = $"ERR CONFIG SET failed (possibly related to argument '{name}') - argument couldn't be parsed into an integer";
-            if (!call.TryInteger(i + 1, out var value, error))
-                return;
-            if (value < found.Least || value > found.Most)
+            if (setting.Check is null || settings.Contains(setting))
             {
-                call.Error(
-                    $"ERR CONFIG SET failed (possibly related to argument '{name}') - argument must be between {found.Least} and {found.Most} inclusive");
+                Refuse(ref call, call.Text(i), setting.Check is null ? "can't set immutable config" : "duplicate parameter");
                 return;
             }
 
-            mutations.Add(new(found.Option, value));
+            settings.Add(setting);
         }
 
-        foreach (var mutation in mutations)
-            call.Apply<SetOption, bool>(mutation);
+        var changes = new List<ApplySetting>();
+        for (var i = 0; i < settings.Count; i++)
+        {
+            var (error, change) = settings[i].Check!(call.Text(3 + (2 * i)));
+            if (error is not null)
+            {
+                Refuse(ref call, settings[i].Name, error);
+                return;
+            }
+
+            changes.Add(change!);
+        }
+
+        foreach (var change in changes)
+            change(call.Server, call.NowMs);
         call.Ok();
     }
+
+    private static void Refuse(ref CommandCall call, string name, string why) =>
+        call.Error($"ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+
+    private static void Rewrite(ref CommandCall call) => call.Error("ERR The server is running without a config file");
+
+    private static void Help(ref CommandCall call) => call.WriteHelp(HelpLines);
 }

@@ -64,7 +64,7 @@ internal static class ClientCommands
         var isName = call.Is(2, "LIB-NAME"u8);
         if (!isName && !call.Is(2, "LIB-VER"u8))
         {
-            call.Error($"ERR Unrecognized option '{call.Text(2)}'");
+            call.Error($"ERR Unrecognized option '{call.Quote(2)}'");
             return;
         }
 

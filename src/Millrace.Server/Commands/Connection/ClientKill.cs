@@ -35,7 +35,7 @@ internal static class ClientKill
         var type = call.Text(index).ToLowerInvariant();
         if (type is "normal" or "master" or "replica" or "slave" or "pubsub")
             return type;
-        call.Error($"ERR Unknown client type '{call.Text(index)}'");
+        call.Error($"ERR Unknown client type '{call.Quote(index)}'");
         return null;
     }
 
@@ -82,7 +82,7 @@ internal static class ClientKill
             {
                 if (value != "default")
                 {
-                    call.Error($"ERR No such user '{value}'");
+                    call.Error($"ERR No such user '{Errors.Quote(value)}'");
                     return false;
                 }
             }

@@ -75,7 +75,7 @@ internal static class SessionCommands
             }
             else
             {
-                call.Error($"ERR Syntax error in HELLO option '{call.Text(i)}'");
+                call.Error($"ERR Syntax error in HELLO option '{call.Quote(i)}'");
                 return;
             }
         }

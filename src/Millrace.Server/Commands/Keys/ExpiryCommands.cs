@@ -69,7 +69,7 @@ internal static class ExpiryCommands
                 : Condition.None;
             if (word == Condition.None)
             {
-                call.Error($"ERR Unsupported option {KeyText.Decode(call[i])}");
+                call.Error($"ERR Unsupported option {call.Quote(i)}");
                 return false;
             }
 
@@ -91,7 +91,7 @@ internal static class ExpiryCommands
         ((condition & Condition.IfNone) == 0 || expiresMs is null) &&
         ((condition & Condition.IfAny) == 0 || expiresMs is not null) &&
         ((condition & Condition.IfLater) == 0 || whenMs > (expiresMs ?? long.MaxValue)) &&
-        ((condition & Condition.IfEarlier) == 0 || whenMs < (expiresMs ?? long.MaxValue));
+        ((condition & Condition.IfEarlier) == 0 || (expiresMs is null || whenMs < expiresMs));
 
     private static void Tell(ref CommandCall call, long unitMs, long sinceMs)
     {

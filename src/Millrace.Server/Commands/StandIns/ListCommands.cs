@@ -122,20 +122,29 @@ internal static class ListCommands
         call.Reply.WriteBulk(items[0]);
     }
 
-    /// <summary>Seconds with a fraction; zero waits without a limit.</summary>
+    /// <summary>
+    /// Seconds with a fraction. Zero waits without a limit, as does what is longer than a timer takes; milliseconds of more than 64 bits are
+    /// negative to Redis.
+    /// </summary>
     private static bool TryTimeout(ref CommandCall call, int index, out TimeSpan? limit)
     {
         limit = null;
         var text = call[index];
-        var error = !Utf8Parser.TryParse(text, out double seconds, out var used) || used != text.Length || double.IsNaN(seconds)
-            ? "ERR timeout is not a float or out of range"
-            : seconds < 0 ? "ERR timeout is negative"
-            : seconds > uint.MaxValue / 1000 ? "ERR timeout is out of range" : null;
-        if (error is not null)
-            call.Error(error);
-        else if (seconds > 0)
-            limit = TimeSpan.FromMilliseconds(Math.Ceiling(seconds * 1000));
-        return error is null;
+        if (!Utf8Parser.TryParse(text, out double seconds, out var used) || used != text.Length || double.IsNaN(seconds))
+        {
+            call.Error("ERR timeout is not a float or out of range");
+            return false;
+        }
+
+        var milliseconds = Math.Ceiling(seconds * 1000);
+        if (milliseconds is < 0 or >= long.MaxValue)
+        {
+            call.Error("ERR timeout is negative");
+            return false;
+        }
+
+        limit = milliseconds is 0 or >= uint.MaxValue ? null : TimeSpan.FromMilliseconds(milliseconds);
+        return true;
     }
 
     /// <summary>Waits until one of the keys is a list. A key that became something else meanwhile is passed over.</summary>

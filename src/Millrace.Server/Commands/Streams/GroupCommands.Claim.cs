@@ -86,7 +86,7 @@ internal static partial class GroupCommands
             }
             else
             {
-                call.Error($"ERR Unrecognized XCLAIM option '{KeyText.Decode(call[i])}'");
+                call.Error($"ERR Unrecognized XCLAIM option '{call.Quote(i)}'");
                 return false;
             }
         }

@@ -55,7 +55,7 @@ internal static partial class GroupCommands
 
         if (stream.FindGroup(call.Text(3)) is not { } group)
         {
-            call.Error($"NOGROUP No such consumer group '{call.Text(3)}' for key name '{call.Text(2)}'");
+            call.Error($"NOGROUP No such consumer group '{call.Quote(3)}' for key name '{call.Quote(2)}'");
             return;
         }
 

@@ -14,16 +14,20 @@ internal static partial class GroupCommands
     private static readonly string[] HelpLines =
     [
         "XGROUP <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "CREATE <key> <group> <id|$> [MKSTREAM] [ENTRIESREAD <n>]",
-        "    Makes a group that reads what comes after the ID; MKSTREAM makes the stream, too.",
-        "CREATECONSUMER <key> <group> <consumer>",
-        "    Makes a consumer.",
-        "DELCONSUMER <key> <group> <consumer>",
-        "    Deletes a consumer with its pending entries.",
-        "DESTROY <key> <group>",
-        "    Deletes a group with its consumers.",
-        "SETID <key> <group> <id|$> [ENTRIESREAD <n>]",
-        "    Moves a group to another ID.",
+        "CREATE <key> <groupname> <id|$> [option]",
+        "    Create a new consumer group. Options are:",
+        "    * MKSTREAM",
+        "      Create the empty stream if it does not exist.",
+        "    * ENTRIESREAD entries_read",
+        "      Set the group's entries_read counter (internal use).",
+        "CREATECONSUMER <key> <groupname> <consumer>",
+        "    Create a new consumer in the specified group.",
+        "DELCONSUMER <key> <groupname> <consumer>",
+        "    Remove the specified consumer.",
+        "DESTROY <key> <groupname>",
+        "    Remove the specified group.",
+        "SETID <key> <groupname> <id|$> [ENTRIESREAD entries_read]",
+        "    Set the current group ID and entries_read counter.",
         "HELP",
         "    Prints this help.",
     ];
@@ -140,7 +144,7 @@ internal static partial class GroupCommands
             return true;
         }
 
-        call.Error($"NOGROUP No such consumer group '{call.Text(3)}' for key name '{call.Text(2)}'");
+        call.Error($"NOGROUP No such consumer group '{call.Quote(3)}' for key name '{call.Quote(2)}'");
         return false;
     }
 
@@ -177,5 +181,5 @@ internal static partial class GroupCommands
     }
 
     private static void WrongArguments(ref CommandCall call) =>
-        call.Error($"ERR unknown subcommand or wrong number of arguments for '{KeyText.Decode(call[1])}'. Try XGROUP HELP.");
+        call.Error($"ERR unknown subcommand or wrong number of arguments for '{call.Quote(1)}'. Try XGROUP HELP.");
 }

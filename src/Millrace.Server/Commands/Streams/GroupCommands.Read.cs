@@ -138,15 +138,9 @@ internal static partial class GroupCommands
     {
         if (!call.TryInteger(index, out milliseconds, "ERR timeout is not an integer or out of range"))
             return false;
-        if (milliseconds < 0)
-        {
-            call.Error("ERR timeout is negative");
-            return false;
-        }
-
-        if (milliseconds <= long.MaxValue - call.NowMs)
+        if (milliseconds >= 0)
             return true;
-        call.Error("ERR timeout is out of range");
+        call.Error("ERR timeout is negative");
         return false;
     }
 
@@ -164,7 +158,9 @@ internal static partial class GroupCommands
         }
 
         var isId = call.TryId(index, out var id);
-        after = id;
+
+        // Nothing comes after the largest ID: in Redis it is another spelling of `>`.
+        after = id == EntryId.Max ? null : id;
         return isId;
     }
 

@@ -37,7 +37,8 @@ internal static partial class GroupCommands
     ];
 
     /// <summary>A group without a key or name: the tail says which command looked.</summary>
-    private static string NoGroup(string key, string group, string tail = "") => $"NOGROUP No such key '{key}' or consumer group '{group}'{tail}";
+    private static string NoGroup(string key, string group, string tail = "") =>
+        $"NOGROUP No such key '{Errors.Quote(key)}' or consumer group '{Errors.Quote(group)}'{tail}";
 
     /// <summary>The stream and the group of two arguments; otherwise the error is written.</summary>
     private static bool TryGroup(ref CommandCall call, int keyAt, out StreamValue stream, out ConsumerGroup group)

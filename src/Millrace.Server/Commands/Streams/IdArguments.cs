@@ -64,24 +64,51 @@ internal static class IdArguments
         return true;
     }
 
-    /// <summary>Parses <c>ms-seq</c>, or <c>ms</c> alone with the sequence that is meant then. Leading zeros are dropped.</summary>
+    /// <summary>
+    /// Parses <c>ms-seq</c>, or <c>ms</c> alone with the sequence that is meant then. Leading zeros are dropped. A NUL ends the text, as in Redis.
+    /// </summary>
     public static bool TryParse(ReadOnlySpan<byte> text, ulong missingSequence, out EntryId id)
     {
         id = default;
+        if (text.Length > 127)
+            return false;
+        if (text.IndexOf((byte)0) is >= 0 and var end)
+            text = text[..end];
         var dash = text.IndexOf((byte)'-');
         var sequence = missingSequence;
-        if (text.Length > 127 || !TryParseNumber(dash < 0 ? text : text[..dash], out var milliseconds) ||
-            (dash >= 0 && !TryParseNumber(text[(dash + 1)..], out sequence)))
+        if (!TryParseNumber(dash < 0 ? text : text[..dash], out var milliseconds) || (dash >= 0 && !TryParseNumber(text[(dash + 1)..], out sequence)))
             return false;
         id = new(milliseconds, sequence);
         return true;
     }
 
-    /// <summary>Digits alone: no sign, no blanks.</summary>
+    /// <summary>Half of an ID: digits, usually.</summary>
     public static bool TryParseNumber(ReadOnlySpan<byte> text, out ulong value)
     {
         value = 0;
-        return !text.IsEmpty && (uint)(text[0] - '0') <= 9 && Utf8Parser.TryParse(text, out value, out var used) && used == text.Length;
+        if (text.IsEmpty)
+            return false;
+        return (uint)(text[0] - '0') <= 9
+            ? Utf8Parser.TryParse(text, out value, out var used) && used == text.Length
+            : TryParseSigned(text, out value);
+    }
+
+    /// <summary>
+    /// What Redis takes, too, because the C library does: blanks and a sign in front. A minus counts down from 2^64, but <c>-1</c> in its
+    /// canonical form is refused.
+    /// </summary>
+    private static bool TryParseSigned(ReadOnlySpan<byte> text, out ulong value)
+    {
+        value = 0;
+        var digits = text.TrimStart(" \t\n\v\f\r"u8);
+        var isNegative = digits.StartsWith("-"u8);
+        if (isNegative || digits.StartsWith("+"u8))
+            digits = digits[1..];
+        if (digits.IsEmpty || (uint)(digits[0] - '0') > 9 || Numbers.TryParseInt64(text, out _) ||
+            !Utf8Parser.TryParse(digits, out value, out var used) || used < digits.Length)
+            return false;
+        value = isNegative ? 0 - value : value;
+        return true;
     }
 
     private static bool TryBound(this in CommandCall call, int index, ulong missingSequence, out EntryId id, out bool isExclusive)

@@ -11,12 +11,12 @@ internal static partial class InfoCommands
     private static readonly string[] HelpLines =
     [
         "XINFO <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
-        "CONSUMERS <key> <group>",
-        "    Shows the consumers of a group.",
+        "CONSUMERS <key> <groupname>",
+        "    Show consumers of <groupname>.",
         "GROUPS <key>",
-        "    Shows the groups of a stream.",
-        "STREAM <key> [FULL [COUNT <count>]]",
-        "    Shows the counters of a stream; FULL adds entries, groups and what is pending.",
+        "    Show the stream consumer groups.",
+        "STREAM <key> [FULL [COUNT <count>]",
+        "    Show information about the stream.",
         "HELP",
         "    Prints this help.",
     ];

@@ -281,7 +281,7 @@ internal sealed class PendingChunk(int capacity)
         var baseTimeMs = isReleased ? FirstReleaseMs : _baseTimeMs.GetValueOrDefault();
         var time = hasTime ? unchecked((ulong)(item.DeliveredMs - baseTimeMs)) : 0;
         var count = item.DeliveryCount == long.MaxValue ? ushort.MaxValue : (ulong)item.DeliveryCount;
-        var fits = ms < uint.MaxValue && item.Id.Sequence <= uint.MaxValue &&
+        var fits = item.Id.Milliseconds >= _baseMs && ms < uint.MaxValue && item.Id.Sequence <= uint.MaxValue &&
             time <= uint.MaxValue && (time > 0 || isReleased || !hasTime) &&
             (count < ushort.MaxValue || item.DeliveryCount == long.MaxValue) && item.Slot <= ushort.MaxValue;
         packed = fits ? new((ms << 32) | item.Id.Sequence, (uint)time, (ushort)count, (ushort)item.Slot) : default;

@@ -2,7 +2,9 @@ using Millrace.Streams.Engine.Records;
 
 namespace Millrace.Streams.Engine.Mutations;
 
-/// <summary>Sets the counters of a stream that exists. The result is whether it does.</summary>
+/// <summary>
+/// Sets the counters of a stream that exists. The result is whether it does. As in Redis it is no change to those who watch the key.
+/// </summary>
 /// <remarks><code>stream text | ID | entries added + 1, or 0 | 0, or 1 and the largest deleted ID</code></remarks>
 internal readonly record struct SetStreamId(string Stream, EntryId Id, long? EntriesAdded = null, EntryId? MaxDeletedId = null) : IMutation<bool>
 {
@@ -17,7 +19,6 @@ internal readonly record struct SetStreamId(string Stream, EntryId Id, long? Ent
         if (Id < stream.Entries.LastId)
             throw EngineErrors.IdNotIncreasing(Stream, Id, stream.Entries.LastId);
         stream.SetCounters(Id, EntriesAdded, MaxDeletedId);
-        engine.Touch(Stream);
         return true;
     }
 

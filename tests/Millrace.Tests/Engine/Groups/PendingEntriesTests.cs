@@ -26,6 +26,20 @@ public sealed class PendingEntriesTests
         Assert.InRange(perEntry, 16, 21);
     }
 
+    /// <summary>A chunk's base may lie so near the end of all time that an old ID seems to come a little later, around the corner.</summary>
+    [Fact]
+    public void Old_entry_delivered_after_those_at_the_end_of_all_time_comes_first()
+    {
+        _group.Deliver(new(ulong.MaxValue, 5), _consumer, NowMs);
+
+        _group.Deliver(new(631, 1), _consumer, NowMs);
+        _group.Deliver(new(631, 1), _consumer, NowMs);
+
+        Assert.Equal(2, _group.Pending.Count);
+        Assert.Equal(new EntryId(631, 1), _group.Pending.FirstId);
+        _group.Verify();
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(100)]
