@@ -9,18 +9,21 @@ using Millrace.Streams;
 namespace Millrace.Redis;
 
 /// <summary>
-/// Streams on a real Redis (7.0 or newer) or Valkey (7.2 or newer), one node. Streams are keys under their own names, so that any Redis
-/// client can work with them beside Millrace.
+/// Streams on a real Redis (7.0 or newer) or Valkey (7.2 or newer), one node, or on our own server (<c>millrace serve</c>). Streams are keys
+/// under their own names, so that any Redis client can work with them beside Millrace.
 /// </summary>
 /// <remarks>
 /// <para>Keys it makes besides the streams: state documents at <c>{stream}:state:name</c>, strings of the form <c>version⏎payload</c>;
 /// schedules at <c>{stream}:scheduled</c>, sorted sets by due time; and the private streams of groups, <c>{stream}:again:group</c>.</para>
 /// <para>Entries that are due are moved to their stream by any process that reads it or has scheduled into it, by the clock of Redis.
 /// </para>
+/// <para>What Redis has no command for runs there as a Lua script. Our own server is recognised when it is connected to and has commands of
+/// the same arguments instead, such as <c>MILLRACE.COMMIT</c>; it keeps schedules in a type of its own and moves due entries itself.</para>
 /// <para>Rights a user needs, on those keys: the <c>X…</c> commands, <c>TYPE</c>, <c>GET</c>, <c>GETRANGE</c>, <c>SET</c>, <c>DEL</c>,
 /// <c>UNLINK</c>, <c>ZADD</c>, <c>ZREM</c>, <c>ZRANGE</c>, <c>ZRANGEBYSCORE</c>; on none: <c>EVALSHA</c>, <c>SCRIPT LOAD</c>,
 /// <c>CLIENT</c>, <c>TIME</c>. With the channel <c>millrace:scheduled</c> (<c>PUBLISH</c>, <c>SUBSCRIBE</c>) entries scheduled by other
-/// processes are moved when they are due; without it up to five seconds later.</para>
+/// processes are moved when they are due; without it up to five seconds later. On our own server: <c>COMMAND INFO</c>, and the
+/// <c>MILLRACE.…</c> commands in place of those that only scripts use.</para>
 /// </remarks>
 public sealed partial class RedisStreamStore : IStreamStore
 {

@@ -1,4 +1,5 @@
--- Reads the arguments of commit.lua. CommitCommand.cs must change with this file.
+-- Reads the arguments of commit.lua, which are also those of MILLRACE.COMMIT on our own server. CommitCommand.cs and, in Millrace.Server,
+-- CommitArguments.cs must change with this file.
 --
 -- KEYS      every key named below by its index, each once.
 -- ARGV      salt, number of fences, fences, number of commits, commits:

@@ -1,4 +1,5 @@
 using System.Text.Json;
+using Millrace.Tests.Clients;
 using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Shop;
@@ -19,12 +20,15 @@ public sealed class ShopRunTests
     [InlineData("embedded", true)]
     [InlineData("redis", false)]
     [InlineData("redis", true)]
+    [InlineData("millrace serve", false)]
+    [InlineData("millrace serve", true)]
     public async Task Orders_all_end_once_and_the_same_ones_complete_whatever_is_killed(string store, bool kill)
     {
         using var directory = new ShopDirectory();
         // A server of its own: services of two Shops on one Redis would handle each other's orders.
         await using var redis = store == "redis" ? await RedisServer.StartAsync() : null;
-        string[] home = redis is null ? [] : ["--redis", redis.Endpoint];
+        await using var ours = store == "millrace serve" ? await MillraceServer.StartAsync("--data", Path.Combine(directory.Path, "served")) : null;
+        string[] home = (redis?.Endpoint ?? ours?.Endpoint.ToString()) is { } endpoint ? ["--redis", endpoint] : [];
         string[] killing = kill ? ["--kill-workers"] : [];
 
         var (exitCode, output, errors) = await ShopProcess.RunAsync(
@@ -33,7 +37,7 @@ public sealed class ShopRunTests
         Assert.True(exitCode == 0, $"{output.LastOrDefault()}\n{errors}");
         var report = JsonDocument.Parse(output[^1]).RootElement;
         Assert.Equal(Keys, report.EnumerateObject().Select(property => property.Name));
-        Assert.Equal(store, report.GetProperty("store").GetString());
+        Assert.Equal(home.Length == 0 ? "embedded" : "redis", report.GetProperty("store").GetString());
         Assert.Equal(300, report.GetProperty("placed").GetInt32());
         // What the seed draws, whatever happens on the way.
         Assert.Equal((Completed, 300 - Completed - 3, 3), (Number("completed"), Number("cancelled"), Number("deadLettered")));

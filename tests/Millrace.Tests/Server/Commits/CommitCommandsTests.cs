@@ -118,14 +118,18 @@ public sealed class CommitCommandsTests
     [Fact]
     public async Task Our_client_finds_the_command_and_needs_no_scripts()
     {
-        await using var server = await TestServer.StartAsync();
+        await using var server = await TestServer.StartAsync(options => options.Password = "s3cret");
         using var client = server.Connect();
-        await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port });
+        client.Exchange("AUTH s3cret");
+        await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port, Password = "s3cret", Database = 3 });
 
         var result = await store.CommitAsync([new() { Changes = [new CommitChange.Append("s", EntryFields.Create(("a", "1")))] }]);
 
         Assert.True(Assert.Single(result).IsApplied);
         Assert.Contains(" cmd=millrace.commit ", client.Exchange("CLIENT LIST"), StringComparison.Ordinal);
+        Assert.Equal(":0\r\n", client.Exchange("DBSIZE"));
+        Assert.Equal("+OK\r\n", client.Exchange("SELECT 3"));
+        Assert.Equal(":1\r\n", client.Exchange("XLEN s"));
     }
 
     [Fact]
