@@ -47,7 +47,9 @@ internal static class EngineBenchmark
     {
         await using var redis = await ServerProcess.StartRedisAsync();
         Pairs.Head("In process, one thread, 100 bytes, beside redis-server over its socket at its best", "entries/s");
-        Run($"append, batches of {AppendBatch}; XADD at -P 256", 12, () => ServedBenchmark.RunRedisBenchmark(redis, 256, Entries), NoGroupAsync, AppendBatchesAsync);
+        Run(
+            $"append, batches of {AppendBatch}; XADD at -P 256", 12, () => ServedBenchmark.RunRedisBenchmark(redis, 256, Entries),
+            NoGroupAsync, AppendBatchesAsync);
         Run("append, one by one; XADD at -P 256", 6, () => ServedBenchmark.RunRedisBenchmark(redis, 256, Entries), NoGroupAsync, AppendSinglyAsync);
         Run(
             $"group read of {ReadBatch} and ack; XREADGROUP COUNT 100 and XACK, 8 at once",

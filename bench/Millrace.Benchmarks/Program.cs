@@ -1,5 +1,6 @@
 // Measures Millrace end to end and prints a markdown report.
-//   dotnet run -c Release --project bench/Millrace.Benchmarks -- latency|idle|journal|throughput|engine|served-append|served-read|served-wake-up|memory|in-process|all
+//   dotnet run -c Release --project bench/Millrace.Benchmarks -- NAME
+// with one of latency|idle|journal|throughput|engine|served-append|served-read|served-wake-up|memory|in-process|all.
 using Millrace.Benchmarks;
 
 var benchmarks = new Dictionary<string, Func<Task>>

@@ -17,7 +17,9 @@ internal static class Pairs
     {
         Console.WriteLine($"## {title} ({Count} interleaved pairs, medians)");
         Console.WriteLine();
-        Report.Row("row", $"redis-server, {unit}", $"millrace, {unit}", "ratio", "goal", "", "ratios of the pairs", "server's processor ns an operation: redis", "millrace");
+        Report.Row(
+            "row", $"redis-server, {unit}", $"millrace, {unit}", "ratio", "goal", "", "ratios of the pairs",
+            "server's processor ns an operation: redis", "millrace");
         Report.Row("---", "---:", "---:", "---:", "---:", "---", "---", "---:", "---:");
     }
 
