@@ -5,8 +5,10 @@ var root = new RootCommand("Millrace: event-driven messaging on Redis Streams.")
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
 {
-    foreach (var error in parsed.Errors)
-        await Console.Error.WriteLineAsync(error.Message);
+    // What follows an unknown option is its value as a rule, so only the first thing that is unknown gets a line.
+    var unknown = parsed.UnmatchedTokens.Select(static token => $"Unrecognized command or argument '{token}'.").ToList();
+    foreach (var line in parsed.Errors.Select(static error => error.Message).Except(unknown.Skip(1)))
+        await Console.Error.WriteLineAsync(line);
     return 2;
 }
 

@@ -1,7 +1,5 @@
 using System.Net;
 using System.Runtime.InteropServices;
-using System.Security.Cryptography;
-using System.Text;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting;
@@ -15,6 +13,7 @@ using Millrace.Server.Commands;
 using Millrace.Server.Commands.Transactions;
 using Millrace.Server.Connections;
 using Millrace.Server.Transport;
+using Millrace.Server.Users;
 using Millrace.Streams;
 using Millrace.Streams.Engine;
 
@@ -36,9 +35,6 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <summary>Transactions with watched keys.</summary>
     private readonly HashSet<Transaction> _watchers = [];
 
-    /// <summary>The password's hash: hashes compare in constant time, whatever their length was.</summary>
-    private readonly byte[]? _passwordHash;
-
     private readonly TaskCompletionSource _shutdown = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     private bool _isInTurn;
@@ -48,6 +44,9 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <param name="options">Where it listens and what it allows.</param>
     /// <param name="loggerFactory">Told about connections that break. Default: nobody.</param>
     /// <exception cref="ArgumentException">The address is not loopback and there is neither a password nor a file of users.</exception>
+    /// <exception cref="InvalidDataException">A line of the file of users is wrong, or lets everybody in at an address that is not loopback.</exception>
+    /// <exception cref="IOException">The file of users cannot be read.</exception>
+    /// <exception cref="UnauthorizedAccessException">The file of users may not be read.</exception>
     public RespServer(EmbeddedStreamStore store, RespServerOptions options, ILoggerFactory? loggerFactory = null)
     {
         ArgumentNullException.ThrowIfNull(store);
@@ -58,7 +57,7 @@ public sealed partial class RespServer : IAsyncDisposable
         Store = store;
         Options = options.Copy();
         StartedMs = NowMs;
-        _passwordHash = options.Password is { } password ? SHA256.HashData(Encoding.UTF8.GetBytes(password)) : null;
+        Access = new(Options, AllCommands.Table);
         Dispatcher = new(this, AllCommands.Table);
 
         var builder = WebApplication.CreateEmptyBuilder(new());
@@ -96,7 +95,8 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <summary>When it was made, in Unix milliseconds.</summary>
     internal long StartedMs { get; }
 
-    internal bool HasPassword => _passwordHash is not null;
+    /// <summary>Who may log in and do what.</summary>
+    internal AccessControl Access { get; }
 
     /// <summary>The server's own copy: <c>CONFIG SET</c> changes some.</summary>
     internal RespServerOptions Options { get; }
@@ -130,10 +130,6 @@ public sealed partial class RespServer : IAsyncDisposable
         await _idleTimer.DisposeAsync();
         await _host.DisposeAsync();
     }
-
-    /// <summary>Whether this is the password, or none is asked for.</summary>
-    internal bool IsPassword(ReadOnlySpan<byte> password) =>
-        _passwordHash is null || CryptographicOperations.FixedTimeEquals(SHA256.HashData(password), _passwordHash);
 
     /// <summary>How long a client may be silent from now on; zero: for ever.</summary>
     internal void SetIdleTimeout(TimeSpan timeout)

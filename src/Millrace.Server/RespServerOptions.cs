@@ -14,10 +14,16 @@ public sealed class RespServerOptions
     /// <summary>The TCP port; 0 picks a free one. Default 6379.</summary>
     public int Port { get; set; } = 6379;
 
-    /// <summary>The password of the default user. Default <see langword="null"/>: none is asked for.</summary>
+    /// <summary>
+    /// The password of the default user, whatever <see cref="UsersFile"/> says. Default <see langword="null"/>: the file says, and without
+    /// one no password is asked for.
+    /// </summary>
     public string? Password { get; set; }
 
-    /// <summary>A file of <c>user …</c> lines as <c>ACL LIST</c> writes them. Default <see langword="null"/>: the default user alone.</summary>
+    /// <summary>
+    /// A file of <c>user …</c> lines as <c>ACL LIST</c> writes them; <c>ACL SAVE</c> replaces it and <c>ACL LOAD</c> reads it again. A default
+    /// user that it does not name may do everything, as without a file. Default <see langword="null"/>: the default user alone.
+    /// </summary>
     public string? UsersFile { get; set; }
 
     /// <summary>The certificate, with its private key, to speak TLS with. Default <see langword="null"/>: plain TCP.</summary>

@@ -45,8 +45,14 @@ internal static class ServeCommand
 
     private static readonly Option<string> Password = new("--password")
     {
-        Description = "What clients must say with AUTH. Needed to listen beyond loopback.",
+        Description = "What clients must say with AUTH. This or --users is needed to listen beyond loopback.",
         HelpName = "P",
+    };
+
+    private static readonly Option<string> Users = new("--users")
+    {
+        Description = "A file of users and their rights, in lines as ACL LIST writes them. --password counts for its default user.",
+        HelpName = "FILE",
     };
 
     private static readonly Option<int> MaxClients = new("--max-clients")
@@ -65,7 +71,7 @@ internal static class ServeCommand
     {
         var command = new Command("serve", "Serve streams to Redis clients.")
         {
-            Port, Bind, Data, Memory, Fsync, Password, MaxClients, TlsCertificate, TlsKey,
+            Port, Bind, Data, Memory, Fsync, Password, Users, MaxClients, TlsCertificate, TlsKey,
         };
         command.Validators.Add(CheckTogether);
         command.SetAction(RunAsync);
@@ -80,11 +86,12 @@ internal static class ServeCommand
             Port = options.GetValue(Port),
             Address = options.GetValue(Bind)!,
             Password = options.GetValue(Password),
+            UsersFile = options.GetValue(Users),
             MaxClients = options.GetValue(MaxClients),
         };
-        if (serverOptions.Password is null && !IPAddress.IsLoopback(serverOptions.Address))
+        if (serverOptions.Password is null && serverOptions.UsersFile is null && !IPAddress.IsLoopback(serverOptions.Address))
         {
-            await Console.Error.WriteLineAsync($"--bind {serverOptions.Address} can be reached from elsewhere: that needs --password.");
+            await Console.Error.WriteLineAsync($"--bind {serverOptions.Address} can be reached from elsewhere: that needs --password or --users.");
             return 2;
         }
 

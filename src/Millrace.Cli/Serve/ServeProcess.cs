@@ -11,7 +11,7 @@ internal static class ServeProcess
     /// <summary>Makes the runtime run what waits for a socket on the thread that polls it, which saves a hop per request.</summary>
     private const string InlineCompletions = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 
-    /// <returns>The exit code: 0 after a signal or SHUTDOWN, 1 when it could not start.</returns>
+    /// <returns>The exit code: 0 after a signal or SHUTDOWN, 1 when it could not start, 2 when the file of users is no good.</returns>
     public static async Task<int> RunAsync(EmbeddedStoreOptions storeOptions, RespServerOptions serverOptions)
     {
         // The runtime reads it with the first socket.
@@ -23,7 +23,18 @@ internal static class ServeProcess
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
 
         await using var store = new EmbeddedStreamStore(storeOptions);
-        await using var server = new RespServer(store, serverOptions);
+        RespServer made;
+        try
+        {
+            made = new RespServer(store, serverOptions);
+        }
+        catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
+        {
+            await Console.Error.WriteLineAsync($"--users: {e.Message}");
+            return 2;
+        }
+
+        await using var server = made;
         try
         {
             await server.StartAsync();

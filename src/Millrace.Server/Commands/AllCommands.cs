@@ -5,6 +5,7 @@ internal static class AllCommands
 {
     public static CommandTable Table { get; } = new(
     [
+        .. Admin.AclCommands.All,
         .. Admin.CommandCommands.All,
         .. Admin.ConfigCommands.All,
         .. Admin.DebugCommands.All,

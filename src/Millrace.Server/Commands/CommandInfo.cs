@@ -54,7 +54,7 @@ internal enum CommandFlags
 /// <param name="FirstKey">Index of the first key; 0 for none.</param>
 /// <param name="LastKey">Index of the last key; negative counts from the end.</param>
 /// <param name="KeyStep">Distance of two keys.</param>
-/// <param name="Categories">ACL categories without <c>@</c>, space separated: <c>"stream write fast"</c>.</param>
+/// <param name="Categories">ACL categories without <c>@</c>, space separated, besides those that its flags give: <c>"stream"</c>.</param>
 /// <param name="Handler">Runs it.</param>
 /// <param name="Subcommands">Subcommands by lower-case name; the handler then runs only without one.</param>
 /// <param name="FindKeys">Names the keys when they are not at fixed places, for ACL rules and COMMAND GETKEYS.</param>
@@ -72,6 +72,22 @@ internal sealed record CommandInfo(
 {
     /// <summary>The name as errors and the ACL show it: <c>xgroup|create</c> for a subcommand.</summary>
     public string FullName { get; init; } = Name;
+
+    /// <summary>Numbers the commands and subcommands of a table, for sets of them.</summary>
+    public int Number { get; init; }
+
+    /// <summary>All ACL categories of the command.</summary>
+    public IReadOnlyList<string> AllCategories { get; } = CommandCategories.Of(Categories, Flags);
+
+    /// <summary>What it does with the values of its keys. Commands that write do not read unless they say so.</summary>
+    public KeyRights KeyRights { get; init; } =
+        (Flags & CommandFlags.Write) != 0 ? KeyRights.Write : (Flags & CommandFlags.ReadOnly) != 0 ? KeyRights.Read : KeyRights.None;
+
+    /// <summary>Where <see cref="KeyRights"/> is not the same for all keys and options.</summary>
+    public KeyRightsFinder? FindKeyRights { get; init; }
+
+    /// <summary>Which arguments are channels that the ACL must allow.</summary>
+    public ChannelArguments Channels { get; init; }
 
     /// <summary>The version of Redis that has it first, for <c>COMMAND DOCS</c>.</summary>
     public string Since { get; init; } = "1.0.0";

@@ -28,6 +28,14 @@ internal sealed class CommandTable
         }
     }
 
+    /// <summary>How many commands and subcommands there are: their numbers are below.</summary>
+    public int Count { get; private set; }
+
+    /// <summary>All commands, each followed by its subcommands.</summary>
+    public IEnumerable<CommandInfo> AllWithSubcommands => _commands.Values.SelectMany(static command => command.Subcommands is { } children
+        ? [command, .. children]
+        : (IEnumerable<CommandInfo>)[command]);
+
     /// <summary>All commands, without subcommands.</summary>
     public IReadOnlyCollection<CommandInfo> All => _commands.Values;
 
@@ -61,12 +69,13 @@ internal sealed class CommandTable
         return found is not null;
     }
 
-    private static CommandInfo Finish(CommandInfo command) => command.Subcommands is null
-        ? command
-        : command with
-        {
-            Subcommands = [.. command.Subcommands.Select(child => child with { FullName = $"{command.Name}|{child.Name}", Group = command.Group })],
-        };
+    private CommandInfo Finish(CommandInfo command) => command with
+    {
+        Number = Count++,
+        Subcommands = command.Subcommands is { } children
+            ? [.. children.Select(child => child with { Number = Count++, FullName = $"{command.Name}|{child.Name}", Group = command.Group })]
+            : null,
+    };
 
     private int Hash(ReadOnlySpan<byte> name)
     {

@@ -1,4 +1,5 @@
 using Millrace.Server.Connections;
+using Millrace.Server.Users;
 using Millrace.Streams;
 
 namespace Millrace.Server.Commands;
@@ -41,32 +42,31 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             call.Error(refusal);
     }
 
-    /// <summary>Finds the command or subcommand, and checks the number of its arguments.</summary>
-    private bool TryFind(ref CommandCall call, out string refusal)
+    /// <summary>Makes a call that of the command or subcommand it names.</summary>
+    public bool TryFind(ref CommandCall call)
     {
-        refusal = "";
         if (Table.Find(call[0]) is not { } command)
-        {
-            refusal = Errors.UnknownCommand(call);
             return false;
-        }
-
         if (command.Subcommands is not null && call.Count > 1)
         {
             if (FindSubcommand(command, call[1]) is not { } subcommand)
-            {
-                refusal = Errors.UnknownSubcommand(command.Name, call[1]);
                 return false;
-            }
-
             command = subcommand;
         }
 
         call = call.As(command);
-        if (command.FitsArity(call.Count))
-            return true;
-        refusal = Errors.WrongArity(command.FullName);
-        return false;
+        return true;
+    }
+
+    /// <summary>Finds the command or subcommand, and checks the number of its arguments.</summary>
+    private bool TryFind(ref CommandCall call, out string refusal)
+    {
+        refusal = "";
+        if (!TryFind(ref call))
+            refusal = Table.Find(call[0]) is { } parent ? Errors.UnknownSubcommand(parent.Name, call[1]) : Errors.UnknownCommand(call);
+        else if (!call.Command.FitsArity(call.Count))
+            refusal = Errors.WrongArity(call.Command.FullName);
+        return refusal.Length == 0;
     }
 
     /// <summary>Whether the client may run it now: rights, then the state of its transaction.</summary>
@@ -74,12 +74,14 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
     {
         var (client, command) = (call.Client, call.Command);
         refusal = "";
-        if (!client.IsAuthenticated && !command.Has(CommandFlags.NoAuth))
+        if (client.MustAuthenticate && !command.Has(CommandFlags.NoAuth))
             refusal = Errors.NoAuth;
+        else if (client.Transaction.IsOpen && command.Has(CommandFlags.NoMulti))
+            refusal = Errors.NotInTransaction;
+        else if (server.Access.Check(call) is not AccessDenial.None and var denial)
+            refusal = Errors.NoPermission(call, denial);
         else if (!client.Transaction.IsOpen)
             return true;
-        else if (command.Has(CommandFlags.NoMulti))
-            refusal = Errors.NotInTransaction;
         else if (client.Transaction.Bytes > server.Options.MaxCommandBytes || client.Transaction.Count >= server.Options.MaxArguments)
             refusal = command.Has(CommandFlags.NotQueued) ? "" : Errors.QueueFull;
         return refusal.Length == 0;

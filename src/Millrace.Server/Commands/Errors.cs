@@ -1,4 +1,5 @@
 using System.Text;
+using Millrace.Server.Users;
 using Millrace.Streams;
 using Millrace.Streams.Names;
 
@@ -40,6 +41,23 @@ internal static class Errors
         return text.ToString();
     }
 
+    public static string NoPermission(in CommandCall call, AccessDenial denial) => denial switch
+    {
+        AccessDenial.Command => $"NOPERM User {call.Client.User.Name} has no permissions to run the '{call.Command.FullName}' command",
+        AccessDenial.Key => "NOPERM No permissions to access a key",
+        _ => "NOPERM No permissions to access a channel",
+    };
+
+    /// <summary>The user's rights were taken away after the command was queued.</summary>
+    public static string NoPermissionAnyMore(AccessDenial denial) =>
+        "NOPERM ACLs rules changed between the moment the transaction was accumulated and the EXEC call. " +
+        "This command is no longer allowed for the following reason: " + denial switch
+        {
+            AccessDenial.Command => "no permission to execute the command or subcommand",
+            AccessDenial.Key => "no permission to touch the specified keys",
+            _ => "no permission to access one of the channels used as arguments to the command",
+        };
+
     public static string UnknownSubcommand(string command, ReadOnlySpan<byte> subcommand) =>
         $"ERR unknown subcommand '{Shorten(subcommand, 128)}'. Try {command.ToUpperInvariant()} HELP.";
 
@@ -57,5 +75,5 @@ internal static class Errors
     public static string Quote(string name) => name.IndexOf('\0', StringComparison.Ordinal) is >= 0 and var end ? name[..end] : name;
 
     /// <summary>Bytes as text without loss, cut.</summary>
-    private static string Shorten(ReadOnlySpan<byte> bytes, int limit) => Quote(KeyText.Decode(bytes.Length > limit ? bytes[..limit] : bytes));
+    public static string Shorten(ReadOnlySpan<byte> bytes, int limit) => Quote(KeyText.Decode(bytes.Length > limit ? bytes[..limit] : bytes));
 }

@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Connections.Features;
 using Millrace.Embedded;
 using Millrace.Server.Commands;
 using Millrace.Server.Commands.Transactions;
+using Millrace.Server.Users;
 
 namespace Millrace.Server.Connections;
 
@@ -45,7 +46,7 @@ internal sealed partial class ClientConnection
         _filling = new() { LimitBytes = server.Options.MaxOutputBytes };
         _sending = new() { LimitBytes = server.Options.MaxOutputBytes };
         Id = id;
-        IsAuthenticated = !server.HasPassword;
+        (User, IsAuthenticated) = (server.Access.Default, server.Access.IsOpen);
         Transaction = new(server);
         ConnectedMs = LastCommandMs = nowMs;
     }
@@ -75,8 +76,14 @@ internal sealed partial class ClientConnection
     /// <summary>The request to run after this turn is the last: QUIT, an error of the protocol, or CLIENT KILL.</summary>
     public bool IsClosing { get; set; }
 
-    /// <summary>Whether it gave the password, or none is asked for.</summary>
+    /// <summary>Whether it logged in, or none needed to when it came.</summary>
     public bool IsAuthenticated { get; set; }
+
+    /// <summary>Whether it may only log in.</summary>
+    public bool MustAuthenticate => !IsAuthenticated && !Server.Access.IsOpen;
+
+    /// <summary>Who it is: the default user until it logs in.</summary>
+    public User User { get; set; }
 
     /// <summary>What CLIENT SETNAME said; empty when nothing.</summary>
     public string Name { get; set; } = "";

@@ -19,8 +19,31 @@ public sealed class ServeTests
     [InlineData("--max-clients takes a number from 1 to 1000000, not '0'.", "--memory", "--max-clients", "0")]
     [InlineData("--tls-cert and --tls-key need each other.", "--memory", "--tls-cert", "x")]
     [InlineData("Unrecognized command or argument '--frobnicate'.", "--memory", "--frobnicate")]
+    [InlineData("Unrecognized command or argument '--frobnicate'.", "--memory", "--frobnicate", "7")]
+    [InlineData("Unrecognized command or argument 'stray'.", "--memory", "stray")]
+    [InlineData("--bind 0.0.0.0 can be reached from elsewhere: that needs --password or --users.", "--memory", "--bind", "0.0.0.0")]
     public async Task Serve_with_bad_options_says_why_in_one_line(string line, params string[] options) =>
         Assert.Equal(line, (await Tool.RunAsync(2, "", "dotnet", ["exec", MillraceServer.FindTool(), "serve", .. options])).Trim());
+
+    [Fact]
+    public async Task Serve_with_a_bad_file_of_users_says_where_and_why()
+    {
+        var path = Path.GetTempFileName();
+        try
+        {
+            await File.WriteAllTextAsync(path, "user alice on\nuser bob +nosuch\n", TestContext.Current.CancellationToken);
+            Assert.Equal(
+                $"--users: {path}:2: Error in applying operation '+nosuch': Unknown command or category name in ACL.",
+                (await Tool.RunAsync(2, "", "dotnet", "exec", MillraceServer.FindTool(), "serve", "--memory", "--users", path)).Trim());
+            File.Delete(path);
+            Assert.Contains(
+                path, await Tool.RunAsync(2, "", "dotnet", "exec", MillraceServer.FindTool(), "serve", "--memory", "--users", path), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
 
     [Fact]
     public async Task Serve_on_a_port_in_use_fails_and_says_so()

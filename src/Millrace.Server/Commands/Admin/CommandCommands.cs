@@ -67,7 +67,6 @@ internal static class CommandCommands
     private static void WriteInfo(ref CommandCall call, CommandInfo command)
     {
         var flags = Array.FindAll(FlagNames, flag => command.Has(flag.Flag));
-        var categories = command.Categories.Split(' ', StringSplitOptions.RemoveEmptyEntries);
         call.Reply.WriteArray(10);
         call.Reply.WriteBulk(command.FullName);
         call.Reply.WriteInteger(command.Arity);
@@ -77,8 +76,8 @@ internal static class CommandCommands
         call.Reply.WriteInteger(command.FirstKey);
         call.Reply.WriteInteger(command.LastKey);
         call.Reply.WriteInteger(command.KeyStep);
-        call.Reply.WriteSet(categories.Length);
-        foreach (var category in categories)
+        call.Reply.WriteSet(command.AllCategories.Count);
+        foreach (var category in command.AllCategories)
             call.Reply.WriteSimple($"@{category}");
         call.Reply.WriteArray(0); // Tips.
         call.Reply.WriteArray(0); // Key specifications: clients fall back on the positions above.

@@ -14,32 +14,32 @@ internal static partial class CommitCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("millrace.ackanddelete", -5, Writes, 2, 2, 1, "write stream fast", AckAndDelete)
+        new("millrace.ackanddelete", -5, Writes, 2, 2, 1, "stream", AckAndDelete)
         {
             Group = "stream",
             Summary = "Acknowledges entries and deletes those that were pending.",
         },
-        new("millrace.claim", -6, Writes, 2, 2, 1, "write stream fast", Claim)
+        new("millrace.claim", -6, Writes, 2, 2, 1, "stream", Claim)
         {
             Group = "stream",
             Summary = "Takes pending entries over and names those that were deleted.",
         },
-        new("millrace.commit", -5, Writes | CommandFlags.DenyOom, 0, 0, 0, "write stream slow", Commit, FindKeys: FindKeys)
+        new("millrace.commit", -5, Writes | CommandFlags.DenyOom, 0, 0, 0, "stream", Commit, FindKeys: FindKeys)
         {
             Group = "stream",
             Summary = "Applies commits: conditions and changes, each all together or not at all.",
         },
-        new("millrace.deletestream", 3, Writes, 2, 2, 1, "keyspace write stream slow", DeleteStream)
+        new("millrace.deletestream", 3, Writes, 2, 2, 1, "keyspace stream", DeleteStream)
         {
             Group = "stream",
             Summary = "Deletes a key if it holds a stream.",
         },
-        new("millrace.extend", -5, Writes, 2, 2, 1, "write stream fast", Extend)
+        new("millrace.extend", -5, Writes, 2, 2, 1, "stream", Extend)
         {
             Group = "stream",
             Summary = "Sets the idle time of entries back that the consumer still holds.",
         },
-        new("millrace.onstream", -6, Writes, 2, 2, 1, "write stream slow", OnStream)
+        new("millrace.onstream", -6, Writes, 2, 2, 1, "stream", OnStream)
         {
             Group = "stream",
             Summary = "Runs XINFO or XGROUP on a stream; null when there is none.",

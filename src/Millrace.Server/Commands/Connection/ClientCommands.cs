@@ -126,7 +126,7 @@ internal static class ClientCommands
     }
 
     /// <summary>One line of the list. What the server does not count is 0, so that programs that read the line find every name.</summary>
-    private static string Describe(ClientConnection client, long nowMs)
+    public static string Describe(ClientConnection client, long nowMs)
     {
         var flags = (client.Transaction.IsOpen ? "x" : "") + (client.Blocked is null ? "" : "b");
         return string.Create(
@@ -137,7 +137,7 @@ internal static class ClientCommands
             $"multi={(client.Transaction.IsOpen ? client.Transaction.Count : -1)} watch={client.Transaction.Watched.Count} " +
             $"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem={client.Transaction.Bytes} rbs=0 rbp=0 obl=0 oll=0 " +
             $"omem={client.OutputBytes} tot-mem={client.OutputBytes} " +
-            $"events=r cmd={client.LastCommand?.FullName ?? "NULL"} user=default redir=-1 resp={client.RespVersion} " +
+            $"events=r cmd={client.LastCommand?.FullName ?? "NULL"} user={client.User.Name} redir=-1 resp={client.RespVersion} " +
             $"lib-name={client.LibraryName} lib-ver={client.LibraryVersion}");
     }
 

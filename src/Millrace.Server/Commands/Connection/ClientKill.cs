@@ -80,11 +80,13 @@ internal static class ClientKill
             }
             else if (call.Is(i, "USER"u8))
             {
-                if (value != "default")
+                if (call.Server.Access.Find(value) is not { } user)
                 {
                     call.Error($"ERR No such user '{Errors.Quote(value)}'");
                     return false;
                 }
+
+                victims.RemoveAll(client => client.User != user);
             }
             else if (call.Is(i, "SKIPME"u8) && (call.Is(i + 1, "YES"u8) || call.Is(i + 1, "NO"u8)))
             {

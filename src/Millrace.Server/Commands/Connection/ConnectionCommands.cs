@@ -5,8 +5,8 @@ internal static class ConnectionCommands
 {
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("ping", -1, CommandFlags.Fast, 0, 0, 0, "fast connection", Ping) { Group = "connection" },
-        new("echo", 2, CommandFlags.Fast, 0, 0, 0, "fast connection", Echo) { Group = "connection" },
+        new("ping", -1, CommandFlags.Fast, 0, 0, 0, "connection", Ping) { Group = "connection" },
+        new("echo", 2, CommandFlags.Fast, 0, 0, 0, "connection", Echo) { Group = "connection" },
     ];
 
     private static void Ping(ref CommandCall call)

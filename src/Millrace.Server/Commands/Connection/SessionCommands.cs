@@ -20,18 +20,18 @@ internal static class SessionCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("auth", -2, Always, 0, 0, 0, "fast connection", Auth) { Group = "connection" },
-        new("hello", -1, Always, 0, 0, 0, "fast connection", Hello) { Group = "connection", Since = "6.0.0" },
-        new("quit", -1, Always | CommandFlags.NotQueued, 0, 0, 0, "fast connection", Quit) { Group = "connection" },
-        new("reset", 1, Always | CommandFlags.NotQueued, 0, 0, 0, "fast connection", Reset) { Group = "connection", Since = "6.2.0" },
-        new("select", 2, CommandFlags.Fast, 0, 0, 0, "fast connection", Select) { Group = "connection" },
+        new("auth", -2, Always, 0, 0, 0, "connection", Auth) { Group = "connection" },
+        new("hello", -1, Always, 0, 0, 0, "connection", Hello) { Group = "connection", Since = "6.0.0" },
+        new("quit", -1, Always | CommandFlags.NotQueued, 0, 0, 0, "connection", Quit) { Group = "connection" },
+        new("reset", 1, Always | CommandFlags.NotQueued, 0, 0, 0, "connection", Reset) { Group = "connection", Since = "6.2.0" },
+        new("select", 2, CommandFlags.Fast, 0, 0, 0, "connection", Select) { Group = "connection" },
     ];
 
     private static void Auth(ref CommandCall call)
     {
         if (call.Count > 3)
             call.Error(Errors.Syntax);
-        else if (call.Count == 2 && !call.Server.HasPassword)
+        else if (call.Count == 2 && call.Server.Access.Default.NeedsNoPassword)
             call.Error(NoPassword);
         else if (TryAuthenticate(ref call, call.Count == 2 ? "default"u8 : call[1], call[^1]))
             call.Ok();
@@ -39,8 +39,8 @@ internal static class SessionCommands
 
     private static bool TryAuthenticate(ref CommandCall call, ReadOnlySpan<byte> user, ReadOnlySpan<byte> password)
     {
-        if (user.SequenceEqual("default"u8) && call.Server.IsPassword(password))
-            return call.Client.IsAuthenticated = true;
+        if (call.Server.Access.TryLogIn(call, user, password))
+            return true;
         call.Error(WrongPassword);
         return false;
     }
@@ -82,7 +82,7 @@ internal static class SessionCommands
 
         if (auth > 0 && !TryAuthenticate(ref call, call[auth + 1], call[auth + 2]))
             return;
-        if (!call.Client.IsAuthenticated)
+        if (call.Client.MustAuthenticate)
         {
             call.Error(HelloNeedsAuth);
             return;
@@ -127,7 +127,7 @@ internal static class SessionCommands
         client.RespVersion = 2;
         client.Database = 0;
         client.Name = "";
-        client.IsAuthenticated = !call.Server.HasPassword;
+        call.Server.Access.LogOut(client);
         client.Output.WriteRaw("+RESET\r\n"u8);
     }
 

@@ -11,15 +11,15 @@ internal static class ExpiryCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("expire", -3, WriteFast, 1, 1, 1, "keyspace write fast", static (ref CommandCall call) => Expire(ref call, 1000, call.NowMs)),
-        new("pexpire", -3, WriteFast, 1, 1, 1, "keyspace write fast", static (ref CommandCall call) => Expire(ref call, 1, call.NowMs)),
-        new("expireat", -3, WriteFast, 1, 1, 1, "keyspace write fast", static (ref CommandCall call) => Expire(ref call, 1000, 0)),
-        new("pexpireat", -3, WriteFast, 1, 1, 1, "keyspace write fast", static (ref CommandCall call) => Expire(ref call, 1, 0)),
-        new("ttl", 2, ReadFast, 1, 1, 1, "keyspace read fast", static (ref CommandCall call) => Tell(ref call, 1000, call.NowMs)),
-        new("pttl", 2, ReadFast, 1, 1, 1, "keyspace read fast", static (ref CommandCall call) => Tell(ref call, 1, call.NowMs)),
-        new("expiretime", 2, ReadFast, 1, 1, 1, "keyspace read fast", static (ref CommandCall call) => Tell(ref call, 1000, 0)) { Since = "7.0.0" },
-        new("pexpiretime", 2, ReadFast, 1, 1, 1, "keyspace read fast", static (ref CommandCall call) => Tell(ref call, 1, 0)) { Since = "7.0.0" },
-        new("persist", 2, WriteFast, 1, 1, 1, "keyspace write fast", Persist),
+        new("expire", -3, WriteFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Expire(ref call, 1000, call.NowMs)),
+        new("pexpire", -3, WriteFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Expire(ref call, 1, call.NowMs)),
+        new("expireat", -3, WriteFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Expire(ref call, 1000, 0)),
+        new("pexpireat", -3, WriteFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Expire(ref call, 1, 0)),
+        new("ttl", 2, ReadFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Tell(ref call, 1000, call.NowMs)),
+        new("pttl", 2, ReadFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Tell(ref call, 1, call.NowMs)),
+        new("expiretime", 2, ReadFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Tell(ref call, 1000, 0)) { Since = "7.0.0" },
+        new("pexpiretime", 2, ReadFast, 1, 1, 1, "keyspace", static (ref CommandCall call) => Tell(ref call, 1, 0)) { Since = "7.0.0" },
+        new("persist", 2, WriteFast, 1, 1, 1, "keyspace", Persist),
     ];
 
     [Flags]

@@ -9,17 +9,17 @@ internal static class KeyCommands
 {
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("del", -2, CommandFlags.Write, 1, -1, 1, "keyspace write slow", Delete),
-        new("unlink", -2, CommandFlags.Write | CommandFlags.Fast, 1, -1, 1, "keyspace write fast", Delete) { Since = "4.0.0" },
-        new("exists", -2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, -1, 1, "keyspace read fast", CountExisting),
-        new("touch", -2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, -1, 1, "keyspace read fast", CountExisting) { Since = "3.2.1" },
-        new("type", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "keyspace read fast", Type),
-        new("keys", 2, CommandFlags.ReadOnly, 0, 0, 0, "keyspace read slow dangerous", Keys),
-        new("scan", -2, CommandFlags.ReadOnly, 0, 0, 0, "keyspace read slow", Scan) { Since = "2.8.0" },
-        new("dbsize", 1, CommandFlags.ReadOnly | CommandFlags.Fast, 0, 0, 0, "keyspace read fast", Size) { Group = "server" },
-        new("randomkey", 1, CommandFlags.ReadOnly, 0, 0, 0, "keyspace read slow", RandomKey),
-        new("flushdb", -1, CommandFlags.Write, 0, 0, 0, "keyspace write slow dangerous", FlushDatabase) { Group = "server" },
-        new("flushall", -1, CommandFlags.Write, 0, 0, 0, "keyspace write slow dangerous", FlushAll) { Group = "server" },
+        new("del", -2, CommandFlags.Write, 1, -1, 1, "keyspace", Delete),
+        new("unlink", -2, CommandFlags.Write | CommandFlags.Fast, 1, -1, 1, "keyspace", Delete) { Since = "4.0.0" },
+        new("exists", -2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, -1, 1, "keyspace", CountExisting) { KeyRights = KeyRights.None },
+        new("touch", -2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, -1, 1, "keyspace", CountExisting) { Since = "3.2.1", KeyRights = KeyRights.None },
+        new("type", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "keyspace", Type) { KeyRights = KeyRights.None },
+        new("keys", 2, CommandFlags.ReadOnly, 0, 0, 0, "keyspace dangerous", Keys),
+        new("scan", -2, CommandFlags.ReadOnly, 0, 0, 0, "keyspace", Scan) { Since = "2.8.0" },
+        new("dbsize", 1, CommandFlags.ReadOnly | CommandFlags.Fast, 0, 0, 0, "keyspace", Size) { Group = "server" },
+        new("randomkey", 1, CommandFlags.ReadOnly, 0, 0, 0, "keyspace", RandomKey),
+        new("flushdb", -1, CommandFlags.Write, 0, 0, 0, "keyspace dangerous", FlushDatabase) { Group = "server" },
+        new("flushall", -1, CommandFlags.Write, 0, 0, 0, "keyspace dangerous", FlushAll) { Group = "server" },
     ];
 
     private static void Delete(ref CommandCall call)

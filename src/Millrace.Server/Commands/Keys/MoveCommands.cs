@@ -13,12 +13,18 @@ internal static class MoveCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("rename", 3, CommandFlags.Write, 1, 2, 1, "keyspace write slow", Rename),
-        new("renamenx", 3, WriteFast, 1, 2, 1, "keyspace write fast", RenameIfFree),
-        new("copy", -3, CommandFlags.Write | CommandFlags.DenyOom, 1, 2, 1, "keyspace write slow", Copy) { Since = "6.2.0" },
-        new("move", 3, WriteFast, 1, 1, 1, "keyspace write fast", Move),
-        new("swapdb", 3, WriteFast, 0, 0, 0, "keyspace write fast dangerous", Swap) { Since = "4.0.0", Group = "server" },
+        new("rename", 3, CommandFlags.Write, 1, 2, 1, "keyspace", Rename) { FindKeyRights = MoveRights },
+        new("renamenx", 3, WriteFast, 1, 2, 1, "keyspace", RenameIfFree) { FindKeyRights = MoveRights },
+        new("copy", -3, CommandFlags.Write | CommandFlags.DenyOom, 1, 2, 1, "keyspace", Copy)
+        {
+            Since = "6.2.0", FindKeyRights = static (in CommandCall _, int index) => index == 1 ? KeyRights.Read : KeyRights.Write,
+        },
+        new("move", 3, WriteFast, 1, 1, 1, "keyspace", Move) { KeyRights = KeyRights.ReadWrite },
+        new("swapdb", 3, WriteFast, 0, 0, 0, "keyspace dangerous", Swap) { Since = "4.0.0", Group = "server" },
     ];
+
+    /// <summary>The first key is read and taken away, the second is written.</summary>
+    private static KeyRights MoveRights(in CommandCall call, int index) => index == 1 ? KeyRights.ReadWrite : KeyRights.Write;
 
     private static void Rename(ref CommandCall call)
     {

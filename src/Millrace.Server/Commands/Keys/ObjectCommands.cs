@@ -21,12 +21,12 @@ internal static class ObjectCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("object", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
+        new("object", -2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WrongArity(),
         [
-            new("encoding", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace read slow", Encoding),
-            new("freq", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace read slow", Frequency),
-            new("refcount", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace read slow", References),
-            new("help", 2, CommandFlags.None, 0, 0, 0, "keyspace slow", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
+            new("encoding", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace", Encoding) { KeyRights = KeyRights.None },
+            new("freq", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace", Frequency) { KeyRights = KeyRights.None },
+            new("refcount", 3, CommandFlags.ReadOnly, 2, 2, 1, "keyspace", References) { KeyRights = KeyRights.None },
+            new("help", 2, CommandFlags.None, 0, 0, 0, "keyspace", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
         ]) { Since = "2.2.3" },
     ];
 

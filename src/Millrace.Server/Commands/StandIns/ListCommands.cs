@@ -14,19 +14,25 @@ internal static class ListCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("lpush", -3, GrowFast, 1, 1, 1, "write list fast", static (ref CommandCall call) => Push(ref call, atHead: true)) { Group = "list" },
-        new("rpush", -3, GrowFast, 1, 1, 1, "write list fast", static (ref CommandCall call) => Push(ref call, atHead: false)) { Group = "list" },
-        new("lpop", -2, WriteFast, 1, 1, 1, "write list fast", static (ref CommandCall call) => Pop(ref call, atHead: true)) { Group = "list" },
-        new("rpop", -2, WriteFast, 1, 1, 1, "write list fast", static (ref CommandCall call) => Pop(ref call, atHead: false)) { Group = "list" },
-        new("llen", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "read list fast", Length) { Group = "list" },
-        new("lrange", 4, CommandFlags.ReadOnly, 1, 1, 1, "read list slow", Range) { Group = "list" },
-        new("blpop", -3, Waits, 1, -2, 1, "write list slow blocking", static (ref CommandCall call) => PopOrWait(ref call, atHead: true))
+        new("lpush", -3, GrowFast, 1, 1, 1, "list", static (ref CommandCall call) => Push(ref call, atHead: true)) { Group = "list" },
+        new("rpush", -3, GrowFast, 1, 1, 1, "list", static (ref CommandCall call) => Push(ref call, atHead: false)) { Group = "list" },
+        new("lpop", -2, WriteFast, 1, 1, 1, "list", static (ref CommandCall call) => Pop(ref call, atHead: true))
         {
-            Group = "list", Since = "2.0.0",
+            Group = "list", KeyRights = KeyRights.ReadWrite,
         },
-        new("brpop", -3, Waits, 1, -2, 1, "write list slow blocking", static (ref CommandCall call) => PopOrWait(ref call, atHead: false))
+        new("rpop", -2, WriteFast, 1, 1, 1, "list", static (ref CommandCall call) => Pop(ref call, atHead: false))
         {
-            Group = "list", Since = "2.0.0",
+            Group = "list", KeyRights = KeyRights.ReadWrite,
+        },
+        new("llen", 2, CommandFlags.ReadOnly | CommandFlags.Fast, 1, 1, 1, "list", Length) { Group = "list", KeyRights = KeyRights.None },
+        new("lrange", 4, CommandFlags.ReadOnly, 1, 1, 1, "list", Range) { Group = "list" },
+        new("blpop", -3, Waits, 1, -2, 1, "list", static (ref CommandCall call) => PopOrWait(ref call, atHead: true))
+        {
+            Group = "list", Since = "2.0.0", KeyRights = KeyRights.ReadWrite,
+        },
+        new("brpop", -3, Waits, 1, -2, 1, "list", static (ref CommandCall call) => PopOrWait(ref call, atHead: false))
+        {
+            Group = "list", Since = "2.0.0", KeyRights = KeyRights.ReadWrite,
         },
     ];
 

@@ -23,6 +23,18 @@ internal static class SetCommand
         public bool IsExpiryRelative;
     }
 
+    /// <summary>Only GET reads. As Redis, whatever else the word may mean: rights are checked before options.</summary>
+    public static KeyRights Rights(in CommandCall call, int index)
+    {
+        for (var i = 3; i < call.Count; i++)
+        {
+            if (call.Is(i, "GET"u8))
+                return KeyRights.ReadWrite;
+        }
+
+        return KeyRights.Write;
+    }
+
     public static void Run(ref CommandCall call)
     {
         if (!TryParse(ref call, out var options))

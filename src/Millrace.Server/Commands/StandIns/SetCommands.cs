@@ -11,11 +11,11 @@ internal static class SetCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("sadd", -3, WriteFast | CommandFlags.DenyOom, 1, 1, 1, "write set fast", Add) { Group = "set" },
-        new("srem", -3, WriteFast, 1, 1, 1, "write set fast", Remove) { Group = "set" },
-        new("smembers", 2, CommandFlags.ReadOnly, 1, 1, 1, "read set slow", Members) { Group = "set" },
-        new("sismember", 3, ReadFast, 1, 1, 1, "read set fast", Contains) { Group = "set" },
-        new("scard", 2, ReadFast, 1, 1, 1, "read set fast", Count) { Group = "set" },
+        new("sadd", -3, WriteFast | CommandFlags.DenyOom, 1, 1, 1, "set", Add) { Group = "set" },
+        new("srem", -3, WriteFast, 1, 1, 1, "set", Remove) { Group = "set" },
+        new("smembers", 2, CommandFlags.ReadOnly, 1, 1, 1, "set", Members) { Group = "set" },
+        new("sismember", 3, ReadFast, 1, 1, 1, "set", Contains) { Group = "set", KeyRights = KeyRights.None },
+        new("scard", 2, ReadFast, 1, 1, 1, "set", Count) { Group = "set", KeyRights = KeyRights.None },
     ];
 
     private static void Add(ref CommandCall call)

@@ -17,16 +17,16 @@ internal static class StringCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("set", -3, CommandFlags.Write | CommandFlags.DenyOom, 1, 1, 1, "write string slow", SetCommand.Run) { Group = "string" },
-        new("get", 2, ReadFast, 1, 1, 1, "read string fast", Get) { Group = "string" },
-        new("setnx", 3, GrowFast, 1, 1, 1, "write string fast", SetIfFree) { Group = "string" },
-        new("getdel", 2, WriteFast, 1, 1, 1, "write string fast", GetAndDelete) { Group = "string", Since = "6.2.0" },
-        new("incr", 2, GrowFast, 1, 1, 1, "write string fast", static (ref CommandCall call) => Add(ref call, 1)) { Group = "string" },
-        new("decr", 2, GrowFast, 1, 1, 1, "write string fast", static (ref CommandCall call) => Add(ref call, -1)) { Group = "string" },
-        new("incrby", 3, GrowFast, 1, 1, 1, "write string fast", IncrementBy) { Group = "string" },
-        new("decrby", 3, GrowFast, 1, 1, 1, "write string fast", DecrementBy) { Group = "string" },
-        new("strlen", 2, ReadFast, 1, 1, 1, "read string fast", Length) { Group = "string", Since = "2.2.0" },
-        new("append", 3, GrowFast, 1, 1, 1, "write string fast", Append) { Group = "string", Since = "2.0.0" },
+        new("set", -3, CommandFlags.Write | CommandFlags.DenyOom, 1, 1, 1, "string", SetCommand.Run) { Group = "string", FindKeyRights = SetCommand.Rights },
+        new("get", 2, ReadFast, 1, 1, 1, "string", Get) { Group = "string" },
+        new("setnx", 3, GrowFast, 1, 1, 1, "string", SetIfFree) { Group = "string" },
+        new("getdel", 2, WriteFast, 1, 1, 1, "string", GetAndDelete) { Group = "string", Since = "6.2.0", KeyRights = KeyRights.ReadWrite },
+        new("incr", 2, GrowFast, 1, 1, 1, "string", static (ref CommandCall call) => Add(ref call, 1)) { Group = "string", KeyRights = KeyRights.ReadWrite },
+        new("decr", 2, GrowFast, 1, 1, 1, "string", static (ref CommandCall call) => Add(ref call, -1)) { Group = "string", KeyRights = KeyRights.ReadWrite },
+        new("incrby", 3, GrowFast, 1, 1, 1, "string", IncrementBy) { Group = "string", KeyRights = KeyRights.ReadWrite },
+        new("decrby", 3, GrowFast, 1, 1, 1, "string", DecrementBy) { Group = "string", KeyRights = KeyRights.ReadWrite },
+        new("strlen", 2, ReadFast, 1, 1, 1, "string", Length) { Group = "string", Since = "2.2.0", KeyRights = KeyRights.None },
+        new("append", 3, GrowFast, 1, 1, 1, "string", Append) { Group = "string", Since = "2.0.0" },
     ];
 
     /// <summary>Writes a string, or null where there is none.</summary>

@@ -7,13 +7,13 @@ namespace Millrace.Server.Commands.Streams;
 internal static partial class GroupCommands
 {
     public static CommandInfo GroupsInfo { get; } =
-        new("groups", 3, CommandFlags.ReadOnly, 2, 2, 1, "read stream slow", ShowGroups)
+        new("groups", 3, CommandFlags.ReadOnly, 2, 2, 1, "stream", ShowGroups)
         {
             Since = "5.0.0", Summary = "Returns a list of the consumer groups of a stream.",
         };
 
     public static CommandInfo ConsumersInfo { get; } =
-        new("consumers", 4, CommandFlags.ReadOnly, 2, 2, 1, "read stream slow", ShowConsumers)
+        new("consumers", 4, CommandFlags.ReadOnly, 2, 2, 1, "stream", ShowConsumers)
         {
             Since = "5.0.0", Summary = "Returns a list of the consumers in a consumer group.",
         };

@@ -35,12 +35,12 @@ internal static partial class GroupCommands
     /// <summary>Made when asked for: which part of the class is initialized first is not defined.</summary>
     private static CommandInfo[] Subcommands =>
     [
-        new("create", -5, Writes | CommandFlags.DenyOom, 2, 2, 1, "write stream slow", Create) { Since = "5.0.0" },
-        new("createconsumer", 5, Writes | CommandFlags.DenyOom, 2, 2, 1, "write stream slow", AddConsumer) { Since = "6.2.0" },
-        new("delconsumer", 5, Writes, 2, 2, 1, "write stream slow", RemoveConsumer) { Since = "5.0.0" },
-        new("destroy", 4, Writes, 2, 2, 1, "write stream slow", Destroy) { Since = "5.0.0" },
-        new("help", 2, CommandFlags.None, 0, 0, 0, "stream slow", static (ref CommandCall call) => call.WriteHelp(HelpLines)) { Since = "5.0.0" },
-        new("setid", -5, Writes, 2, 2, 1, "write stream slow", SetId) { Since = "5.0.0" },
+        new("create", -5, Writes | CommandFlags.DenyOom, 2, 2, 1, "stream", Create) { Since = "5.0.0" },
+        new("createconsumer", 5, Writes | CommandFlags.DenyOom, 2, 2, 1, "stream", AddConsumer) { Since = "6.2.0" },
+        new("delconsumer", 5, Writes, 2, 2, 1, "stream", RemoveConsumer) { Since = "5.0.0" },
+        new("destroy", 4, Writes, 2, 2, 1, "stream", Destroy) { Since = "5.0.0" },
+        new("help", 2, CommandFlags.None, 0, 0, 0, "stream", static (ref CommandCall call) => call.WriteHelp(HelpLines)) { Since = "5.0.0" },
+        new("setid", -5, Writes, 2, 2, 1, "stream", SetId) { Since = "5.0.0" },
     ];
 
     /// <summary>Never runs: a call without a subcommand has the wrong arity.</summary>

@@ -166,8 +166,14 @@ internal static partial class GroupCommands
 
     private static void FindStreams(ref CommandCall call, List<int> keys)
     {
+        var mark = call.Client.Output.Length;
         if (!TryReadOptions(ref call, out var options))
+        {
+            // Who only asks for the keys gets no reply from here; the command itself will refuse.
+            call.Client.Output.Truncate(mark);
             return;
+        }
+
         for (var i = 0; i < (call.Count - options.StreamsAt) / 2; i++)
             keys.Add(options.StreamsAt + i);
     }

@@ -11,19 +11,19 @@ internal static partial class GroupCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("xack", -4, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Acknowledge) { Group = "stream", Since = "5.0.0" },
-        new("xackdel", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", AcknowledgeAndDelete)
+        new("xack", -4, Writes | CommandFlags.Fast, 1, 1, 1, "stream", Acknowledge) { Group = "stream", Since = "5.0.0" },
+        new("xackdel", -6, Writes | CommandFlags.Fast, 1, 1, 1, "stream", AcknowledgeAndDelete)
         {
             Group = "stream", Since = "8.2.0", Summary = "Acknowledges messages of a group and removes them from the stream.",
         },
-        new("xautoclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", AutoClaim) { Group = "stream", Since = "6.2.0" },
-        new("xclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Claim) { Group = "stream", Since = "5.0.0" },
-        new("xgroup", -2, CommandFlags.None, 0, 0, 0, "slow", NoSubcommand, Subcommands) { Group = "stream", Since = "5.0.0" },
-        new("xnack", -7, Writes | CommandFlags.Fast, 1, 1, 1, "write stream fast", Nack)
+        new("xautoclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "stream", AutoClaim) { Group = "stream", Since = "6.2.0" },
+        new("xclaim", -6, Writes | CommandFlags.Fast, 1, 1, 1, "stream", Claim) { Group = "stream", Since = "5.0.0" },
+        new("xgroup", -2, CommandFlags.None, 0, 0, 0, "", NoSubcommand, Subcommands) { Group = "stream", Since = "5.0.0" },
+        new("xnack", -7, Writes | CommandFlags.Fast, 1, 1, 1, "stream", Nack)
         {
             Group = "stream", Since = "8.8.0", Summary = "Hands messages back to their group, to be claimed at once.",
         },
-        new("xpending", -3, CommandFlags.ReadOnly, 1, 1, 1, "read stream slow", Pending) { Group = "stream", Since = "5.0.0" },
+        new("xpending", -3, CommandFlags.ReadOnly, 1, 1, 1, "stream", Pending) { Group = "stream", Since = "5.0.0" },
         new(
             "xreadgroup",
             -7,
@@ -31,9 +31,9 @@ internal static partial class GroupCommands
             0,
             0,
             0,
-            "write stream slow blocking",
+            "stream",
             ReadGroup,
-            FindKeys: FindStreams) { Group = "stream", Since = "5.0.0" },
+            FindKeys: FindStreams) { Group = "stream", Since = "5.0.0", KeyRights = KeyRights.Read },
     ];
 
     /// <summary>A group without a key or name: the tail says which command looked.</summary>

@@ -6,7 +6,7 @@ namespace Millrace.Server.Commands.Streams;
 /// <summary>XINFO: what there is to know of a stream, its groups and their consumers.</summary>
 internal static partial class InfoCommands
 {
-    private const string Categories = "read stream slow";
+    private const string Categories = "stream";
 
     private static readonly string[] HelpLines =
     [
@@ -23,11 +23,11 @@ internal static partial class InfoCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("xinfo", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
+        new("xinfo", -2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WrongArity(),
         [
             GroupCommands.ConsumersInfo,
             GroupCommands.GroupsInfo,
-            new("help", 2, CommandFlags.None, 0, 0, 0, "stream slow", static (ref CommandCall call) => call.WriteHelp(HelpLines))
+            new("help", 2, CommandFlags.None, 0, 0, 0, "stream", static (ref CommandCall call) => call.WriteHelp(HelpLines))
             {
                 Since = "5.0.0", Summary = "Returns helpful text about the different subcommands.",
             },

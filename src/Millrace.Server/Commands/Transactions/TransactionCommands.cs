@@ -1,3 +1,4 @@
+using Millrace.Server.Users;
 using Millrace.Streams.Engine;
 
 namespace Millrace.Server.Commands.Transactions;
@@ -9,19 +10,19 @@ internal static class TransactionCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("discard", 1, AtOnce, 0, 0, 0, "fast transaction", Discard) { Group = "transactions", Since = "2.0.0" },
-        new("exec", 1, CommandFlags.NoScript | CommandFlags.NotQueued | CommandFlags.SkipMonitor, 0, 0, 0, "slow transaction", Exec)
+        new("discard", 1, AtOnce, 0, 0, 0, "transaction", Discard) { Group = "transactions", Since = "2.0.0" },
+        new("exec", 1, CommandFlags.NoScript | CommandFlags.NotQueued | CommandFlags.SkipMonitor, 0, 0, 0, "transaction", Exec)
         {
             Group = "transactions",
             Since = "1.2.0",
         },
-        new("multi", 1, AtOnce, 0, 0, 0, "fast transaction", Multi) { Group = "transactions", Since = "1.2.0" },
-        new("unwatch", 1, CommandFlags.Fast | CommandFlags.NoScript, 0, 0, 0, "fast transaction", Unwatch)
+        new("multi", 1, AtOnce, 0, 0, 0, "transaction", Multi) { Group = "transactions", Since = "1.2.0" },
+        new("unwatch", 1, CommandFlags.Fast | CommandFlags.NoScript, 0, 0, 0, "transaction", Unwatch)
         {
             Group = "transactions",
             Since = "2.2.0",
         },
-        new("watch", -2, AtOnce, 1, -1, 1, "fast transaction", Watch) { Group = "transactions", Since = "2.2.0" },
+        new("watch", -2, AtOnce, 1, -1, 1, "transaction", Watch) { Group = "transactions", Since = "2.2.0" },
     ];
 
     private static void Multi(ref CommandCall call)
@@ -78,6 +79,13 @@ internal static class TransactionCommands
         foreach (var request in queue)
         {
             var queued = request.ToCall(call.Server, call.Client, call.NowMs, mayBlock: false);
+            var denial = call.Server.Access.Check(queued);
+            if (denial != AccessDenial.None)
+            {
+                call.Error(Errors.NoPermissionAnyMore(denial));
+                continue;
+            }
+
             call.Engine.Select(call.Client.Database);
             call.Server.Dispatcher.Call(ref queued);
         }
