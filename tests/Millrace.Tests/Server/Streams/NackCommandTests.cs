@@ -1,4 +1,5 @@
 using Millrace.Tests.Differential;
+using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Server.Streams;
 
@@ -109,6 +110,31 @@ public sealed class NackCommandTests : IAsyncLifetime
         Assert.Equal("*1\r\n" + Entry(1), _client.Exchange("XCLAIM s g d 99999999 1-0 3-0"));
         Assert.Equal("*3\r\n$3\r\n0-0\r\n*1\r\n" + Entry(2) + "*0\r\n", _client.Exchange("XAUTOCLAIM s g d 99999999 0"));
         Assert.Matches(@"^\*3\r\n(\*4\r\n\$3\r\n.-0\r\n\$1\r\nd\r\n:\d+\r\n:1\r\n){3}$", _client.Exchange("XPENDING s g - + 9"));
+    }
+
+    [Fact]
+    public void Group_read_claims_handed_back_entries_first_and_in_the_order_in_which_they_were()
+    {
+        Do("XREADGROUP GROUP g c STREAMS s >", "XNACK s g FAIL IDS 2 3-0 1-0", "XNACK s g FAIL IDS 1 3-0");
+
+        foreach (var number in (int[])[1, 3])
+            Assert.Contains($"$3\r\n{number}-0\r\n", _client.Exchange("XREADGROUP GROUP g d COUNT 1 CLAIM 99999999 STREAMS s >"), StringComparison.Ordinal);
+        Assert.Equal("*-1\r\n", _client.Exchange("XREADGROUP GROUP g d COUNT 1 CLAIM 99999999 STREAMS s >"));
+    }
+
+    [Fact]
+    public async Task Reader_that_waits_to_claim_gets_what_is_handed_back()
+    {
+        Do("XREADGROUP GROUP g c STREAMS s >");
+        using var reader = _server.Connect();
+        reader.Send(new Command("XREADGROUP GROUP g d BLOCK 0 CLAIM 99999999 STREAMS s >".Split(' ')));
+        await Eventually.TrueAsync("the reader waits", () => new(_server.WaitingCount == 1));
+
+        Do("XNACK s g FAIL IDS 2 2-0 1-0");
+
+        var reply = reader.ReadText();
+        Assert.Matches(@"^\*1\r\n\*2\r\n\$1\r\ns\r\n\*2\r\n\*4\r\n\$3\r\n2-0\r\n", reply);
+        Assert.Contains("$3\r\n1-0\r\n", reply, StringComparison.Ordinal);
     }
 
     [Fact]
