@@ -107,19 +107,15 @@ internal sealed class AccessControl
     /// <summary>Makes a client what it was when it connected.</summary>
     public void LogOut(ClientConnection client) => (client.User, client.IsAuthenticated) = (Default, IsOpen);
 
-    /// <summary>Whether the client's user may do this; what is refused is logged.</summary>
-    public AccessDenial Check(in CommandCall call)
+    /// <summary>Gives the default user this password and no other; with an empty one it needs none.</summary>
+    public void SetDefaultPassword(string password)
     {
-        var user = call.Client.User;
-        if (user.IsUnrestricted)
-            return AccessDenial.None;
-        var denial = user.Check(call, _keys, out var argument);
-        if (denial == AccessDenial.Command)
-            AddToLog(call, "command", call.Command.FullName, user.Name);
-        else if (denial != AccessDenial.None)
-            AddToLog(call, denial == AccessDenial.Key ? "key" : "channel", Shorten(call[argument]), user.Name);
-        return denial;
+        _options.Password = password.Length == 0 ? null : password;
+        SetPassword(Default, password);
     }
+
+    /// <summary>Whether the client's user may do this; what is refused is logged. One test for who may do everything.</summary>
+    public AccessDenial Check(in CommandCall call) => call.Client.User.IsUnrestricted ? AccessDenial.None : CheckCore(call);
 
     /// <summary>Whether a user might do this, in the words of <c>ACL DRYRUN</c>, or null when it might.</summary>
     public string? Explain(in CommandCall call, User user) => user.Check(call, _keys, out var argument) switch
@@ -135,7 +131,7 @@ internal sealed class AccessControl
     private static void SetPassword(User user, string password)
     {
         user.Apply("resetpass");
-        user.Apply(">" + password);
+        user.Apply(password.Length == 0 ? "nopass" : ">" + password);
     }
 
     /// <summary>The default user when no file says otherwise: it may do everything, and needs the password of the options if they name one.</summary>
@@ -147,6 +143,17 @@ internal sealed class AccessControl
         if (_options.Password is { } password)
             SetPassword(user, password);
         return user;
+    }
+
+    private AccessDenial CheckCore(in CommandCall call)
+    {
+        var user = call.Client.User;
+        var denial = user.Check(call, _keys, out var argument);
+        if (denial == AccessDenial.Command)
+            AddToLog(call, "command", call.Command.FullName, user.Name);
+        else if (denial != AccessDenial.None)
+            AddToLog(call, denial == AccessDenial.Key ? "key" : "channel", Shorten(call[argument]), user.Name);
+        return denial;
     }
 
     private void AddToLog(in CommandCall call, string reason, string name, string username)

@@ -3,9 +3,6 @@ namespace Millrace.Server.Users;
 /// <summary>What was refused lately: <c>ACL LOG</c>. Under the store's lock.</summary>
 internal sealed class AccessLog
 {
-    /// <summary>Entries kept, as Redis's default of <c>acllog-max-len</c>.</summary>
-    public const int MaxEntries = 128;
-
     /// <summary>The same refusal within so long, in milliseconds, counts in the entry that is there. As Redis.</summary>
     private const long SameMs = 60_000;
 
@@ -16,6 +13,9 @@ internal sealed class AccessLog
     private readonly LinkedList<AccessLogEntry> _entries = [];
 
     private long _nextId;
+
+    /// <summary>Entries kept: <c>acllog-max-len</c>, with Redis's default.</summary>
+    public int MaxEntries { get; set; } = 128;
 
     public IReadOnlyCollection<AccessLogEntry> Entries => _entries;
 
@@ -41,7 +41,7 @@ internal sealed class AccessLog
         }
 
         _entries.AddFirst(new AccessLogEntry(_nextId++, refusal, nowMs) { Client = client, UpdatedMs = nowMs });
-        if (_entries.Count > MaxEntries)
+        while (_entries.Count > MaxEntries)
             _entries.RemoveLast();
     }
 }

@@ -199,7 +199,7 @@ internal static partial class AclCommands
         var most = 10L;
         if (call.Count == 3 && !call.TryInteger(2, out most))
             return;
-        AccessLogEntry[] entries = [.. log.Entries.Take((int)Math.Clamp(most, 0, AccessLog.MaxEntries))];
+        AccessLogEntry[] entries = [.. log.Entries.Take((int)Math.Clamp(most, 0, int.MaxValue))];
         call.Reply.WriteArray(entries.Length);
         foreach (var entry in entries)
             WriteEntry(ref call, entry);

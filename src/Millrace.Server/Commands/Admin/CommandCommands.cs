@@ -15,13 +15,13 @@ internal static class CommandCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("command", -1, CommandFlags.None, 0, 0, 0, "slow connection", static (ref CommandCall call) => WriteAll(ref call),
+        new("command", -1, CommandFlags.None, 0, 0, 0, "connection", static (ref CommandCall call) => WriteAll(ref call),
         [
-            new("count", 2, CommandFlags.None, 0, 0, 0, "slow connection", Count),
-            new("docs", -2, CommandFlags.None, 0, 0, 0, "slow connection", Docs),
-            new("getkeys", -3, CommandFlags.None, 0, 0, 0, "slow connection", GetKeys),
-            new("info", -2, CommandFlags.None, 0, 0, 0, "slow connection", Info),
-            new("list", 2, CommandFlags.None, 0, 0, 0, "slow connection", List),
+            new("count", 2, CommandFlags.None, 0, 0, 0, "connection", Count),
+            new("docs", -2, CommandFlags.None, 0, 0, 0, "connection", Docs),
+            new("getkeys", -3, CommandFlags.None, 0, 0, 0, "connection", GetKeys),
+            new("info", -2, CommandFlags.None, 0, 0, 0, "connection", Info),
+            new("list", 2, CommandFlags.None, 0, 0, 0, "connection", List),
         ]) { Group = "server", Since = "2.8.13" },
     ];
 

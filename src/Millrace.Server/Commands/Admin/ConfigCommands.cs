@@ -25,13 +25,13 @@ internal static class ConfigCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("config", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
+        new("config", -2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WrongArity(),
         [
-            new("get", -3, Flags, 0, 0, 0, "admin slow dangerous", Get) { Since = "2.0.0" },
-            new("help", 2, CommandFlags.None, 0, 0, 0, "slow", Help) { Since = "5.0.0" },
-            new("resetstat", 2, Flags, 0, 0, 0, "admin slow dangerous", static (ref CommandCall call) => call.Ok()) { Since = "2.0.0" },
-            new("rewrite", 2, Flags, 0, 0, 0, "admin slow dangerous", Rewrite) { Since = "2.8.0" },
-            new("set", -4, Flags, 0, 0, 0, "admin slow dangerous", Set) { Since = "2.0.0" },
+            new("get", -3, Flags, 0, 0, 0, "", Get) { Since = "2.0.0" },
+            new("help", 2, CommandFlags.None, 0, 0, 0, "", Help) { Since = "5.0.0" },
+            new("resetstat", 2, Flags, 0, 0, 0, "", static (ref CommandCall call) => call.Ok()) { Since = "2.0.0" },
+            new("rewrite", 2, Flags, 0, 0, 0, "", Rewrite) { Since = "2.8.0" },
+            new("set", -4, Flags, 0, 0, 0, "", Set) { Since = "2.0.0" },
         ]) { Group = "server", Since = "2.0.0" },
     ];
 

@@ -17,7 +17,7 @@ internal static class DebugCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("debug", -2, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "admin slow dangerous", Run) { Group = "server" },
+        new("debug", -2, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "", Run) { Group = "server" },
     ];
 
     private static void Run(ref CommandCall call)

@@ -14,12 +14,12 @@ internal static class PersistenceCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("bgrewriteaof", 1, Admin, 0, 0, 0, "admin slow dangerous", Rewrite) { Group = "server" },
-        new("bgsave", -1, Admin, 0, 0, 0, "admin slow dangerous", SaveInBackground) { Group = "server" },
-        new("lastsave", 1, CommandFlags.Fast, 0, 0, 0, "admin fast dangerous", LastSave) { Group = "server" },
-        new("save", 1, Admin | CommandFlags.NoMulti, 0, 0, 0, "admin slow dangerous", Save) { Group = "server" },
-        new("wait", 3, CommandFlags.Blocking, 0, 0, 0, "slow blocking connection", Wait) { Group = "generic", Since = "3.0.0" },
-        new("waitaof", 4, CommandFlags.Blocking, 0, 0, 0, "slow blocking connection", WaitForJournal) { Group = "generic", Since = "7.2.0" },
+        new("bgrewriteaof", 1, Admin, 0, 0, 0, "", Rewrite) { Group = "server" },
+        new("bgsave", -1, Admin, 0, 0, 0, "", SaveInBackground) { Group = "server" },
+        new("lastsave", 1, CommandFlags.Fast, 0, 0, 0, "admin dangerous", LastSave) { Group = "server" },
+        new("save", 1, Admin | CommandFlags.NoMulti, 0, 0, 0, "", Save) { Group = "server" },
+        new("wait", 3, CommandFlags.Blocking, 0, 0, 0, "connection", Wait) { Group = "generic", Since = "3.0.0" },
+        new("waitaof", 4, CommandFlags.Blocking, 0, 0, 0, "connection", WaitForJournal) { Group = "generic", Since = "7.2.0" },
     ];
 
     /// <summary>Unix seconds of the last save by a client, or of the start, as the journal was whole then.</summary>

@@ -5,9 +5,9 @@ internal static class ServerCommands
 {
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("info", -1, CommandFlags.None, 0, 0, 0, "slow dangerous", ServerInfo.Run) { Group = "server" },
-        new("role", 1, CommandFlags.Fast | CommandFlags.NoScript, 0, 0, 0, "admin fast dangerous", Role) { Group = "server", Since = "2.8.12" },
-        new("time", 1, CommandFlags.Fast, 0, 0, 0, "fast", Time) { Group = "server", Since = "2.6.0" },
+        new("info", -1, CommandFlags.None, 0, 0, 0, "dangerous", ServerInfo.Run) { Group = "server" },
+        new("role", 1, CommandFlags.Fast | CommandFlags.NoScript, 0, 0, 0, "admin dangerous", Role) { Group = "server", Since = "2.8.12" },
+        new("time", 1, CommandFlags.Fast, 0, 0, 0, "", Time) { Group = "server", Since = "2.6.0" },
     ];
 
     private static void Role(ref CommandCall call)

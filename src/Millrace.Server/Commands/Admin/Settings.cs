@@ -8,6 +8,13 @@ internal static class Settings
 {
     public static Setting[] All { get; } =
     [
+        new("aclfile", static server => server.Options.UsersFile ?? ""),
+        Setting.Number(
+            "acllog-max-len",
+            0,
+            int.MaxValue,
+            static server => server.Access.Log.MaxEntries,
+            static (server, value) => server.Access.Log.MaxEntries = (int)value),
         new("appendfsync", static server => server.Store.Sync switch { SyncPolicy.Always => "always", SyncPolicy.Never => "no", _ => "everysec" }),
         new("appendonly", static server => server.Store.IsDurable ? "yes" : "no"),
         new("bind", static server => server.Endpoint.Address.ToString()),
@@ -29,7 +36,10 @@ internal static class Settings
             static server => server.Options.MaxBulkBytes,
             static (server, value) => server.Options.MaxBulkBytes = (int)value),
         Setting.Fixed("replica-read-only", "yes"),
-        new("requirepass", static server => server.Options.Password ?? ""),
+        new("requirepass", static server => server.Options.Password ?? "")
+        {
+            Check = static text => (null, (server, _) => server.Access.SetDefaultPassword(text)),
+        },
         Setting.Fixed("save", ""),
         Setting.Fixed("slave-read-only", "yes"),
         Setting.OfEngine(

@@ -5,7 +5,7 @@ internal static class ShutdownCommand
 {
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("shutdown", -1, CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti, 0, 0, 0, "admin slow dangerous", Run) { Group = "server" },
+        new("shutdown", -1, CommandFlags.Admin | CommandFlags.NoScript | CommandFlags.NoMulti, 0, 0, 0, "", Run) { Group = "server" },
     ];
 
     [Flags]

@@ -25,7 +25,7 @@ internal static class SingleNodeCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("asking", 1, CommandFlags.Fast, 0, 0, 0, "fast connection", RefuseCluster) { Group = "cluster", Since = "3.0.0" },
+        new("asking", 1, CommandFlags.Fast, 0, 0, 0, "connection", RefuseCluster) { Group = "cluster", Since = "3.0.0" },
         new(
             "cluster",
             -2,
@@ -40,15 +40,15 @@ internal static class SingleNodeCommands
             Group = "cluster",
             Since = "3.0.0",
         },
-        new("module", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
+        new("module", -2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WrongArity(),
         [
-            new("help", 2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WriteHelp(ModuleHelp)),
-            new("list", 2, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "admin slow dangerous", ListModules),
+            new("help", 2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WriteHelp(ModuleHelp)),
+            new("list", 2, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "", ListModules),
         ]) { Group = "server", Since = "4.0.0" },
-        new("readonly", 1, CommandFlags.Fast, 0, 0, 0, "fast connection", RefuseCluster) { Group = "cluster", Since = "3.0.0" },
-        new("readwrite", 1, CommandFlags.Fast, 0, 0, 0, "fast connection", RefuseCluster) { Group = "cluster", Since = "3.0.0" },
-        new("replicaof", 3, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "admin slow dangerous", Follow) { Group = "server", Since = "5.0.0" },
-        new("slaveof", 3, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "admin slow dangerous", Follow) { Group = "server" },
+        new("readonly", 1, CommandFlags.Fast, 0, 0, 0, "connection", RefuseCluster) { Group = "cluster", Since = "3.0.0" },
+        new("readwrite", 1, CommandFlags.Fast, 0, 0, 0, "connection", RefuseCluster) { Group = "cluster", Since = "3.0.0" },
+        new("replicaof", 3, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "", Follow) { Group = "server", Since = "5.0.0" },
+        new("slaveof", 3, CommandFlags.Admin | CommandFlags.NoScript, 0, 0, 0, "", Follow) { Group = "server" },
     ];
 
     private static void RefuseCluster(ref CommandCall call) => call.Error(NoCluster);

@@ -103,8 +103,29 @@ public sealed class AclTests
         Assert.Equal(128, admin.Ask("ACL", "LOG", "1000").Children!.Count);
         client.Exchange("GET " + new string('k', 5000));
         Assert.Equal(1024, admin.Ask("ACL", "LOG", "1").Children![0].Find("object")!.Text.Length);
+        Assert.Equal("+OK\r\n", admin.Exchange("CONFIG SET acllog-max-len 3"));
+        client.Exchange("GET last");
+        Assert.Equal(3, admin.Ask("ACL", "LOG").Children!.Count);
         Assert.Equal("+OK\r\n", admin.Exchange("ACL LOG RESET"));
         Assert.Equal("*0\r\n", admin.Exchange("ACL LOG"));
+    }
+
+    [Fact]
+    public async Task Requirepass_is_the_password_of_the_default_user()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        Assert.Equal("+OK\r\n", client.Exchange("CONFIG SET requirepass s3cret"));
+        Assert.Equal("+PONG\r\n", client.Exchange("PING"));
+        using var later = server.Connect();
+        Assert.Equal("-NOAUTH Authentication required.\r\n", later.Exchange("PING"));
+        Assert.Equal("+OK\r\n", later.Exchange("AUTH s3cret"));
+        Assert.Equal("*2\r\n$11\r\nrequirepass\r\n$6\r\ns3cret\r\n", later.Exchange("CONFIG GET requirepass"));
+        client.Send(new Command("CONFIG", "SET", "requirepass", ""));
+        Assert.Equal("+OK\r\n", client.ReadText());
+        Assert.Contains("user default on nopass ", client.Exchange("ACL LIST"), StringComparison.Ordinal);
+        using var last = server.Connect();
+        Assert.Equal("+PONG\r\n", last.Exchange("PING"));
     }
 
     [Fact]
