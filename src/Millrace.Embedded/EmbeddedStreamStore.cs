@@ -264,7 +264,8 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         WakeNeedsLock(nowMs);
         SetTimerNeedsLock(nowMs);
 
-        // Whoever began to wait to claim did so in this turn; what becomes pending from now on must tell.
+        // Whoever began to wait did so in this turn; what changes from now on must tell.
+        _engine.IsAwaited = !_blocked.IsEmpty;
         _engine.IsClaimAwaited = _blocked.HasClaims;
         return _lastLsn;
     }

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Numerics;
 using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -37,6 +38,7 @@ public sealed partial class RespServer : IAsyncDisposable
 
     private readonly TaskCompletionSource _shutdown = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    private byte[] _scratch = [];
     private bool _isInTurn;
 
     /// <summary>Makes the server; <see cref="StartAsync"/> starts it.</summary>
@@ -167,6 +169,17 @@ public sealed partial class RespServer : IAsyncDisposable
         foreach (var transaction in _watchers)
             transaction.IsDirty |= transaction.IsWatchingAny(touched);
         touched.Clear();
+    }
+
+    /// <summary>A buffer for one command, kept for the next one unless it is large.</summary>
+    internal byte[] GetScratchNeedsLock(int size)
+    {
+        const int KeptBytes = 64 * 1024;
+        if (size > KeptBytes)
+            return new byte[size];
+        if (_scratch.Length < size)
+            _scratch = new byte[(int)BitOperations.RoundUpToPowerOf2((uint)size)];
+        return _scratch;
     }
 
     internal long BeginTurn()

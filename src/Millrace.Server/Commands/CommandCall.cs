@@ -86,12 +86,7 @@ internal readonly ref struct CommandCall(
     public string Key(int index) => FindValue(index)?.Key ?? Text(index);
 
     /// <summary>What a key holds, or null. Allocates nothing for names of up to 256 bytes.</summary>
-    public KeyspaceValue? FindValue(int index)
-    {
-        var name = this[index];
-        Span<char> text = name.Length <= 256 ? stackalloc char[256] : new char[name.Length];
-        return Engine.Keyspace.Find(text[..KeyText.Decode(name, text)]);
-    }
+    public KeyspaceValue? FindValue(int index) => Engine.Keyspace.Find(this[index]);
 
     /// <summary>The value of a key if it has this type or the key is free; otherwise the error is written.</summary>
     public bool TryFind<TValue>(int index, out TValue? value)
@@ -183,11 +178,24 @@ internal readonly ref struct CommandCall(
     /// <summary>Writes an entry ID as a bulk string.</summary>
     public void WriteId(EntryId id)
     {
-        Span<byte> text = stackalloc byte[EntryId.MaxLength];
+        // Formatted where it goes, behind the header of an ID of two digits' length; the rare short one moves up by one.
+        var line = Client.Output.GetSpan(EntryId.MaxLength + "$41\r\n\r\n".Length);
+        var text = line["$41\r\n".Length..];
         Utf8Formatter.TryFormat(id.Milliseconds, text, out var length);
         text[length++] = (byte)'-';
         Utf8Formatter.TryFormat(id.Sequence, text[length..], out var rest);
-        Reply.WriteBulk(text[..(length + rest)]);
+        length += rest;
+        var at = 0;
+        line[at++] = (byte)'$';
+        if (length < 10)
+            text[..length].CopyTo(line["$9\r\n".Length..]);
+        else
+            line[at++] = (byte)('0' + (length / 10));
+        line[at++] = (byte)('0' + (length % 10));
+        "\r\n"u8.CopyTo(line[at..]);
+        at += 2 + length;
+        "\r\n"u8.CopyTo(line[at..]);
+        Client.Output.Advance(at + 2);
     }
 
     /// <summary>

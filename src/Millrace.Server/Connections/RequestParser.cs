@@ -100,6 +100,8 @@ internal sealed class RequestParser(RespServerOptions options)
         {
             if (input[start] != '*')
                 return ParseInline(input, start);
+            if (TryParseWhole(input, start) is var whole && whole > 0)
+                return whole;
             _firstArgument = _arguments.Count;
             var end = ReadHeader(input, start, start + 1, out var count, out var isNumber);
             if (end < 0)
@@ -147,6 +149,58 @@ internal sealed class RequestParser(RespServerOptions options)
         return at;
     }
 
+    /// <summary>
+    /// The usual request, in a hurry: it is there as a whole, and small. Any other is left to the slow way, which also knows what is wrong.
+    /// </summary>
+    /// <returns>Where the next request starts, or 0.</returns>
+    private int TryParseWhole(ReadOnlySpan<byte> input, int start)
+    {
+        const int MaxWholeArguments = 1_024;
+        var at = start + 1;
+        if (IsRestricted || !TryReadShortHeader(input, ref at, out var count) || count == 0 || count > Math.Min(MaxWholeArguments, options.MaxArguments))
+            return 0;
+
+        var first = _arguments.Count;
+        CollectionsMarshal.SetCount(_arguments, first + count);
+        foreach (ref var argument in CollectionsMarshal.AsSpan(_arguments)[first..])
+        {
+            if ((uint)at >= (uint)input.Length
+                || input[at++] != '$'
+                || !TryReadShortHeader(input, ref at, out var length)
+                || length > options.MaxBulkBytes
+                || at + length + 2 > Math.Min(input.Length, (long)start + options.MaxCommandBytes))
+            {
+                CollectionsMarshal.SetCount(_arguments, first);
+                return 0;
+            }
+
+            argument = new(at, length);
+            at += length + 2;
+        }
+
+        _requests.Add(new(first, count, at, null));
+        return at;
+    }
+
+    /// <summary>Reads up to six digits and the line's end.</summary>
+    private static bool TryReadShortHeader(ReadOnlySpan<byte> input, ref int at, out int number)
+    {
+        const int MaxDigits = 6;
+        number = 0;
+        var end = at;
+        uint digit;
+        while ((uint)end < (uint)input.Length && (digit = (uint)(input[end] - '0')) <= 9 && end - at < MaxDigits)
+        {
+            number = (number * 10) + (int)digit;
+            end++;
+        }
+
+        if (end == at || end + 1 >= input.Length || input[end] != '\r')
+            return false;
+        at = end + 2;
+        return true;
+    }
+
     private const int Incomplete = -1;
     private const int TooLong = -2;
 
@@ -157,16 +211,6 @@ internal sealed class RequestParser(RespServerOptions options)
         number = 0;
         isNumber = false;
         var rest = input[at..];
-
-        // The usual header: one to five digits.
-        var length = 0;
-        while (length < rest.Length && length < 6 && (uint)(rest[length] - '0') <= 9)
-            number = (number * 10) + (rest[length++] - '0');
-        if (length > 0 && rest.Length >= length + 2 && rest[length] == '\r')
-        {
-            isNumber = true;
-            return at + length + 2;
-        }
 
         var end = rest.IndexOf((byte)'\r');
         if (end < 0)

@@ -1,5 +1,7 @@
 using System.Collections;
 using System.Diagnostics;
+using System.Text;
+using Millrace.Streams.Names;
 
 namespace Millrace.Streams.Engine;
 
@@ -17,6 +19,9 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
     /// <summary>Slots of deleted keys, for the next ones. May name slots that were cut off since.</summary>
     private readonly Stack<int> _freeSlots = new();
 
+    /// <summary>What was found last, while it is there: commands in a row mostly name the same key, and a comparison is cheaper than a hash.</summary>
+    private KeyspaceValue? _last;
+
     public Keyspace() => _bySpan = _values.GetAlternateLookup<ReadOnlySpan<char>>();
 
     public int Count => _values.Count;
@@ -26,9 +31,25 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
 
     public IReadOnlyCollection<KeyspaceValue> Values => _values.Values;
 
-    public KeyspaceValue? Find(string key) => _values.TryGetValue(key, out var value) ? value : null;
+    public KeyspaceValue? Find(string key)
+    {
+        if (_last is { } last && last.Key == key)
+            return last;
+        if (!_values.TryGetValue(key, out var value))
+            return null;
+        return _last = value;
+    }
 
-    public KeyspaceValue? Find(ReadOnlySpan<char> key) => _bySpan.TryGetValue(key, out var value) ? value : null;
+    /// <summary>Finds the value of a key whose name comes as bytes. Allocates nothing for names of up to 256 bytes.</summary>
+    public KeyspaceValue? Find(ReadOnlySpan<byte> name)
+    {
+        if (_last is { } last && Ascii.Equals(name, last.Key))
+            return last;
+        Span<char> text = name.Length <= 256 ? stackalloc char[256] : new char[name.Length];
+        if (!_bySpan.TryGetValue(text[..KeyText.Decode(name, text)], out var value))
+            return null;
+        return _last = value;
+    }
 
     /// <summary>The key in a slot, or null when the slot is free.</summary>
     public KeyspaceValue? InSlot(int slot) => _slots[slot];
@@ -54,6 +75,7 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
     /// <summary>Puts a value in the place of another one, in its slot: a scan under way sees the key as one that lived on.</summary>
     public void Replace(KeyspaceValue old, KeyspaceValue value)
     {
+        _last = null;
         _values[old.Key] = value;
         _slots[old.Slot] = value;
         (value.Key, value.Slot) = (old.Key, old.Slot);
@@ -63,6 +85,7 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
     {
         if (!_values.Remove(key, out var value))
             return null;
+        _last = null;
         _slots[value.Slot] = null;
         if (value.Slot < _slots.Count - 1)
         {
@@ -79,6 +102,7 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
 
     public void Clear()
     {
+        _last = null;
         _values.Clear();
         _slots.Clear();
         _freeSlots.Clear();
@@ -99,6 +123,7 @@ internal sealed class Keyspace : IEnumerable<KeyValuePair<string, KeyspaceValue>
             Debug.Assert(_slots[value.Slot] == value, "A value knows its slot.");
         }
 
+        Debug.Assert(_last is null || _values[_last.Key] == _last, "What was found last is there.");
         Debug.Assert(_slots.Count(slot => slot is not null) == _values.Count, "Every other slot is free.");
     }
 }

@@ -52,6 +52,9 @@ internal sealed partial class StreamEngine
     /// </summary>
     public List<KeyRef> Signals => _signals;
 
+    /// <summary>Whether anybody may wait for a key. While nobody does, <see cref="Signal"/> does nothing.</summary>
+    public bool IsAwaited { get; set; } = true;
+
     /// <summary>Whether anybody waits to claim. While nobody does, <see cref="SignalPending"/> does nothing.</summary>
     public bool IsClaimAwaited { get; set; }
 
@@ -87,7 +90,11 @@ internal sealed partial class StreamEngine
     }
 
     /// <summary>Readers that wait for the key must look again.</summary>
-    public void Signal(string key) => _signals.Add(new(Database, key));
+    public void Signal(string key)
+    {
+        if (IsAwaited)
+            _signals.Add(new(Database, key));
+    }
 
     /// <summary>Entries of the key became pending, or may be claimed sooner: readers that wait to claim must look again.</summary>
     public void SignalPending(string key)

@@ -1,4 +1,3 @@
-using System.Buffers;
 using Millrace.Streams;
 using Millrace.Streams.Engine;
 using Millrace.Streams.Engine.Mutations;
@@ -111,30 +110,23 @@ internal static partial class StreamCommands
         return false;
     }
 
-    /// <summary>Packs the fields into a buffer of the pool, from which the engine copies them, so that an entry allocates nothing here.</summary>
+    /// <summary>Packs the fields into a buffer of the server's, from which the engine copies them, so that an entry allocates nothing here.</summary>
     private static void Append(in CommandCall call, string key, int firstField, in TrimRequest trim, EntryId? id, in ProducerArguments producer)
     {
         long size = 0;
         for (var i = firstField; i < call.Count; i++)
             size += call[i].Length + Varint.MaxLength;
-        var buffer = ArrayPool<byte>.Shared.Rent(checked((int)size));
-        try
+        var buffer = call.Server.GetScratchNeedsLock(checked((int)size));
+        var length = 0;
+        for (var i = firstField; i < call.Count; i++)
         {
-            var length = 0;
-            for (var i = firstField; i < call.Count; i++)
-            {
-                var part = call[i];
-                length += Varint.Write(buffer.AsSpan(length), (ulong)part.Length);
-                part.CopyTo(buffer.AsSpan(length));
-                length += part.Length;
-            }
+            var part = call[i];
+            length += Varint.Write(buffer.AsSpan(length), (ulong)part.Length);
+            part.CopyTo(buffer.AsSpan(length));
+            length += part.Length;
+        }
 
-            var fields = EntryFields.FromTrusted(buffer.AsMemory(0, length), (call.Count - firstField) / 2);
-            call.WriteId(producer.Append(call, new(key, fields, trim, id)));
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(buffer);
-        }
+        var fields = EntryFields.FromTrusted(buffer.AsMemory(0, length), (call.Count - firstField) / 2);
+        call.WriteId(producer.Append(call, new(key, fields, trim, id)));
     }
 }

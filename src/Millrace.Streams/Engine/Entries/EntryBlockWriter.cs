@@ -20,6 +20,12 @@ internal sealed class EntryBlockWriter
 
     private const int FirstBufferBytes = 64;
 
+    /// <summary>
+    /// Blocks from here on go where the collector does not move them: most live long, and would be copied twice on their way to the oldest
+    /// generation, a seventh of the processor time of a busy server. Smaller ones would leave holes worth more than that.
+    /// </summary>
+    private const int PinnedBytes = 4 * 1024;
+
     /// <summary>What an entry needs beside its packed fields: two numbers of its ID, two of its shape, a field count and a checkpoint.</summary>
     private const int MaxOverheadBytes = (2 * Varint.MaxLength) + (3 * 5) + sizeof(int);
 
@@ -85,7 +91,8 @@ internal sealed class EntryBlockWriter
     public void Seal(EntryBlock block)
     {
         Debug.Assert(block.Bytes == _buffer, "The block is open.");
-        var exact = GC.AllocateUninitializedArray<byte>(block.Used + EntryBlock.CheckpointBytes(block.Stored));
+        var size = block.Used + EntryBlock.CheckpointBytes(block.Stored);
+        var exact = GC.AllocateUninitializedArray<byte>(size, pinned: size >= PinnedBytes);
         CopyTo(exact, block);
         block.MoveTo(exact);
         if (_buffer.Length > KeptBufferBytes)
