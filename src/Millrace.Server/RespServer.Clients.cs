@@ -61,6 +61,7 @@ public sealed partial class RespServer
         {
             client.EndWaitNeedsLock(static _ => { });
             client.Transaction.Discard();
+            ForgetListenerNeedsLock(client);
         }
         finally
         {
@@ -68,7 +69,14 @@ public sealed partial class RespServer
         }
     }
 
-    /// <summary>Disconnects who was silent for too long. Who waits for a key is not silent: the server is.</summary>
+    /// <summary>A client is sent nothing but replies any more.</summary>
+    internal void ForgetListenerNeedsLock(ClientConnection client)
+    {
+        Subscriptions.Forget(client);
+        Monitors.Forget(client);
+    }
+
+    /// <summary>Disconnects who was silent for too long. Who waits for a key or a message is not silent: the server is.</summary>
     private void EndIdleClients()
     {
         try
@@ -78,7 +86,8 @@ public sealed partial class RespServer
             {
                 foreach (var (_, client) in _clients)
                 {
-                    if (client.Blocked is null && nowMs - client.LastActiveMs > Options.IdleTimeout.TotalMilliseconds)
+                    var isSilent = client.Blocked is null && !client.IsListener;
+                    if (isSilent && nowMs - client.LastActiveMs > Options.IdleTimeout.TotalMilliseconds)
                         client.KillNeedsLock("It was silent for too long.");
                 }
             }

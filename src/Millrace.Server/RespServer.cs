@@ -11,6 +11,8 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Server.Commands;
+using Millrace.Server.Commands.Connection;
+using Millrace.Server.Commands.PubSub;
 using Millrace.Server.Commands.Transactions;
 using Millrace.Server.Connections;
 using Millrace.Server.Transport;
@@ -107,6 +109,12 @@ public sealed partial class RespServer : IAsyncDisposable
     internal long NodeMaxBytes { get; set; } = 64 * 1024;
 
     internal Dispatcher Dispatcher { get; }
+
+    /// <summary>Who listens to what.</summary>
+    internal Subscriptions Subscriptions { get; } = new();
+
+    /// <summary>Who sees every command.</summary>
+    internal Monitors Monitors { get; } = new();
 
     /// <summary>The moment by the store's clock, in Unix milliseconds.</summary>
     internal long NowMs => Store.Time.GetUtcNow().ToUnixTimeMilliseconds();
@@ -205,6 +213,8 @@ public sealed partial class RespServer : IAsyncDisposable
                 only = _toFlush[0];
             else if (_toFlush.Count > 1)
                 several = [.. _toFlush];
+            foreach (var client in _toFlush)
+                client.IsToFlush = false;
             _toFlush.Clear();
             Store.ExitTurn();
         }
@@ -244,8 +254,11 @@ public sealed partial class RespServer : IAsyncDisposable
         client.SetOutputLsnNeedsLock(Store.LastLsnNeedsLock);
         if (!_isInTurn)
             ThreadPool.UnsafeQueueUserWorkItem(static client => client.Flush(), client, preferLocal: false);
-        else if (!_toFlush.Contains(client))
+        else if (!client.IsToFlush)
+        {
+            client.IsToFlush = true;
             _toFlush.Add(client);
+        }
     }
 
     /// <summary>Signals are the process's own affair: without this, the host under the server would catch them.</summary>

@@ -40,11 +40,14 @@ internal enum CommandFlags
     /// <summary>Its keys are not at fixed places.</summary>
     MovableKeys = 1024,
 
-    /// <summary>Not shown to <c>MONITOR</c> or the slow log.</summary>
-    SkipMonitor = 2048,
-
     /// <summary>Is refused inside MULTI.</summary>
-    NoMulti = 4096,
+    NoMulti = 2048,
+
+    /// <summary>Runs while a client that speaks RESP2 is subscribed: it could not tell other replies from messages.</summary>
+    WhileSubscribed = 4096,
+
+    /// <summary>Goes to replicas without writing keys: as good as a write to <c>CLIENT PAUSE WRITE</c>.</summary>
+    MayReplicate = 8192,
 }
 
 /// <summary>A command of the table.</summary>

@@ -11,6 +11,14 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
 
     public void Run(ClientConnection client, ReadOnlySpan<byte> input, ReadOnlySpan<ArgumentRange> arguments, long nowMs)
     {
+        var mark = client.Output.Length;
+        Answer(client, input, arguments, nowMs);
+        if (client.Replies != ReplyState.Plain)
+            client.EndReply(mark, isOver: client.Blocked is null);
+    }
+
+    private void Answer(ClientConnection client, ReadOnlySpan<byte> input, ReadOnlySpan<ArgumentRange> arguments, long nowMs)
+    {
         var call = new CommandCall(server, client, ConnectionPlaceholder, input, arguments, nowMs);
         if (server.Store.EngineNeedsLock.Touched.Count > 0)
             server.MarkTouchedNeedsLock();
@@ -80,6 +88,8 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             refusal = Errors.NotInTransaction;
         else if (server.Access.Check(call) is not AccessDenial.None and var denial)
             refusal = Errors.NoPermission(call, denial);
+        else if (client.IsListener && !MayRunWhileListening(call, out refusal))
+            return false;
         else if (!client.Transaction.IsOpen)
             return true;
         else if (client.Transaction.Bytes > server.Options.MaxCommandBytes || client.Transaction.Count >= server.Options.MaxArguments)
@@ -102,6 +112,20 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         call.Error(Errors.ExecRefused(refusal));
     }
 
+    /// <summary>
+    /// Messages look like replies to a client of RESP2, so that it may ask for little else. A monitor is a kind of replica to Redis, which leaves
+    /// keys alone.
+    /// </summary>
+    private static bool MayRunWhileListening(in CommandCall call, out string refusal)
+    {
+        refusal = "";
+        if (call.Client.IsSubscriber && !call.IsResp3 && !call.Command.Has(CommandFlags.WhileSubscribed))
+            refusal = Errors.WhileSubscribed(call.Command.FullName);
+        else if (call.Client.IsMonitor && (call.Command.Flags & (CommandFlags.Write | CommandFlags.ReadOnly | CommandFlags.MayReplicate)) != 0)
+            refusal = Errors.WhileMonitoring;
+        return refusal.Length == 0;
+    }
+
     /// <summary>Runs a command that passed every check. Whatever it wrote before it failed is taken back.</summary>
     public void Call(ref CommandCall call)
     {
@@ -115,6 +139,9 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             call.Client.Output.Truncate(mark);
             call.Error(Errors.From(e));
         }
+
+        if (!server.Monitors.IsEmpty)
+            server.Monitors.Show(call);
     }
 
     private static CommandInfo? FindSubcommand(CommandInfo command, ReadOnlySpan<byte> name)

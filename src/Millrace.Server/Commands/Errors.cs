@@ -17,10 +17,14 @@ internal static class Errors
     public const string ExecAbort = "EXECABORT Transaction discarded because of previous errors.";
 
     public const string NotInTransaction = "ERR Command not allowed inside a transaction";
+    public const string WhileMonitoring = "ERR Replica can't interact with the keyspace";
     public const string QueueFull = "ERR The transaction is larger than a command may be";
 
     public static string ExecRefused(string refusal) =>
         $"EXECABORT Transaction discarded because of: {(refusal.StartsWith("ERR ", StringComparison.Ordinal) ? refusal[4..] : refusal)}";
+
+    public static string WhileSubscribed(string fullName) =>
+        $"ERR Can't execute '{fullName}': only (P|S)SUBSCRIBE / (P|S)UNSUBSCRIBE / PING / QUIT / RESET are allowed in this context";
 
     public static string WrongArity(string fullName) => $"ERR wrong number of arguments for '{fullName}' command";
 

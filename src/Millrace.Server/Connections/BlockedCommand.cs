@@ -47,6 +47,8 @@ internal abstract class BlockedCommand(ClientConnection client, CommandInfo comm
                 Client.Output.Truncate(mark);
                 call.Error(Errors.From(e));
             }
+
+            Client.EndReply(mark, isOver: true);
         }
 
         Client.UnblockNeedsLock();
@@ -65,10 +67,12 @@ internal abstract class BlockedCommand(ClientConnection client, CommandInfo comm
         var call = new CommandCall(Client.Server, Client, Command, default, default, 0);
         lock (Client.OutputLock)
         {
+            var mark = Client.Output.Length;
             if (error is null)
                 WriteTimeout(ref call);
             else
                 call.Error(error);
+            Client.EndReply(mark, isOver: true);
         }
 
         Client.UnblockNeedsLock();

@@ -19,6 +19,8 @@ internal sealed partial class ClientConnection
     /// <summary>The same for who has not authenticated: ten thousand of them must not cost ten gigabytes.</summary>
     private const int RestrictedBusyBytes = 4 * 1024;
 
+    private const string DoesNotRead = "It does not read what it is sent.";
+
     private OutputBuffer _filling;
     private OutputBuffer _sending;
 
@@ -56,7 +58,7 @@ internal sealed partial class ClientConnection
             _isGone = true;
         }
 
-        KillNeedsLock("It does not read its replies.");
+        KillNeedsLock(DoesNotRead);
     }
 
     /// <summary>Sends what has gathered, unless a send is under way, which then takes it. Outside the store's lock.</summary>

@@ -101,6 +101,18 @@ internal sealed partial class ClientConnection
 
     public BlockedCommand? Blocked => _blocked;
 
+    /// <summary>It listens to channels or patterns. Kept by <see cref="Commands.PubSub.Subscriptions"/>.</summary>
+    public bool IsSubscriber { get; set; }
+
+    /// <summary>It sees every command. Kept by <see cref="Commands.Connection.Monitors"/>.</summary>
+    public bool IsMonitor { get; set; }
+
+    /// <summary>It is sent more than replies.</summary>
+    public bool IsListener => IsSubscriber || IsMonitor;
+
+    /// <summary>It gets a reply in the turn under way. Kept by the server.</summary>
+    public bool IsToFlush { get; set; }
+
     /// <summary>Reads and runs requests until the client goes.</summary>
     public async Task RunAsync()
     {

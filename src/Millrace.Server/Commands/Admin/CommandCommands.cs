@@ -10,7 +10,7 @@ internal static class CommandCommands
         (CommandFlags.Write, "write"), (CommandFlags.ReadOnly, "readonly"), (CommandFlags.DenyOom, "denyoom"), (CommandFlags.Admin, "admin"),
         (CommandFlags.PubSub, "pubsub"), (CommandFlags.NoScript, "noscript"), (CommandFlags.Blocking, "blocking"),
         (CommandFlags.Fast, "fast"), (CommandFlags.NoAuth, "no_auth"), (CommandFlags.MovableKeys, "movablekeys"),
-        (CommandFlags.SkipMonitor, "skip_monitor"), (CommandFlags.NoMulti, "no_multi"),
+        (CommandFlags.NoMulti, "no_multi"),
     ];
 
     public static IEnumerable<CommandInfo> All { get; } =

@@ -6,6 +6,37 @@ namespace Millrace.Server.Commands.Connection;
 /// <summary>The subcommands of <c>CLIENT</c> about the caller itself and for looking at the others; ending others is in <see cref="ClientKill"/>.</summary>
 internal static class ClientCommands
 {
+    private static readonly string[] HelpLines =
+    [
+        "CLIENT <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "GETNAME",
+        "    Return the name of the current connection.",
+        "ID",
+        "    Return the ID of the current connection.",
+        "INFO",
+        "    Return information about the current client connection.",
+        "KILL <ip:port>",
+        "    Kill connection made from <ip:port>.",
+        "KILL <option> <value> [<option> <value> [...]]",
+        "    Kill connections. Options are: ID, ADDR, LADDR, TYPE, USER, SKIPME.",
+        "LIST [TYPE <type>|ID <id> [...]]",
+        "    Return information about client connections.",
+        "NO-EVICT (ON|OFF)",
+        "    Accepted: no client is ever evicted.",
+        "NO-TOUCH (ON|OFF)",
+        "    Accepted: no key keeps the time of its last use.",
+        "REPLY (ON|OFF|SKIP)",
+        "    Control the replies sent to the current connection.",
+        "SETINFO <option> <value>",
+        "    Set the client's library name (LIB-NAME) or version (LIB-VER).",
+        "SETNAME <name>",
+        "    Assign the name <name> to the current connection.",
+        "UNBLOCK <clientid> [TIMEOUT|ERROR]",
+        "    Unblock the specified blocked client.",
+        "HELP",
+        "    Prints this help.",
+    ];
+
     private const CommandFlags Own = CommandFlags.NoScript;
     private const CommandFlags Others = CommandFlags.NoScript | CommandFlags.Admin;
 
@@ -13,15 +44,17 @@ internal static class ClientCommands
     [
         new("client", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
         [
-            new("getname", 2, Own, 0, 0, 0, "slow connection", GetName),
-            new("id", 2, Own, 0, 0, 0, "slow connection", static (ref CommandCall call) => call.Reply.WriteInteger(call.Client.Id)),
-            new("info", 2, Own, 0, 0, 0, "slow connection", Info),
+            new("getname", 2, Own, 0, 0, 0, "connection", GetName),
+            new("id", 2, Own, 0, 0, 0, "connection", static (ref CommandCall call) => call.Reply.WriteInteger(call.Client.Id)),
+            new("info", 2, Own, 0, 0, 0, "connection", Info),
+            new("help", 2, CommandFlags.None, 0, 0, 0, "connection", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
             new("kill", -3, Others, 0, 0, 0, "admin slow dangerous connection", ClientKill.Run),
             new("list", -2, Others, 0, 0, 0, "admin slow dangerous connection", List),
             new("no-evict", 3, Others, 0, 0, 0, "admin slow dangerous connection", OnOff),
-            new("no-touch", 3, Own, 0, 0, 0, "slow connection", OnOff),
-            new("setinfo", 4, Own, 0, 0, 0, "slow connection", SetInfo),
-            new("setname", 3, Own, 0, 0, 0, "slow connection", SetName),
+            new("no-touch", 3, Own, 0, 0, 0, "connection", OnOff),
+            new("reply", 3, Own, 0, 0, 0, "connection", Reply),
+            new("setinfo", 4, Own, 0, 0, 0, "connection", SetInfo),
+            new("setname", 3, Own, 0, 0, 0, "connection", SetName),
             new("unblock", -3, Others, 0, 0, 0, "admin slow dangerous connection", Unblock),
         ]) { Group = "connection" },
     ];
@@ -44,6 +77,9 @@ internal static class ClientCommands
         server.Clients.Values.Where(static client => !client.IsClosing).OrderBy(static client => client.Id);
 
     private static bool IsPlain(ReadOnlySpan<byte> text) => !text.ContainsAnyExceptInRange((byte)'!', (byte)'~');
+
+    /// <summary>The kind of a client in lists. A monitor is as normal as any.</summary>
+    public static string TypeOf(ClientConnection client) => client.IsSubscriber ? "pubsub" : "normal";
 
     private static void GetName(ref CommandCall call)
     {
@@ -90,6 +126,27 @@ internal static class ClientCommands
             call.Error(Errors.Syntax);
     }
 
+    private static void Reply(ref CommandCall call)
+    {
+        if (call.Is(2, "ON"u8))
+        {
+            call.Client.Replies &= ~ReplyState.Off;
+            call.Ok();
+        }
+        else if (call.Is(2, "OFF"u8))
+        {
+            call.Client.Replies |= ReplyState.Off;
+        }
+        else if (!call.Is(2, "SKIP"u8))
+        {
+            call.Error(Errors.Syntax);
+        }
+        else if ((call.Client.Replies & ReplyState.Off) == 0)
+        {
+            call.Client.Replies |= ReplyState.SkipsNext;
+        }
+    }
+
     private static void Info(ref CommandCall call) => call.WriteVerbatim(Describe(call.Client, call.NowMs) + "\n");
 
     private static void List(ref CommandCall call)
@@ -99,7 +156,7 @@ internal static class ClientCommands
         {
             if (ClientKill.FindType(ref call, 3) is not { } type)
                 return;
-            clients = clients.Where(client => type == "normal");
+            clients = clients.Where(client => TypeOf(client) == type);
         }
         else if (call.Count > 3 && call.Is(2, "ID"u8))
         {
@@ -128,12 +185,16 @@ internal static class ClientCommands
     /// <summary>One line of the list. What the server does not count is 0, so that programs that read the line find every name.</summary>
     public static string Describe(ClientConnection client, long nowMs)
     {
-        var flags = (client.Transaction.IsOpen ? "x" : "") + (client.Blocked is null ? "" : "b");
+        var flags = (client.IsMonitor ? "O" : "") + (client.IsSubscriber ? "P" : "") + (client.Transaction.IsOpen ? "x" : "") +
+            (client.Blocked is null ? "" : "b");
+        var subscriptions = client.Server.Subscriptions;
         return string.Create(
             System.Globalization.CultureInfo.InvariantCulture,
             $"id={client.Id} addr={client.RemoteEndPoint} laddr={client.LocalEndPoint} fd=0 name={client.Name} " +
             $"age={(nowMs - client.ConnectedMs) / 1000} idle={(nowMs - client.LastActiveMs) / 1000} " +
-            $"flags={(flags.Length == 0 ? "N" : flags)} db={client.Database} sub=0 psub=0 ssub=0 " +
+            $"flags={(flags.Length == 0 ? "N" : flags)} db={client.Database} " +
+            $"sub={subscriptions.Channels.NamesOf(client).Count} psub={subscriptions.Patterns.NamesOf(client).Count} " +
+            $"ssub={subscriptions.ShardChannels.NamesOf(client).Count} " +
             $"multi={(client.Transaction.IsOpen ? client.Transaction.Count : -1)} watch={client.Transaction.Watched.Count} " +
             $"qbuf=0 qbuf-free=0 argv-mem=0 multi-mem={client.Transaction.Bytes} rbs=0 rbp=0 obl=0 oll=0 " +
             $"omem={client.OutputBytes} tot-mem={client.OutputBytes} " +

@@ -68,7 +68,7 @@ internal static class ClientKill
             {
                 if (FindType(ref call, i + 1) is not { } type)
                     return false;
-                victims.RemoveAll(_ => type != "normal");
+                victims.RemoveAll(client => ClientCommands.TypeOf(client) != type);
             }
             else if (call.Is(i, "ADDR"u8))
             {

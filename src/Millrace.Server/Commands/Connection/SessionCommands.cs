@@ -7,7 +7,7 @@ namespace Millrace.Server.Commands.Connection;
 /// <summary>The commands that say who a client is and how it wants to be talked to.</summary>
 internal static class SessionCommands
 {
-    private const CommandFlags Always = CommandFlags.Fast | CommandFlags.NoScript | CommandFlags.NoAuth | CommandFlags.SkipMonitor;
+    private const CommandFlags Always = CommandFlags.Fast | CommandFlags.NoScript | CommandFlags.NoAuth;
 
     private const string WrongPassword = "WRONGPASS invalid username-password pair or user is disabled.";
 
@@ -22,8 +22,12 @@ internal static class SessionCommands
     [
         new("auth", -2, Always, 0, 0, 0, "connection", Auth) { Group = "connection" },
         new("hello", -1, Always, 0, 0, 0, "connection", Hello) { Group = "connection", Since = "6.0.0" },
-        new("quit", -1, Always | CommandFlags.NotQueued, 0, 0, 0, "connection", Quit) { Group = "connection" },
-        new("reset", 1, Always | CommandFlags.NotQueued, 0, 0, 0, "connection", Reset) { Group = "connection", Since = "6.2.0" },
+        new("quit", -1, Always | CommandFlags.NotQueued | CommandFlags.WhileSubscribed, 0, 0, 0, "connection", Quit) { Group = "connection" },
+        new("reset", 1, Always | CommandFlags.NotQueued | CommandFlags.WhileSubscribed, 0, 0, 0, "connection", Reset)
+        {
+            Group = "connection",
+            Since = "6.2.0",
+        },
         new("select", 2, CommandFlags.Fast, 0, 0, 0, "connection", Select) { Group = "connection" },
     ];
 
@@ -124,6 +128,8 @@ internal static class SessionCommands
     {
         var client = call.Client;
         client.Transaction.Discard();
+        call.Server.ForgetListenerNeedsLock(client);
+        client.Replies = ReplyState.Plain;
         client.RespVersion = 2;
         client.Database = 0;
         client.Name = "";

@@ -11,7 +11,7 @@ internal static class TransactionCommands
     public static IEnumerable<CommandInfo> All { get; } =
     [
         new("discard", 1, AtOnce, 0, 0, 0, "transaction", Discard) { Group = "transactions", Since = "2.0.0" },
-        new("exec", 1, CommandFlags.NoScript | CommandFlags.NotQueued | CommandFlags.SkipMonitor, 0, 0, 0, "transaction", Exec)
+        new("exec", 1, CommandFlags.NoScript | CommandFlags.NotQueued, 0, 0, 0, "transaction", Exec)
         {
             Group = "transactions",
             Since = "1.2.0",
