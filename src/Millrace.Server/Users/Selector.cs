@@ -70,7 +70,21 @@ internal sealed partial class Selector
             return AccessDenial.Command;
         if (!_isEveryKey && !AllowsKeys(call, keys, ref argument))
             return AccessDenial.Key;
-        return _isEveryChannel || AllowsChannels(call, ref argument) ? AccessDenial.None : AccessDenial.Channel;
+        return AllowsChannels(call, ref argument) ? AccessDenial.None : AccessDenial.Channel;
+    }
+
+    /// <summary>Whether a channel is allowed, or a pattern of channels: only the very same pattern allows one.</summary>
+    public bool AllowsChannel(ReadOnlySpan<byte> channel, bool isPattern)
+    {
+        if (_isEveryChannel)
+            return true;
+        foreach (var pattern in _channels)
+        {
+            if (isPattern ? channel.SequenceEqual(pattern) : GlobPattern.IsMatch(pattern, channel))
+                return true;
+        }
+
+        return false;
     }
 
     private bool AllowsCommand(in CommandCall call)
@@ -126,17 +140,6 @@ internal sealed partial class Selector
         }
 
         return true;
-    }
-
-    private bool AllowsChannel(ReadOnlySpan<byte> channel, bool isPattern)
-    {
-        foreach (var pattern in _channels)
-        {
-            if (isPattern ? channel.SequenceEqual(pattern) : GlobPattern.IsMatch(pattern, channel))
-                return true;
-        }
-
-        return false;
     }
 
     /// <summary>A pattern of keys, and what commands may do with the keys that match.</summary>

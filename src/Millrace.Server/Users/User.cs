@@ -121,6 +121,9 @@ internal sealed class User
         return worst;
     }
 
+    /// <summary>Whether some selector allows a channel, or a pattern of channels.</summary>
+    public bool AllowsChannel(byte[] channel, bool isPattern) => _selectors.Exists(selector => selector.AllowsChannel(channel, isPattern));
+
     private string? ApplyCore(string rule)
     {
         switch (rule.ToLowerInvariant())

@@ -71,7 +71,7 @@ internal static class UsersFile
     private static string? ReadLine(string line, List<User> users, CommandTable table)
     {
         var words = line.Split(' ');
-        if (words is not ["user", { } name, .. var rest])
+        if (words is not ["user", { Length: > 0 } name, .. var rest])
             return " should start with user keyword followed by the username.";
         if (RuleErrors.HasBlank(name))
             return $": username '{name}' contains invalid characters.";

@@ -1,3 +1,4 @@
+using Millrace.Server.Connections;
 using Millrace.Server.Users;
 
 namespace Millrace.Server.Commands.Admin;
@@ -40,6 +41,7 @@ internal static partial class AclCommands
         }
 
         access.Put(user);
+        DisconnectListeners(ref call);
         call.Ok();
     }
 
@@ -81,6 +83,7 @@ internal static partial class AclCommands
         {
             foreach (var gone in call.Server.Access.Replace(call.Server.Access.ReadFile()))
                 Disconnect(ref call, gone);
+            DisconnectListeners(ref call);
             call.Ok();
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
@@ -108,7 +111,7 @@ internal static partial class AclCommands
         }
     }
 
-    /// <summary>Ends the clients of a user that is no more. The caller itself still gets its reply.</summary>
+    /// <summary>Ends the clients of a user that is no more.</summary>
     private static void Disconnect(ref CommandCall call, User user)
     {
         foreach (var client in call.Server.Clients.Values)
@@ -116,10 +119,31 @@ internal static partial class AclCommands
             if (client.User != user)
                 continue;
             call.Server.Access.LogOut(client);
-            if (client == call.Client)
-                client.IsClosing = true;
-            else
-                client.KillNeedsLock("The user was deleted.");
+            Disconnect(ref call, client, "The user was deleted.");
         }
+    }
+
+    /// <summary>Ends the clients that listen to what their users may not hear any more.</summary>
+    private static void DisconnectListeners(ref CommandCall call)
+    {
+        var subscriptions = call.Server.Subscriptions;
+        foreach (var client in call.Server.Clients.Values)
+        {
+            var user = client.User;
+            if (client.IsSubscriber &&
+                (subscriptions.Channels.NamesOf(client).Any(channel => !user.AllowsChannel(channel, isPattern: false)) ||
+                 subscriptions.ShardChannels.NamesOf(client).Any(channel => !user.AllowsChannel(channel, isPattern: false)) ||
+                 subscriptions.Patterns.NamesOf(client).Any(pattern => !user.AllowsChannel(pattern, isPattern: true))))
+                Disconnect(ref call, client, "The user may not hear what it listens to.");
+        }
+    }
+
+    /// <summary>The caller itself still gets its reply.</summary>
+    private static void Disconnect(ref CommandCall call, ClientConnection client, string reason)
+    {
+        if (client == call.Client)
+            client.IsClosing = true;
+        else
+            client.KillNeedsLock(reason);
     }
 }

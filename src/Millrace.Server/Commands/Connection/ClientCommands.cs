@@ -42,20 +42,20 @@ internal static class ClientCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("client", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
+        new("client", -2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WrongArity(),
         [
             new("getname", 2, Own, 0, 0, 0, "connection", GetName),
             new("id", 2, Own, 0, 0, 0, "connection", static (ref CommandCall call) => call.Reply.WriteInteger(call.Client.Id)),
             new("info", 2, Own, 0, 0, 0, "connection", Info),
             new("help", 2, CommandFlags.None, 0, 0, 0, "connection", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
-            new("kill", -3, Others, 0, 0, 0, "admin slow dangerous connection", ClientKill.Run),
-            new("list", -2, Others, 0, 0, 0, "admin slow dangerous connection", List),
-            new("no-evict", 3, Others, 0, 0, 0, "admin slow dangerous connection", OnOff),
+            new("kill", -3, Others, 0, 0, 0, "connection", ClientKill.Run),
+            new("list", -2, Others, 0, 0, 0, "connection", List),
+            new("no-evict", 3, Others, 0, 0, 0, "connection", OnOff),
             new("no-touch", 3, Own, 0, 0, 0, "connection", OnOff),
             new("reply", 3, Own, 0, 0, 0, "connection", Reply),
             new("setinfo", 4, Own, 0, 0, 0, "connection", SetInfo),
             new("setname", 3, Own, 0, 0, 0, "connection", SetName),
-            new("unblock", -3, Others, 0, 0, 0, "admin slow dangerous connection", Unblock),
+            new("unblock", -3, Others, 0, 0, 0, "connection", Unblock),
         ]) { Group = "connection" },
     ];
 

@@ -156,6 +156,13 @@ public sealed class AclReplyTests
          CONFIG SET maxmemory 1
          FLUSHALL
          KEYS *
+         PUBLISH d x
+         PUBLISH c1 x
+         SPUBLISH d x
+         PSUBSCRIBE c
+         SUBSCRIBE c1 d
+         SSUBSCRIBE d
+         PUBSUB CHANNELS
          MULTI
          GET w1
          XLEN r1
@@ -173,6 +180,10 @@ public sealed class AclReplyTests
         ACL DRYRUN w SET r1 x
         ACL DRYRUN w SET w1 x get
         ACL DRYRUN w XLEN r1
+        ACL DRYRUN w PUBLISH d x
+        ACL DRYRUN w PSUBSCRIBE c*
+        ACL DRYRUN w PSUBSCRIBE c* d
+        ACL DRYRUN w UNSUBSCRIBE d
         ACL DRYRUN w COPY r1 w1
         ACL DRYRUN w COPY w1 r1
         ACL DRYRUN w RENAMENX w1 w2

@@ -64,6 +64,29 @@ public sealed class AclTests
         Assert.Equal("+PONG\r\n", admin.Exchange("PING"));
     }
 
+    [Theory]
+    [InlineData("SUBSCRIBE news.a", "resetchannels &other", true)]
+    [InlineData("SSUBSCRIBE news.a", "resetchannels &other", true)]
+    [InlineData("PSUBSCRIBE news.*", "resetchannels &news.a", true)]
+    [InlineData("PSUBSCRIBE news.*", "resetchannels &news.*", false)]
+    [InlineData("SUBSCRIBE news.a", "resetchannels &news.a", false)]
+    public async Task Listener_that_may_not_hear_its_channel_any_more_is_disconnected(string subscription, string rules, bool isEnded)
+    {
+        await using var server = await TestServer.StartAsync();
+        using var admin = server.Connect();
+        using var listener = server.Connect();
+        admin.Exchange("ACL SETUSER alice on nopass +@all &news.*");
+        listener.Exchange("AUTH alice x");
+        Assert.Equal("-NOPERM No permissions to access a channel\r\n", listener.Exchange("SUBSCRIBE news.a weather"));
+        Assert.Equal("-NOPERM No permissions to access a channel\r\n", listener.Exchange("PSUBSCRIBE news.a*"));
+        Assert.EndsWith(":1\r\n", listener.Exchange(subscription), StringComparison.Ordinal);
+        Assert.Equal("+OK\r\n", admin.Exchange($"ACL SETUSER alice {rules}"));
+        if (isEnded)
+            Assert.Throws<NoReplyException>(() => listener.Exchange("PING"));
+        else
+            Assert.Equal("*2\r\n$4\r\npong\r\n$0\r\n\r\n", listener.Exchange("PING"));
+    }
+
     [Fact]
     public async Task Client_kill_by_user_ends_that_user()
     {
