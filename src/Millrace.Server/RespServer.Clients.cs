@@ -62,6 +62,7 @@ public sealed partial class RespServer
             client.EndWaitNeedsLock(static _ => { });
             client.Transaction.Discard();
             ForgetListenerNeedsLock(client);
+            Pause.Forget(client);
         }
         finally
         {
@@ -86,7 +87,7 @@ public sealed partial class RespServer
             {
                 foreach (var (_, client) in _clients)
                 {
-                    var isSilent = client.Blocked is null && !client.IsListener;
+                    var isSilent = !client.IsWaiting && !client.IsListener;
                     if (isSilent && nowMs - client.LastActiveMs > Options.IdleTimeout.TotalMilliseconds)
                         client.KillNeedsLock("It was silent for too long.");
                 }

@@ -60,6 +60,7 @@ public sealed partial class RespServer : IAsyncDisposable
                 $"The address {options.Address} can be reached from elsewhere: set a password or a file of users, or listen on loopback.", nameof(options));
         Store = store;
         Options = options.Copy();
+        Pause = new(this);
         StartedMs = NowMs;
         Access = new(Options, AllCommands.Table);
         Dispatcher = new(this, AllCommands.Table);
@@ -116,6 +117,9 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <summary>Who sees every command.</summary>
     internal Monitors Monitors { get; } = new();
 
+    /// <summary>Whether commands are run at all.</summary>
+    internal ClientPause Pause { get; }
+
     /// <summary>The moment by the store's clock, in Unix milliseconds.</summary>
     internal long NowMs => Store.Time.GetUtcNow().ToUnixTimeMilliseconds();
 
@@ -138,6 +142,7 @@ public sealed partial class RespServer : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         await _idleTimer.DisposeAsync();
+        Pause.Dispose();
         await _host.DisposeAsync();
     }
 

@@ -14,7 +14,7 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         var mark = client.Output.Length;
         Answer(client, input, arguments, nowMs);
         if (client.Replies != ReplyState.Plain)
-            client.EndReply(mark, isOver: client.Blocked is null);
+            client.EndReply(mark, isOver: !client.IsWaiting);
     }
 
     private void Answer(ClientConnection client, ReadOnlySpan<byte> input, ReadOnlySpan<ArgumentRange> arguments, long nowMs)
@@ -29,6 +29,8 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         }
 
         client.LastCommand = call.Command;
+        if (server.Pause.IsOn && server.Pause.TryHold(call))
+            return;
         if (client.Transaction.IsOpen && !call.Command.Has(CommandFlags.NotQueued))
         {
             client.Transaction.Add(call.ToStored());

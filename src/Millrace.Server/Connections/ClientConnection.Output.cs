@@ -136,7 +136,7 @@ internal sealed partial class ClientConnection
 
     /// <summary>Completes when little enough waits to be sent to run more requests. Usually at once.</summary>
     private ValueTask WhenDrainedAsync() =>
-        OutputBytes < (IsAuthenticated ? BusyBytes : RestrictedBusyBytes) ? ValueTask.CompletedTask : WhenSentAsync();
+        OutputBytes < (MustAuthenticate ? RestrictedBusyBytes : BusyBytes) ? ValueTask.CompletedTask : WhenSentAsync();
 
     private ValueTask WhenSentAsync()
     {

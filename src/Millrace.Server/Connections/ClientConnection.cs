@@ -110,6 +110,12 @@ internal sealed partial class ClientConnection
     /// <summary>It is sent more than replies.</summary>
     public bool IsListener => IsSubscriber || IsMonitor;
 
+    /// <summary>Its next request waits in the input for the end of a pause. Kept by <see cref="Commands.Connection.ClientPause"/>.</summary>
+    public bool IsHeld { get; set; }
+
+    /// <summary>It waits for the server rather than the server for it.</summary>
+    public bool IsWaiting => _blocked is not null || IsHeld;
+
     /// <summary>It gets a reply in the turn under way. Kept by the server.</summary>
     public bool IsToFlush { get; set; }
 
@@ -160,9 +166,9 @@ internal sealed partial class ClientConnection
         }
 
         // Who has not authenticated may do so in a pipeline: the requests after it have the larger limits.
-        _parser.IsRestricted = !IsAuthenticated;
+        _parser.IsRestricted = MustAuthenticate;
         var input = buffer.IsSingleSegment ? buffer.FirstSpan : buffer.ToArray();
-        var consumed = _parser.Parse(input, IsAuthenticated ? MaxRequestsPerTurn : 1);
+        var consumed = _parser.Parse(input, _parser.IsRestricted ? 1 : MaxRequestsPerTurn);
         _hasMore = _parser.IsFull && consumed < input.Length;
         if (_parser.Requests.IsEmpty && _parser.ProtocolError is null)
             return consumed;
@@ -187,22 +193,31 @@ internal sealed partial class ClientConnection
         if (IsClosing)
             return input.Length;
         LastCommandMs = nowMs;
+        IsHeld = false;
+        var start = 0;
         foreach (var request in _parser.Requests)
         {
             ReadOnlySpan<byte> bytes = request.Own is null ? input : request.Own;
             Server.Dispatcher.Run(this, bytes, _parser.ArgumentsOf(request), nowMs);
             if (IsClosing)
                 return input.Length;
+            if (IsHeld)
+            {
+                (_hasMore, IsClosing) = (false, input.Length > Server.Options.MaxCommandBytes);
+                return _parser.StopAt(start);
+            }
+
+            start = request.End;
             if (_blocked is not null)
             {
-                _resumeWhenServed = request.End < input.Length;
-                return _parser.StopAfter(request);
+                (_hasMore, _resumeWhenServed) = (false, start < input.Length);
+                return _parser.StopAt(start);
             }
 
             if (Output.Length >= BusyBytes || Output.IsOverfull)
             {
-                _hasMore = request.End < input.Length;
-                return _parser.StopAfter(request);
+                _hasMore = start < input.Length;
+                return _parser.StopAt(start);
             }
         }
 
@@ -245,7 +260,19 @@ internal sealed partial class ClientConnection
         if (!_resumeWhenServed)
             return;
         _resumeWhenServed = false;
+        ResumeLater();
+    }
 
+    /// <summary>The pause that held its next request is over.</summary>
+    public void ReleaseNeedsLock()
+    {
+        IsHeld = false;
+        ResumeLater();
+    }
+
+    /// <summary>Wakes the loop for what is in the input.</summary>
+    private void ResumeLater()
+    {
         // Not on this thread: the loop would run the client's next requests under the lock that is held here.
         ThreadPool.UnsafeQueueUserWorkItem(static client => client._connection.Transport.Input.CancelPendingRead(), this, preferLocal: false);
     }

@@ -238,11 +238,11 @@ internal sealed class RequestParser(RespServerOptions options)
         return start + end + 1;
     }
 
-    /// <summary>Takes back what was found behind a request: the client must wait before it goes on. The next input starts there.</summary>
-    public int StopAfter(Request request)
+    /// <summary>Takes back what was found from the start of a request on: the client must wait before it goes on. The next input starts there.</summary>
+    public int StopAt(int start)
     {
         (_resumeAt, _argumentsLeft, _bulkLength, ProtocolError, IsFull) = (0, 0, -1, null, false);
-        return request.End;
+        return start;
     }
 
     private int Suspend(int resumeAt)

@@ -93,7 +93,7 @@ public sealed class RequestParserTests
         var parser = new RequestParser(new RespServerOptions());
         parser.Parse(bytes, 10);
 
-        var end = parser.StopAfter(parser.Requests[0]);
+        var end = parser.StopAt(parser.Requests[0].End);
 
         parser.Parse(bytes.AsSpan(end), 10);
         Assert.Equal("b", Describe(parser, parser.Requests[0], bytes.AsSpan(end)));

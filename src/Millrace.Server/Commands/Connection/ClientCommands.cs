@@ -25,6 +25,8 @@ internal static class ClientCommands
         "    Accepted: no client is ever evicted.",
         "NO-TOUCH (ON|OFF)",
         "    Accepted: no key keeps the time of its last use.",
+        "PAUSE <timeout> [WRITE|ALL]",
+        "    Suspend all, or just write, clients for <timeout> milliseconds.",
         "REPLY (ON|OFF|SKIP)",
         "    Control the replies sent to the current connection.",
         "SETINFO <option> <value>",
@@ -33,6 +35,8 @@ internal static class ClientCommands
         "    Assign the name <name> to the current connection.",
         "UNBLOCK <clientid> [TIMEOUT|ERROR]",
         "    Unblock the specified blocked client.",
+        "UNPAUSE",
+        "    Stop the current client pause, resuming traffic.",
         "HELP",
         "    Prints this help.",
     ];
@@ -52,10 +56,12 @@ internal static class ClientCommands
             new("list", -2, Others, 0, 0, 0, "connection", List),
             new("no-evict", 3, Others, 0, 0, 0, "connection", OnOff),
             new("no-touch", 3, Own, 0, 0, 0, "connection", OnOff),
+            new("pause", -3, Others, 0, 0, 0, "connection", ClientPause.Start),
             new("reply", 3, Own, 0, 0, 0, "connection", Reply),
             new("setinfo", 4, Own, 0, 0, 0, "connection", SetInfo),
             new("setname", 3, Own, 0, 0, 0, "connection", SetName),
             new("unblock", -3, Others, 0, 0, 0, "connection", Unblock),
+            new("unpause", 2, Others, 0, 0, 0, "connection", ClientPause.End),
         ]) { Group = "connection" },
     ];
 
@@ -186,7 +192,7 @@ internal static class ClientCommands
     public static string Describe(ClientConnection client, long nowMs)
     {
         var flags = (client.IsMonitor ? "O" : "") + (client.IsSubscriber ? "P" : "") + (client.Transaction.IsOpen ? "x" : "") +
-            (client.Blocked is null ? "" : "b");
+            (client.IsWaiting ? "b" : "");
         var subscriptions = client.Server.Subscriptions;
         return string.Create(
             System.Globalization.CultureInfo.InvariantCulture,
