@@ -24,6 +24,9 @@ public sealed partial class RespServer
     /// <summary>The connections by ID.</summary>
     internal IReadOnlyDictionary<long, ClientConnection> Clients => _clients;
 
+    /// <summary>Bytes of replies that wait to be sent.</summary>
+    internal long OutputBytes => _clients.Values.Sum(static client => client.OutputBytes);
+
     private async Task ServeAsync(ConnectionContext connection)
     {
         try

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Net;
 using System.Security.Cryptography.X509Certificates;
 
@@ -29,7 +30,11 @@ public sealed class RespServerOptions
     /// <summary>The certificate, with its private key, to speak TLS with. Default <see langword="null"/>: plain TCP.</summary>
     public X509Certificate2? Certificate { get; set; }
 
-    /// <summary>Bytes of memory above which commands that need more are refused with <c>OOM</c>; 0 for no limit. Default 0.</summary>
+    /// <summary>
+    /// Bytes of memory that the keys may take; above, commands that need more are refused with <c>OOM</c> (<c>maxmemory</c>, as
+    /// <c>noeviction</c> has it). 0 for no limit. Default 0. The store itself has no such limit: what the process appends without the server
+    /// counts, and is not refused.
+    /// </summary>
     public long MaxMemoryBytes { get; set; }
 
     /// <summary>Connections at a time; one more is told so and closed. Default 10,000, as Redis.</summary>
@@ -54,6 +59,35 @@ public sealed class RespServerOptions
 
     /// <summary>How long a client may be silent before it is disconnected; zero: for ever (<c>timeout</c>). Default zero, as Redis.</summary>
     public TimeSpan IdleTimeout { get; set; }
+
+    /// <summary>
+    /// Reads a number of bytes as Redis writes it: digits, and perhaps <c>b</c>, <c>k</c> (1000), <c>kb</c> (1024), <c>m</c>, <c>mb</c>,
+    /// <c>g</c> or <c>gb</c>.
+    /// </summary>
+    /// <param name="text">What was written, in any case.</param>
+    /// <param name="bytes">The bytes it means.</param>
+    /// <returns>Whether it is such a number.</returns>
+    public static bool TryParseBytes(string text, out long bytes)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        var digits = text.AsSpan().IndexOfAnyExceptInRange('0', '9') is var end and >= 0 ? end : text.Length;
+        long unit = text[digits..].ToLowerInvariant() switch
+        {
+            "" or "b" => 1,
+            "k" => 1000,
+            "kb" => 1024,
+            "m" => 1000 * 1000,
+            "mb" => 1024 * 1024,
+            "g" => 1000 * 1000 * 1000,
+            "gb" => 1024 * 1024 * 1024,
+            _ => 0,
+        };
+        bytes = 0;
+        if (unit == 0 || !long.TryParse(text.AsSpan(0, digits), NumberStyles.None, CultureInfo.InvariantCulture, out var count) || count > long.MaxValue / unit)
+            return false;
+        bytes = count * unit;
+        return true;
+    }
 
     /// <summary>The same options, to be changed apart.</summary>
     internal RespServerOptions Copy() => (RespServerOptions)MemberwiseClone();

@@ -55,6 +55,13 @@ internal static class ServeCommand
         HelpName = "FILE",
     };
 
+    private static readonly Option<long> MaxMemory = new("--maxmemory")
+    {
+        Description = "Bytes the keys may take, with a unit if wanted (512mb, 2gb); above, commands that need more are refused. 0: no limit.",
+        HelpName = "N",
+        CustomParser = ParseBytes,
+    };
+
     private static readonly Option<int> MaxClients = new("--max-clients")
     {
         Description = "Connections at a time; one more is told so and closed.",
@@ -71,7 +78,7 @@ internal static class ServeCommand
     {
         var command = new Command("serve", "Serve streams to Redis clients.")
         {
-            Port, Bind, Data, Memory, Fsync, Password, Users, MaxClients, TlsCertificate, TlsKey,
+            Port, Bind, Data, Memory, Fsync, Password, Users, MaxMemory, MaxClients, TlsCertificate, TlsKey,
         };
         command.Validators.Add(CheckTogether);
         command.SetAction(RunAsync);
@@ -87,6 +94,7 @@ internal static class ServeCommand
             Address = options.GetValue(Bind)!,
             Password = options.GetValue(Password),
             UsersFile = options.GetValue(Users),
+            MaxMemoryBytes = options.GetValue(MaxMemory),
             MaxClients = options.GetValue(MaxClients),
         };
         if (serverOptions.Password is null && serverOptions.UsersFile is null && !IPAddress.IsLoopback(serverOptions.Address))
@@ -131,6 +139,14 @@ internal static class ServeCommand
             return value;
         result.AddError($"{((OptionResult)result.Parent!).Option.Name} takes a number from {least} to {most}, not '{text}'.");
         return least;
+    }
+
+    private static long ParseBytes(ArgumentResult result)
+    {
+        var text = result.Tokens[^1].Value;
+        if (!RespServerOptions.TryParseBytes(text, out var bytes))
+            result.AddError($"--maxmemory takes bytes, as in 1048576, 512mb or 2gb, not '{text}'.");
+        return bytes;
     }
 
     private static IPAddress? ParseAddress(ArgumentResult result)

@@ -9,6 +9,7 @@ internal static class AllCommands
         .. Admin.CommandCommands.All,
         .. Admin.ConfigCommands.All,
         .. Admin.DebugCommands.All,
+        .. Admin.MemoryCommands.All,
         .. Admin.PersistenceCommands.All,
         .. Admin.ServerCommands.All,
         .. Admin.ShutdownCommand.All,

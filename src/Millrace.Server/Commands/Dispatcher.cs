@@ -90,6 +90,8 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             refusal = Errors.NotInTransaction;
         else if (server.Access.Check(call) is not AccessDenial.None and var denial)
             refusal = Errors.NoPermission(call, denial);
+        else if (IsOutOfMemory(client, command))
+            refusal = Errors.OutOfMemory;
         else if (client.IsListener && !MayRunWhileListening(call, out refusal))
             return false;
         else if (!client.Transaction.IsOpen)
@@ -98,6 +100,12 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             refusal = command.Has(CommandFlags.NotQueued) ? "" : Errors.QueueFull;
         return refusal.Length == 0;
     }
+
+    /// <summary>Whether it needs more memory than there may be. To a server without such a limit, one comparison.</summary>
+    private bool IsOutOfMemory(ClientConnection client, CommandInfo command) =>
+        server.Options.MaxMemoryBytes > 0 &&
+        (command.Has(CommandFlags.DenyOom) || (command.Name == "exec" && client.Transaction.NeedsMemory)) &&
+        server.Store.EngineNeedsLock.UsedBytes > server.Options.MaxMemoryBytes;
 
     /// <summary>A transaction that lacks a command the client meant must not run. An EXEC that is refused ends it.</summary>
     private static void Refuse(ref CommandCall call, string refusal)

@@ -23,6 +23,11 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
     /// <summary>The producers in the order of their last message, so that the silent ones are found without a search.</summary>
     private readonly LinkedList<Producer> _byLastAdded = [];
 
+    private long _rememberedBytes;
+
+    /// <summary>Bytes of memory it takes, about.</summary>
+    public long SizeBytes => _rememberedBytes;
+
     /// <summary>For how long an ID is remembered, in seconds.</summary>
     public long DurationSeconds { get; private set; } = durationSeconds;
 
@@ -54,6 +59,7 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
         DropSilent(nowMs);
         if (_producers.TryGetValue(producer, out var found))
         {
+            _rememberedBytes -= found.SizeBytes;
             found.DropOldest(this, nowMs);
             _byLastAdded.Remove(found.Node);
         }
@@ -64,6 +70,7 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
 
         _byLastAdded.AddLast(found.Node);
         found.Add(id, entry);
+        _rememberedBytes += found.SizeBytes;
         Added++;
     }
 
@@ -77,6 +84,7 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
         (DurationSeconds, MaxSize) = (duration, size);
         _producers.Clear();
         _byLastAdded.Clear();
+        _rememberedBytes = 0;
         return true;
     }
 
@@ -101,7 +109,12 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
     /// <summary>A deep copy.</summary>
     public IdempotentProducers Clone()
     {
-        var clone = new IdempotentProducers(DurationSeconds, MaxSize) { Added = Added, Duplicates = Duplicates };
+        var clone = new IdempotentProducers(DurationSeconds, MaxSize)
+        {
+            Added = Added,
+            Duplicates = Duplicates,
+            _rememberedBytes = _rememberedBytes,
+        };
         foreach (var producer in _byLastAdded)
         {
             var copy = producer.Clone();
@@ -157,6 +170,7 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
     {
         while (_byLastAdded.First is { } first && IsTooOld(first.Value.LastEntry, nowMs))
         {
+            _rememberedBytes -= first.Value.SizeBytes;
             _byLastAdded.RemoveFirst();
             _producers.Remove(first.Value.Name);
         }
@@ -182,13 +196,24 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
 
         public EntryId LastEntry { get; private set; }
 
+        private long _characters;
+
+        /// <summary>An ID is an entry of the table, a place in the queue, and its text.</summary>
+        public long SizeBytes => 300 + (2 * Name.Length) + (Order.Count * 80L) + (2 * _characters);
+
         public void Add(string id, EntryId entry)
         {
             // An entry that was recorded later than it was appended (XIDMPRECORD) may be too old behind newer ones: it keeps its place.
             if (Entries.TryAdd(id, entry))
+            {
                 Order.Enqueue(id);
+                _characters += id.Length;
+            }
             else
+            {
                 Entries[id] = entry;
+            }
+
             if (entry > LastEntry)
                 LastEntry = entry;
         }
@@ -197,9 +222,18 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
         public void DropOldest(IdempotentProducers limits, long nowMs)
         {
             while (Order.TryPeek(out var oldest) && (Order.Count >= limits.MaxSize || limits.IsTooOld(Entries[oldest], nowMs)))
+            {
                 Entries.Remove(Order.Dequeue());
+                _characters -= oldest.Length;
+            }
         }
 
-        public Producer Clone() => new(Name) { Entries = new(Entries, StringComparer.Ordinal), Order = new(Order), LastEntry = LastEntry };
+        public Producer Clone() => new(Name)
+        {
+            Entries = new(Entries, StringComparer.Ordinal),
+            Order = new(Order),
+            LastEntry = LastEntry,
+            _characters = _characters,
+        };
     }
 }

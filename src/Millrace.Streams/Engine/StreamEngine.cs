@@ -133,6 +133,7 @@ internal sealed partial class StreamEngine
     public void AddKey(string key, KeyspaceValue value)
     {
         Keyspace.Add(key, value);
+        LookAt(value);
         _due.Move(Database, value, value.DueMs);
     }
 
@@ -154,6 +155,7 @@ internal sealed partial class StreamEngine
         if (Keyspace.Find(key) is { } old)
         {
             _due.Move(Database, old, long.MaxValue);
+            Uncount(old);
             Keyspace.Replace(old, value);
         }
         else
@@ -161,6 +163,7 @@ internal sealed partial class StreamEngine
             Keyspace.Add(key, value);
         }
 
+        LookAt(value);
         _due.Move(Database, value, value.DueMs);
         Signal(key);
         Touch(key);
@@ -172,6 +175,7 @@ internal sealed partial class StreamEngine
         if (Keyspace.Remove(key) is not { } removed)
             return null;
         _due.Move(Database, removed, long.MaxValue);
+        Uncount(removed);
         Signal(key);
         Touch(key);
         return removed;
@@ -217,6 +221,7 @@ internal sealed partial class StreamEngine
         foreach (var (key, value) in Keyspace)
         {
             _due.Move(Database, value, long.MaxValue);
+            Uncount(value);
             Signal(key);
             Touch(key);
         }
@@ -290,9 +295,13 @@ internal sealed partial class StreamEngine
         if (!schedule.TryTakeDue(nowMs, out fields))
             return false;
         if (schedule.Count == 0)
+        {
             RemoveKey(schedule.Key);
-        else
-            _due.Move(Database, schedule, schedule.DueMs);
+            return true;
+        }
+
+        LookAt(schedule);
+        _due.Move(Database, schedule, schedule.DueMs);
         return true;
     }
 
@@ -303,7 +312,7 @@ internal sealed partial class StreamEngine
         if (!_due.TryPeekDue(nowMs, out var database, out var key))
             return false;
         Select(database);
-        value = Keyspace.Find(key)!;
+        value = Find(key)!;
         return true;
     }
 
@@ -332,11 +341,12 @@ internal sealed partial class StreamEngine
         }
 
         Debug.Assert(due == _due.Count, "Nothing else is due.");
+        VerifyMemory();
     }
 
     private TValue? Find<TValue>(string key)
         where TValue : KeyspaceValue =>
-        Keyspace.Find(key) switch
+        Find(key) switch
         {
             null => null,
             TValue value => value,

@@ -30,6 +30,22 @@ internal sealed class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : 
     /// <summary>What is remembered of messages with an idempotent ID. Made on first use.</summary>
     public IdempotentProducers Producers => _producers ??= new(idmpDurationSeconds, idmpMaxSize);
 
+    /// <summary>The group that was looked up last: only its size may have changed since it was counted.</summary>
+    private ConsumerGroup? _lookedAt;
+
+    private long _groupBytes;
+
+    /// <inheritdoc/>
+    /// <remarks>A group that loses pending entries because their entries are deleted is counted when it is looked up again.</remarks>
+    public override long SizeBytes
+    {
+        get
+        {
+            Count(_lookedAt);
+            return 400 + Entries.SizeBytes + _groupBytes + (_producers?.SizeBytes ?? 0);
+        }
+    }
+
     public IReadOnlyCollection<ConsumerGroup> Groups => _groups.Values;
 
     /// <summary>
@@ -117,12 +133,35 @@ internal sealed class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : 
         MaxDeletedId = maxDeletedId ?? MaxDeletedId;
     }
 
-    public ConsumerGroup? FindGroup(string group) => _groups.GetValueOrDefault(group);
+    public ConsumerGroup? FindGroup(string group)
+    {
+        var found = _groups.GetValueOrDefault(group);
+        if (found is not null && found != _lookedAt)
+        {
+            Count(_lookedAt);
+            _lookedAt = found;
+        }
 
-    public bool AddGroup(string group, GroupStart start) =>
-        FindGroup(group) is null && _groups.TryAdd(group, new(group, Resolve(start)));
+        return found;
+    }
 
-    public bool RemoveGroup(string group) => _groups.Remove(group);
+    public bool AddGroup(string group, GroupStart start)
+    {
+        if (FindGroup(group) is not null)
+            return false;
+        Add(new ConsumerGroup(group, Resolve(start)));
+        return true;
+    }
+
+    public bool RemoveGroup(string group)
+    {
+        if (!_groups.Remove(group, out var removed))
+            return false;
+        _groupBytes -= removed.CountedBytes;
+        if (removed == _lookedAt)
+            _lookedAt = null;
+        return true;
+    }
 
     /// <summary>The ID a group starts after.</summary>
     public EntryId Resolve(GroupStart start) => start.IsNow ? LastGeneratedId : start.LastDelivered;
@@ -223,8 +262,23 @@ internal sealed class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : 
             _producers = _producers?.Clone(),
         };
         foreach (var group in _groups.Values)
-            clone._groups.Add(group.Name, group.Clone());
+            clone.Add(group.Clone());
         return clone;
+    }
+
+    private void Add(ConsumerGroup group)
+    {
+        _groups.Add(group.Name, group);
+        Count(group);
+    }
+
+    private void Count(ConsumerGroup? group)
+    {
+        if (group is null)
+            return;
+        var bytes = group.SizeBytes;
+        _groupBytes += bytes - group.CountedBytes;
+        group.CountedBytes = bytes;
     }
 
     [Conditional("DEBUG")]

@@ -17,6 +17,7 @@ public sealed class ServeTests
     [InlineData("--fsync takes always, everysec or no, not 'daily'.", "--data", "x", "--fsync", "daily")]
     [InlineData("--fsync needs --data DIR: what is in memory is never synced.", "--memory", "--fsync", "no")]
     [InlineData("--max-clients takes a number from 1 to 1000000, not '0'.", "--memory", "--max-clients", "0")]
+    [InlineData("--maxmemory takes bytes, as in 1048576, 512mb or 2gb, not 'much'.", "--memory", "--maxmemory", "much")]
     [InlineData("--tls-cert and --tls-key need each other.", "--memory", "--tls-cert", "x")]
     [InlineData("Unrecognized command or argument '--frobnicate'.", "--memory", "--frobnicate")]
     [InlineData("Unrecognized command or argument '--frobnicate'.", "--memory", "--frobnicate", "7")]

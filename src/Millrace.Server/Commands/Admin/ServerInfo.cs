@@ -50,10 +50,27 @@ internal static class ServerInfo
         text.Append(CultureInfo.InvariantCulture, $"connected_clients:{server.Clients.Count}\r\nmaxclients:{server.Options.MaxClients}\r\n")
             .Append(CultureInfo.InvariantCulture, $"blocked_clients:{server.Store.BlockedNeedsLock.Count}\r\n");
 
-    private static void WriteMemory(StringBuilder text, RespServer server, long nowMs) =>
-        text.Append(CultureInfo.InvariantCulture, $"used_memory:{GC.GetTotalMemory(forceFullCollection: false)}\r\n")
-            .Append(CultureInfo.InvariantCulture, $"used_memory_rss:{Environment.WorkingSet}\r\n")
-            .Append("maxmemory:0\r\nmaxmemory_policy:noeviction\r\n");
+    /// <summary>What is used is what the keys take, which is what <c>maxmemory</c> limits; the heap of the process is the allocator's.</summary>
+    private static void WriteMemory(StringBuilder text, RespServer server, long nowMs)
+    {
+        var engine = server.Store.EngineNeedsLock;
+        var (used, peak, resident) = (engine.UsedBytes, engine.PeakBytes, Environment.WorkingSet);
+        AppendBytes(text, "used_memory", used);
+        AppendBytes(text, "used_memory_rss", resident);
+        AppendBytes(text, "used_memory_peak", peak);
+        text.Append(CultureInfo.InvariantCulture, $"used_memory_peak_perc:{(peak == 0 ? 100 : 100.0 * used / peak):F2}%\r\n")
+            .Append(CultureInfo.InvariantCulture, $"used_memory_dataset:{used}\r\nused_memory_dataset_perc:100.00%\r\n")
+            .Append(CultureInfo.InvariantCulture, $"allocator_allocated:{GC.GetTotalMemory(forceFullCollection: false)}\r\n")
+            .Append(CultureInfo.InvariantCulture, $"allocator_resident:{resident}\r\n");
+        AppendBytes(text, "total_system_memory", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
+        AppendBytes(text, "maxmemory", server.Options.MaxMemoryBytes);
+        text.Append("maxmemory_policy:noeviction\r\n")
+            .Append(CultureInfo.InvariantCulture, $"mem_fragmentation_ratio:{(used == 0 ? 0 : (double)resident / used):F2}\r\n")
+            .Append(CultureInfo.InvariantCulture, $"mem_clients_normal:{server.OutputBytes}\r\nmem_allocator:dotnet\r\n");
+    }
+
+    private static void AppendBytes(StringBuilder text, string name, long bytes) =>
+        text.Append(CultureInfo.InvariantCulture, $"{name}:{bytes}\r\n{name}_human:{MemoryCommands.ForPeople(bytes)}\r\n");
 
     private static void WritePersistence(StringBuilder text, RespServer server, long nowMs) =>
         text.Append(CultureInfo.InvariantCulture, $"loading:0\r\naof_enabled:{(server.Store.IsDurable ? 1 : 0)}\r\n");

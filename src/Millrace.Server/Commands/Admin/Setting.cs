@@ -31,7 +31,7 @@ internal sealed record Setting(string Name, Func<RespServer, string> Show)
     public static Setting Bytes(string name, long least, long most, Func<RespServer, long> show, Action<RespServer, long> change) =>
         new(name, server => Text(show(server)))
         {
-            Check = text => TryParseBytes(text, out var value)
+            Check = text => RespServerOptions.TryParseBytes(text, out var value)
                 ? CheckBounds(value, least, most, (server, _) => change(server, value))
                 : ("argument must be a memory value", null),
         };
@@ -50,25 +50,4 @@ internal sealed record Setting(string Name, Func<RespServer, string> Show)
 
     private static (string? Error, ApplySetting? Apply) CheckBounds(long value, long least, long most, ApplySetting apply) =>
         value >= least && value <= most ? (null, apply) : ($"argument must be between {least} and {most} inclusive", null);
-
-    private static bool TryParseBytes(string text, out long bytes)
-    {
-        var digits = text.AsSpan().IndexOfAnyExceptInRange('0', '9') is var end and >= 0 ? end : text.Length;
-        long unit = text[digits..].ToLowerInvariant() switch
-        {
-            "" or "b" => 1,
-            "k" => 1000,
-            "kb" => 1024,
-            "m" => 1000 * 1000,
-            "mb" => 1024 * 1024,
-            "g" => 1000 * 1000 * 1000,
-            "gb" => 1024 * 1024 * 1024,
-            _ => 0,
-        };
-        bytes = 0;
-        if (unit == 0 || !long.TryParse(text.AsSpan(0, digits), NumberStyles.None, CultureInfo.InvariantCulture, out var count) || count > long.MaxValue / unit)
-            return false;
-        bytes = count * unit;
-        return true;
-    }
 }

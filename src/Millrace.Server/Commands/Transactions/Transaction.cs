@@ -17,6 +17,9 @@ internal sealed class Transaction(RespServer server)
     /// <summary>A watched key changed: EXEC will do nothing.</summary>
     public bool IsDirty { get; set; }
 
+    /// <summary>A command of it is refused when memory is used up, so that all of it is.</summary>
+    public bool NeedsMemory { get; private set; }
+
     public int Count => _queue.Count;
 
     public long Bytes { get; private set; }
@@ -32,6 +35,7 @@ internal sealed class Transaction(RespServer server)
     {
         _queue.Add(request);
         Bytes += request.Bytes;
+        NeedsMemory |= request.Command.Has(CommandFlags.DenyOom);
     }
 
     public bool IsWatchingAny(IReadOnlyCollection<KeyRef> keys) => _watched.Overlaps(keys);
@@ -55,6 +59,6 @@ internal sealed class Transaction(RespServer server)
     {
         Unwatch();
         _queue.Clear();
-        (Bytes, IsOpen, IsBroken) = (0, false, false);
+        (Bytes, IsOpen, IsBroken, NeedsMemory) = (0, false, false, false);
     }
 }

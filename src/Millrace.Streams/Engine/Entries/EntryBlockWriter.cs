@@ -41,6 +41,8 @@ internal sealed class EntryBlockWriter
     /// <summary>The place in <see cref="_shapes"/> of the last entry's shape, which the next one most likely has too.</summary>
     private int _lastShape;
 
+    public int BufferBytes => _buffer.Length;
+
     /// <summary>A block that begins with an entry that is appended next.</summary>
     public EntryBlock Open(EntryId baseId)
     {

@@ -22,6 +22,9 @@ internal sealed partial class EntryLog
     /// <summary>The last block, if it lies in the writer's buffer.</summary>
     private EntryBlock? _open;
 
+    /// <summary>Bytes of all other blocks.</summary>
+    private long _sealedBytes;
+
     public EntryLog()
         : this(new(), new(), null)
     {
@@ -48,6 +51,9 @@ internal sealed partial class EntryLog
 
     /// <summary>Blocks the entries lie in.</summary>
     public int BlockCount => _blocks.Count;
+
+    /// <summary>Bytes of memory: the blocks, the buffer of the open one, and about 136 for what belongs to each.</summary>
+    public long SizeBytes => _sealedBytes + _writer.BufferBytes + (_blocks.Count * 136L);
 
     private StreamEntry this[EntryId id] => TryGet(id, out var fields) ? new(id, fields) : throw new UnreachableException();
 
@@ -142,15 +148,6 @@ internal sealed partial class EntryLog
     /// <summary>The nodes of the tree in which Redis would keep the blocks.</summary>
     public long CountRadixNodes() => RadixTree.CountNodes(_blocks);
 
-    /// <summary>Bytes of all blocks, the open one with its free space.</summary>
-    public long CountBytes()
-    {
-        long bytes = 0;
-        for (var at = 0; at < _blocks.Count; at++)
-            bytes += _blocks[at].Bytes.Length;
-        return bytes;
-    }
-
     /// <summary>The same entries in the same blocks, to be changed apart. Sealed blocks share their bytes.</summary>
     public EntryLog Clone()
     {
@@ -164,23 +161,31 @@ internal sealed partial class EntryLog
                 open = block;
         }
 
-        return new(blocks, open is null ? new() : _writer.Clone(open), open) { Count = Count, FirstId = FirstId, LastId = LastId };
+        return new(blocks, open is null ? new() : _writer.Clone(open), open)
+        {
+            Count = Count,
+            FirstId = FirstId,
+            LastId = LastId,
+            _sealedBytes = _sealedBytes,
+        };
     }
 
     [Conditional("DEBUG")]
     public void Verify()
     {
-        long live = 0;
+        long live = 0, sealedBytes = 0;
         for (var at = 0; at < _blocks.Count; at++)
         {
             var block = _blocks[at];
             block.Verify();
             live += block.Live;
+            sealedBytes += block == _open ? 0 : block.Bytes.Length;
             Debug.Assert(at == 0 || _blocks[at - 1].LastAddedId < block.BaseId, "Blocks are in order.");
             Debug.Assert(_open is null || at < _blocks.Count - 1 || block == _open, "Only the last block is open.");
         }
 
         Debug.Assert(live == Count, "The count is right.");
+        Debug.Assert(sealedBytes == _sealedBytes, "The memory of every block is counted.");
         Debug.Assert(FirstId == FirstAtOrAbove(EntryId.Zero) && LastId == LastAtOrBelow(EntryId.Max), "The ends are right.");
     }
 
@@ -190,11 +195,13 @@ internal sealed partial class EntryLog
         if (_open is { } full)
         {
             _writer.Seal(full);
+            _sealedBytes += full.Bytes.Length;
             SqueezeIfWorth(full);
         }
         else if (_blocks.Count > 0 && !_blocks[^1].IsClosed(maxBlockEntries))
         {
             // The open block is gone with its entries, or blocks may be larger than they were.
+            _sealedBytes -= _blocks[^1].Bytes.Length;
             _writer.Reopen(_blocks[^1]);
             return _open = _blocks[^1];
         }
@@ -207,6 +214,8 @@ internal sealed partial class EntryLog
     {
         if (_blocks[at] == _open)
             _open = null;
+        else
+            _sealedBytes -= _blocks[at].Bytes.Length;
         _blocks.RemoveAt(at);
     }
 
@@ -224,7 +233,10 @@ internal sealed partial class EntryLog
 
     private void SqueezeIfWorth(EntryBlock block)
     {
-        if (block != _open && block.IsWorthSqueezing && block.Live > 0)
-            EntryBlockWriter.Squeeze(block);
+        if (block == _open || !block.IsWorthSqueezing || block.Live == 0)
+            return;
+        _sealedBytes -= block.Bytes.Length;
+        EntryBlockWriter.Squeeze(block);
+        _sealedBytes += block.Bytes.Length;
     }
 }

@@ -15,6 +15,12 @@ internal sealed class ConsumerGroup(string name, EntryId lastDeliveredId)
     /// <summary>Entries the group has read, or null when it cannot be known. See <see cref="StreamValue.LagOf"/>.</summary>
     public long? EntriesRead { get; set; }
 
+    /// <summary>Bytes of memory it takes, about. A consumer is an entry of the table, an object and its name.</summary>
+    public long SizeBytes => 300 + (2 * Name.Length) + (_consumers.Count * 160L) + Pending.SizeBytes;
+
+    /// <summary>What its stream has counted for it. Kept by the stream.</summary>
+    public long CountedBytes { get; set; }
+
     public IReadOnlyCollection<Consumer> Consumers => _consumers.Values;
 
     /// <summary>The pending entries by ID.</summary>

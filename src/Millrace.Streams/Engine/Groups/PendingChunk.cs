@@ -67,6 +67,9 @@ internal sealed class PendingChunk(int capacity)
 
     public int Count => End - Start;
 
+    /// <summary>Bytes of memory: the array, and about a hundred for two objects.</summary>
+    public long SizeBytes => 100 + (_packed is null ? _full!.Length * 40L : _packed.Length * 16L);
+
     public bool IsFull => Count == MaxCapacity;
 
     /// <summary>

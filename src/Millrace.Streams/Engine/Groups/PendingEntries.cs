@@ -36,8 +36,13 @@ internal sealed partial class PendingEntries
     /// <summary>A chunk that was emptied, for the next one needed: a queue that runs empty again and again allocates nothing.</summary>
     private PendingChunk? _spare;
 
+    private long _chunkBytes;
+
     /// <summary>Number of pending entries.</summary>
     public long Count { get; private set; }
+
+    /// <summary>Bytes of memory: the chunks, and their places in the list.</summary>
+    public long SizeBytes => _chunkBytes + (_chunks.Length * 8L);
 
     /// <summary>How many of them were handed back and have no owner.</summary>
     public long ReleasedCount => _owners[Nobody]!.HeldCount;
@@ -73,7 +78,9 @@ internal sealed partial class PendingEntries
         {
             var chunk = At(at);
             _owners[chunk.SlotAt(index)]!.HeldCount--;
+            _chunkBytes -= chunk.SizeBytes;
             chunk.Set(index, item);
+            _chunkBytes += chunk.SizeBytes;
             return false;
         }
         else
@@ -149,6 +156,7 @@ internal sealed partial class PendingEntries
             _chunks = new PendingChunk?[_end - _start],
             _end = _end - _start,
             _releases = _releases,
+            _chunkBytes = _chunkBytes,
         };
         for (var at = _start; at < _end; at++)
             clone._chunks[at - _start] = At(at).Clone();
@@ -184,6 +192,7 @@ internal sealed partial class PendingEntries
         }
 
         Debug.Assert(count == Count, "The count is right.");
+        Debug.Assert(_chunkBytes == _chunks.Sum(static chunk => chunk?.SizeBytes ?? 0), "The memory of every chunk is counted.");
         for (var slot = 0; slot < held.Length; slot++)
         {
             Debug.Assert(held[slot] == (_owners[slot]?.HeldCount ?? 0), "Each owner's count is right.");
@@ -260,7 +269,7 @@ internal sealed partial class PendingEntries
         }
 
         var last = At(_end - 1);
-        last.Insert(last.End, item);
+        Insert(last, last.End, item);
     }
 
     private void Insert(int at, int index, in PendingItem item)
@@ -273,7 +282,14 @@ internal sealed partial class PendingEntries
             AddChunk(at + 1, chunk.SplitAt(split));
         }
 
+        Insert(chunk, index, item);
+    }
+
+    private void Insert(PendingChunk chunk, int index, in PendingItem item)
+    {
+        _chunkBytes -= chunk.SizeBytes;
         chunk.Insert(index, item);
+        _chunkBytes += chunk.SizeBytes;
     }
 
     private void RemoveAt(int at, int index)
@@ -301,6 +317,7 @@ internal sealed partial class PendingEntries
 
         Array.Copy(_chunks, at, _chunks, at + 1, _end - at);
         _chunks[at] = chunk;
+        _chunkBytes += chunk.SizeBytes;
         _end++;
     }
 
@@ -326,12 +343,15 @@ internal sealed partial class PendingEntries
 
     private void MergeWithNext(int at)
     {
+        _chunkBytes -= At(at).SizeBytes;
         At(at).Append(At(at + 1));
+        _chunkBytes += At(at).SizeBytes;
         DropChunk(at + 1);
     }
 
     private void DropChunk(int at)
     {
+        _chunkBytes -= At(at).SizeBytes;
         if (at == _start)
         {
             _chunks[_start++] = null;

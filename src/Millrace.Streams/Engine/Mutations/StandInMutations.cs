@@ -76,7 +76,7 @@ internal readonly record struct PopList(string Key, bool AtHead, long Count) : I
     public bool Apply(StreamEngine engine, long nowMs, out byte[][] result)
     {
         result = [];
-        if (engine.Keyspace.Find(Key) is not ListValue list || Count == 0)
+        if (engine.Find(Key) is not ListValue list || Count == 0)
             return false;
         result = new byte[Math.Min(Count, list.Count)][];
         for (var i = 0; i < result.Length; i++)
@@ -110,7 +110,7 @@ internal readonly record struct AddMembers(string Key, IReadOnlyList<string> Mem
         result = 0;
         for (var i = 0; i < Members.Count; i++)
         {
-            if (set.Members.Add(Members[i]))
+            if (set.Add(Members[i]))
                 result++;
         }
 
@@ -143,11 +143,11 @@ internal readonly record struct RemoveMembers(string Key, IReadOnlyList<string> 
     public bool Apply(StreamEngine engine, long nowMs, out long result)
     {
         result = 0;
-        if (engine.Keyspace.Find(Key) is not SetValue set)
+        if (engine.Find(Key) is not SetValue set)
             return false;
         for (var i = 0; i < Members.Count; i++)
         {
-            if (set.Members.Remove(Members[i]))
+            if (set.Remove(Members[i]))
                 result++;
         }
 

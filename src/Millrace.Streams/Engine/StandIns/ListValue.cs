@@ -9,11 +9,16 @@ internal sealed class ListValue : KeyspaceValue
     /// <summary>Where the first item is.</summary>
     private int _first;
 
+    private long _itemBytes;
+
     public int Count { get; private set; }
 
     public override string TypeName => "list";
 
     public override string Encoding => "quicklist";
+
+    /// <summary>An item is its place in the ring and an array.</summary>
+    public override long SizeBytes => 64 + (_ring.Length * 8L) + (Count * 24L) + _itemBytes;
 
     public byte[] this[int index] => _ring[(_first + index) & (_ring.Length - 1)]!;
 
@@ -25,6 +30,7 @@ internal sealed class ListValue : KeyspaceValue
             _first = (_first - 1) & (_ring.Length - 1);
         _ring[(atHead ? _first : _first + Count) & (_ring.Length - 1)] = item;
         Count++;
+        _itemBytes += item.Length;
     }
 
     /// <summary>Takes an item out. There must be one.</summary>
@@ -36,6 +42,7 @@ internal sealed class ListValue : KeyspaceValue
         if (atHead)
             _first = (_first + 1) & (_ring.Length - 1);
         Count--;
+        _itemBytes -= item.Length;
         return item;
     }
 

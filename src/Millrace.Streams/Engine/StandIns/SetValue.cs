@@ -8,13 +8,42 @@ internal sealed class SetValue : KeyspaceValue
     /// <summary>Up to so many numbers Redis keeps packed (<c>set-max-intset-entries</c>).</summary>
     private const int MaxPackedNumbers = 512;
 
-    public HashSet<string> Members { get; private init; } = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _members = new(StringComparer.Ordinal);
+
+    private long _characters;
+
+    public IReadOnlySet<string> Members => _members;
 
     public override string TypeName => "set";
 
     public override string Encoding => Members.Count <= MaxPackedNumbers && Members.All(IsInteger) ? "intset" : "hashtable";
 
-    public override KeyspaceValue Clone() => new SetValue { Members = new(Members, StringComparer.Ordinal) };
+    /// <summary>A member is a slot of the table, of which some are free, and a text of two bytes per character.</summary>
+    public override long SizeBytes => 96 + (_members.Count * 56L) + (_characters * 2);
+
+    public bool Add(string member)
+    {
+        if (!_members.Add(member))
+            return false;
+        _characters += member.Length;
+        return true;
+    }
+
+    public bool Remove(string member)
+    {
+        if (!_members.Remove(member))
+            return false;
+        _characters -= member.Length;
+        return true;
+    }
+
+    public override KeyspaceValue Clone()
+    {
+        var clone = new SetValue();
+        foreach (var member in _members)
+            clone.Add(member);
+        return clone;
+    }
 
     private static bool IsInteger(string text) =>
         long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value) &&

@@ -15,6 +15,8 @@ internal sealed class StringValue(ReadOnlyMemory<byte> bytes) : KeyspaceValue
 
     public override string Encoding => IsInteger(Bytes.Span) ? "int" : Bytes.Length <= MaxEmbeddedBytes ? "embstr" : "raw";
 
+    public override long SizeBytes => 48 + Bytes.Length;
+
     public override KeyspaceValue Clone() => new StringValue(Bytes);
 
     /// <summary>Whether the bytes are a signed number of 64 bits in its one canonical form.</summary>
