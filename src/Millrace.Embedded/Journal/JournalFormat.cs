@@ -104,20 +104,11 @@ internal static class JournalFormat
         var crc = BitOperations.Crc32C(uint.MaxValue, salt);
         crc = BitOperations.Crc32C(crc, (uint)payload.Length);
         crc = BitOperations.Crc32C(crc, (ulong)lsn);
-        return ~Crc32C(crc, payload);
+        return ~Crc32C.Append(crc, payload);
     }
 
     private static uint SegmentHeaderCrc(ReadOnlySpan<byte> header) =>
-        ~Crc32C(Crc32C(uint.MaxValue, header[..12]), header[16..SegmentHeaderBytes]);
-
-    private static uint Crc32C(uint crc, ReadOnlySpan<byte> bytes)
-    {
-        for (; bytes.Length >= 8; bytes = bytes[8..])
-            crc = BitOperations.Crc32C(crc, BinaryPrimitives.ReadUInt64LittleEndian(bytes));
-        foreach (var value in bytes)
-            crc = BitOperations.Crc32C(crc, value);
-        return crc;
-    }
+        ~Crc32C.Append(Crc32C.Append(uint.MaxValue, header[..12]), header[16..SegmentHeaderBytes]);
 }
 
 /// <summary>What a segment says of itself.</summary>

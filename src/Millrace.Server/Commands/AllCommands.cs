@@ -19,6 +19,7 @@ internal static class AllCommands
         .. Connection.ConnectionCommands.All,
         .. Connection.Monitors.All,
         .. Connection.SessionCommands.All,
+        .. Keys.DumpCommands.All,
         .. Keys.ExpiryCommands.All,
         .. Keys.KeyCommands.All,
         .. Keys.MoveCommands.All,

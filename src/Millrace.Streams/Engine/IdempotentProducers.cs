@@ -2,6 +2,7 @@ using System.Buffers;
 using System.Buffers.Binary;
 using System.Diagnostics;
 using System.Security.Cryptography;
+using Millrace.Streams.Engine.Records;
 
 namespace Millrace.Streams.Engine;
 
@@ -61,6 +62,18 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
         {
             _rememberedBytes -= found.SizeBytes;
             found.DropOldest(this, nowMs);
+            _rememberedBytes += found.SizeBytes;
+        }
+
+        Remember(producer, id, entry);
+        Added++;
+    }
+
+    private void Remember(string producer, string id, EntryId entry)
+    {
+        if (_producers.TryGetValue(producer, out var found))
+        {
+            _rememberedBytes -= found.SizeBytes;
             _byLastAdded.Remove(found.Node);
         }
         else
@@ -71,7 +84,6 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
         _byLastAdded.AddLast(found.Node);
         found.Add(id, entry);
         _rememberedBytes += found.SizeBytes;
-        Added++;
     }
 
     /// <summary>Changes the limits (XCFGSET), null for no change. A real change forgets all IDs.</summary>
@@ -105,6 +117,36 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
     /// <summary>Everything remembered, also what is too old by now, in the order in which it will be dropped. For tests and snapshots.</summary>
     public IEnumerable<(string Producer, string Id, EntryId Entry)> InOrder =>
         _byLastAdded.SelectMany(producer => producer.Order.Select(id => (producer.Name, id, producer.Entries[id])));
+
+    /// <summary>Writes the parts of a record, drawn at <see cref="StreamValue.Write"/>.</summary>
+    public void Write(RecordWriter writer)
+    {
+        writer.Number(DurationSeconds);
+        writer.Number(MaxSize);
+        writer.Number(Added);
+        writer.Number(Duplicates);
+        writer.Number(_producers.Values.Sum(static producer => producer.Order.Count));
+        foreach (var (producer, id, entry) in InOrder)
+        {
+            writer.Text(producer);
+            writer.Text(id);
+            writer.Id(entry);
+        }
+    }
+
+    public static IdempotentProducers Read(ref RecordReader reader)
+    {
+        var producers = new IdempotentProducers(reader.PositiveNumber(), reader.PositiveNumber())
+        {
+            Added = reader.PositiveNumber(),
+            Duplicates = reader.PositiveNumber(),
+        };
+        if (producers.DurationSeconds > EngineOptions.LongestIdmpDurationSeconds)
+            throw EngineErrors.Damaged("an ID is remembered for too long", 0);
+        for (var left = reader.Count(); left > 0; left--)
+            producers.Remember(reader.Text(), reader.Text(), reader.Id());
+        return producers;
+    }
 
     /// <summary>A deep copy.</summary>
     public IdempotentProducers Clone()

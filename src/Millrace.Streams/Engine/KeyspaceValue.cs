@@ -1,3 +1,5 @@
+using Millrace.Streams.Engine.Records;
+
 namespace Millrace.Streams.Engine;
 
 /// <summary>
@@ -32,6 +34,12 @@ internal abstract class KeyspaceValue
     /// <summary>What the engine has counted for the key and the value. Kept by the engine.</summary>
     public long CountedBytes { get; set; }
 
+    /// <summary>What it is in a record.</summary>
+    public abstract ValueKind Kind { get; }
+
+    /// <summary>Writes the parts of a record, drawn at <see cref="ValueRecord"/>, without key and expiry.</summary>
+    public abstract void Write(RecordWriter writer);
+
     /// <summary>A deep copy of the value, under no key and without an expiry.</summary>
     public abstract KeyspaceValue Clone();
 }
@@ -52,6 +60,8 @@ internal sealed class ScheduleValue(string stream) : KeyspaceValue
 
     /// <summary>A type of our own, as Redis modules have them. On Redis it is a sorted set, whose commands the server does not have.</summary>
     public override string TypeName => "millrace-schedule";
+
+    public override ValueKind Kind => ValueKind.Schedule;
 
     /// <summary>An entry is an item of the queue, 56 bytes, and the array of its fields.</summary>
     public override long SizeBytes => 200 + (Count * 80L) + _fieldBytes;
@@ -78,6 +88,27 @@ internal sealed class ScheduleValue(string stream) : KeyspaceValue
         foreach (var (dueMs, fields) in InOrder)
             clone.Add(dueMs, fields);
         return clone;
+    }
+
+    public override void Write(RecordWriter writer)
+    {
+        writer.Text(Stream);
+        writer.Number(Count);
+        foreach (var (dueMs, fields) in InOrder)
+        {
+            writer.Number(dueMs);
+            writer.Fields(fields);
+        }
+    }
+
+    public static ScheduleValue Read(ref RecordReader reader)
+    {
+        var (schedule, left) = (new ScheduleValue(reader.Text()), reader.Count());
+        if (left == 0)
+            throw EngineErrors.Damaged("a schedule is empty", 0);
+        for (; left > 0; left--)
+            schedule.Add(reader.PositiveNumber(), reader.Fields());
+        return schedule;
     }
 
     public bool TryTakeDue(long nowMs, out EntryFields fields)

@@ -5,7 +5,7 @@ namespace Millrace.Streams.Engine;
 /// <summary>A stream: its entries, its counters and its groups.</summary>
 /// <param name="idmpDurationSeconds">For how long it remembers an idempotent ID, in seconds, unless it is told otherwise.</param>
 /// <param name="idmpMaxSize">How many idempotent IDs of a producer it remembers, unless it is told otherwise.</param>
-internal sealed class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : KeyspaceValue
+internal sealed partial class StreamValue(long idmpDurationSeconds, long idmpMaxSize) : KeyspaceValue
 {
     private readonly Dictionary<string, ConsumerGroup> _groups = new(StringComparer.Ordinal);
     private IdempotentProducers? _producers;

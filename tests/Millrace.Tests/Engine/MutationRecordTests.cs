@@ -60,6 +60,7 @@ public sealed class MutationRecordTests
         Check(new PopList("k", false, long.MaxValue), PopList.Read, seen);
         Check(new AddMembers("k", ["a", "b"]), AddMembers.Read, seen);
         Check(new RemoveMembers("k", ["a"]), RemoveMembers.Read, seen);
+        Check(new RestoreKey("k", ValueRecord.Write(new StringValue("v"u8.ToArray()), 100), NowMs), RestoreKey.Read, seen);
 
         Check(new Trim("s", new TrimRequest { MaxLength = 7, IsApproximate = true, Limit = 300 }), Trim.Read, seen);
         Check(new Trim("s", new TrimRequest { MinId = Id, References = ReferencePolicy.Acked }), Trim.Read, seen);

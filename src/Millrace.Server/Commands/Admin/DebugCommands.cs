@@ -1,5 +1,6 @@
 using System.Buffers.Text;
 using Millrace.Server.Connections;
+using Millrace.Streams.Engine.Records;
 
 namespace Millrace.Server.Commands.Admin;
 
@@ -9,6 +10,8 @@ internal static class DebugCommands
     private static readonly string[] HelpLines =
     [
         "DEBUG <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "OBJECT <key>",
+        "    Show low level info about <key> and its value.",
         "SLEEP <seconds>",
         "    Let this client wait for <seconds>. Decimals allowed. Other clients are served meanwhile.",
         "HELP",
@@ -24,10 +27,24 @@ internal static class DebugCommands
     {
         if (call.Count == 3 && call.Is(1, "SLEEP"u8))
             Sleep(ref call);
+        else if (call.Count == 3 && call.Is(1, "OBJECT"u8))
+            Describe(ref call);
         else if (call.Count == 2 && call.Is(1, "HELP"u8))
             call.WriteHelp(HelpLines);
         else
             call.Error($"ERR unknown subcommand or wrong number of arguments for '{call.Text(1)}'. Try DEBUG HELP.");
+    }
+
+    private static void Describe(ref CommandCall call)
+    {
+        if (call.FindValue(2) is not { } value)
+        {
+            call.Error(Errors.NoSuchKey);
+            return;
+        }
+
+        var serialized = ValueRecord.Write(value, call.Server.Options.MaxBulkBytes).Length;
+        call.Reply.WriteSimple($"Value at:slot{value.Slot} refcount:1 encoding:{value.Encoding} serializedlength:{serialized} lru:0 lru_seconds_idle:0");
     }
 
     /// <summary>Redis sleeps with all its clients. Here only the one who asks waits, and in EXEC nobody does.</summary>

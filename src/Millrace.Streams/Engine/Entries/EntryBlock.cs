@@ -157,6 +157,9 @@ internal sealed class EntryBlock(EntryId baseId)
         Live++;
     }
 
+    /// <summary>The entries are those of a block that took more, some of which were deleted: it counts them, and reaches as far.</summary>
+    public void Resume(EntryId lastAddedId, int added) => (LastAddedId, Added) = (lastAddedId, added);
+
     /// <summary>The same entries lie in another array now.</summary>
     public void MoveTo(byte[] bytes) => Bytes = bytes;
 

@@ -64,7 +64,11 @@ internal sealed partial class EntryLog
     public void Append(EntryId id, EntryFields fields, int maxBlockEntries)
     {
         Debug.Assert(_blocks.Count == 0 || id > _blocks[^1].LastAddedId, "IDs strictly increase.");
-        var block = _open is { } open && !open.IsClosed(maxBlockEntries) ? open : OpenBlock(id, maxBlockEntries);
+        AppendTo(_open is { } open && !open.IsClosed(maxBlockEntries) ? open : OpenBlock(id, maxBlockEntries), id, fields);
+    }
+
+    private void AppendTo(EntryBlock block, EntryId id, EntryFields fields)
+    {
         _writer.Append(block, id, fields.Packed.Span, fields.Count);
         LastId = id;
         if (Count++ == 0)
@@ -194,9 +198,7 @@ internal sealed partial class EntryLog
     {
         if (_open is { } full)
         {
-            _writer.Seal(full);
-            _sealedBytes += full.Bytes.Length;
-            SqueezeIfWorth(full);
+            SealOpen(full);
         }
         else if (_blocks.Count > 0 && !_blocks[^1].IsClosed(maxBlockEntries))
         {
@@ -208,6 +210,13 @@ internal sealed partial class EntryLog
 
         _blocks.Add(_open = _writer.Open(id));
         return _open;
+    }
+
+    private void SealOpen(EntryBlock full)
+    {
+        _writer.Seal(full);
+        _sealedBytes += full.Bytes.Length;
+        SqueezeIfWorth(full);
     }
 
     private void RemoveBlock(int at)

@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace Millrace.Streams.Engine;
 
 /// <summary>A named cursor over a stream, with its consumers and its pending entries.</summary>
-internal sealed class ConsumerGroup(string name, EntryId lastDeliveredId)
+internal sealed partial class ConsumerGroup(string name, EntryId lastDeliveredId)
 {
     private readonly Dictionary<string, Consumer> _consumers = new(StringComparer.Ordinal);
 

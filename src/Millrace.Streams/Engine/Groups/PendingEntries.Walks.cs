@@ -62,6 +62,9 @@ internal sealed partial class PendingEntries
         return found is null ? [] : Drain(found);
     }
 
+    /// <summary>What was handed back, in claim order.</summary>
+    public EntryId[] Released() => LongestIdle(0, long.MaxValue, (int)Math.Min(ReleasedCount, int.MaxValue));
+
     /// <summary>
     /// When the next entry, of those that are not yet, may be claimed after a least idle time. It may be too early, and then is later when
     /// asked again. <see cref="long.MaxValue"/> when there is none.

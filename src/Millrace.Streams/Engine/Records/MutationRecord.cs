@@ -45,6 +45,7 @@ internal enum MutationKind : byte
     PopList = 48,
     AddMembers = 49,
     RemoveMembers = 50,
+    RestoreKey = 51,
 }
 
 /// <summary>A mutation and the moment it was applied, as the journal keeps it.</summary>
@@ -131,6 +132,7 @@ internal static class MutationRecord
             case MutationKind.PopList: Apply<PopList, byte[][]>(engine, PopList.Read(ref reader), reader, nowMs); break;
             case MutationKind.AddMembers: Apply<AddMembers, long>(engine, AddMembers.Read(ref reader), reader, nowMs); break;
             case MutationKind.RemoveMembers: Apply<RemoveMembers, long>(engine, RemoveMembers.Read(ref reader), reader, nowMs); break;
+            case MutationKind.RestoreKey: Apply<RestoreKey, bool>(engine, RestoreKey.Read(ref reader), reader, nowMs); break;
             default: throw EngineErrors.Damaged($"there is no mutation {(byte)kind}", 0);
         }
     }

@@ -1,3 +1,5 @@
+using Millrace.Streams.Engine.Records;
+
 namespace Millrace.Streams.Engine;
 
 /// <summary>A list: a ring of strings that grows and shrinks at both ends. Never empty while it has a key.</summary>
@@ -16,6 +18,8 @@ internal sealed class ListValue : KeyspaceValue
     public override string TypeName => "list";
 
     public override string Encoding => "quicklist";
+
+    public override ValueKind Kind => ValueKind.List;
 
     /// <summary>An item is its place in the ring and an array.</summary>
     public override long SizeBytes => 64 + (_ring.Length * 8L) + (Count * 24L) + _itemBytes;
@@ -44,6 +48,23 @@ internal sealed class ListValue : KeyspaceValue
         Count--;
         _itemBytes -= item.Length;
         return item;
+    }
+
+    public override void Write(RecordWriter writer)
+    {
+        writer.Number(Count);
+        for (var i = 0; i < Count; i++)
+            writer.Bytes(this[i]);
+    }
+
+    public static ListValue Read(ref RecordReader reader)
+    {
+        var (list, left) = (new ListValue(), reader.Count());
+        if (left == 0)
+            throw EngineErrors.Damaged("a list is empty", 0);
+        for (; left > 0; left--)
+            list.Push(reader.Bytes(), atHead: false);
+        return list;
     }
 
     public override KeyspaceValue Clone()

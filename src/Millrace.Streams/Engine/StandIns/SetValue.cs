@@ -1,4 +1,5 @@
 using System.Globalization;
+using Millrace.Streams.Engine.Records;
 
 namespace Millrace.Streams.Engine;
 
@@ -18,6 +19,8 @@ internal sealed class SetValue : KeyspaceValue
 
     public override string Encoding => Members.Count <= MaxPackedNumbers && Members.All(IsInteger) ? "intset" : "hashtable";
 
+    public override ValueKind Kind => ValueKind.Set;
+
     /// <summary>A member is a slot of the table, of which some are free, and a text of two bytes per character.</summary>
     public override long SizeBytes => 96 + (_members.Count * 56L) + (_characters * 2);
 
@@ -35,6 +38,27 @@ internal sealed class SetValue : KeyspaceValue
             return false;
         _characters -= member.Length;
         return true;
+    }
+
+    public override void Write(RecordWriter writer)
+    {
+        writer.Number(_members.Count);
+        foreach (var member in _members)
+            writer.Text(member);
+    }
+
+    public static SetValue Read(ref RecordReader reader)
+    {
+        var (set, left) = (new SetValue(), reader.Count());
+        if (left == 0)
+            throw EngineErrors.Damaged("a set is empty", 0);
+        for (; left > 0; left--)
+        {
+            if (!set.Add(reader.Text()))
+                throw EngineErrors.Damaged("a member comes twice", 0);
+        }
+
+        return set;
     }
 
     public override KeyspaceValue Clone()

@@ -1,4 +1,5 @@
 using System.Buffers.Text;
+using Millrace.Streams.Engine.Records;
 
 namespace Millrace.Streams.Engine;
 
@@ -15,7 +16,11 @@ internal sealed class StringValue(ReadOnlyMemory<byte> bytes) : KeyspaceValue
 
     public override string Encoding => IsInteger(Bytes.Span) ? "int" : Bytes.Length <= MaxEmbeddedBytes ? "embstr" : "raw";
 
+    public override ValueKind Kind => ValueKind.String;
+
     public override long SizeBytes => 48 + Bytes.Length;
+
+    public override void Write(RecordWriter writer) => writer.Bytes(Bytes.Span);
 
     public override KeyspaceValue Clone() => new StringValue(Bytes);
 

@@ -74,6 +74,18 @@ public sealed class MemoryTests
     }
 
     [Fact]
+    public async Task Limit_can_be_set_while_the_server_runs()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        client.Exchange("SET k v");
+        Assert.Equal("+OK\r\n", client.Exchange("CONFIG SET maxmemory 100b"));
+        Assert.Equal(Refused, client.Exchange("SET k w"));
+        Assert.Equal("+OK\r\n", client.Exchange("CONFIG SET maxmemory 1kb"));
+        Assert.Equal("+OK\r\n", client.Exchange("SET k w"));
+    }
+
+    [Fact]
     public async Task What_the_process_appends_itself_counts_and_is_not_refused()
     {
         await using var server = await TestServer.StartAsync(options => options.MaxMemoryBytes = 1_000);

@@ -1,0 +1,58 @@
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Streams.Engine;
+
+/// <summary>A stream as bytes, with its groups.</summary>
+internal sealed partial class StreamValue
+{
+    public override ValueKind Kind => ValueKind.Stream;
+
+    /// <summary>Writes everything there is to know.</summary>
+    /// <remarks>
+    /// <code>
+    /// stream     producers | entries | last generated ID | max deleted ID | entries added | count | count × group
+    /// producers  duration s | maximum size | added | duplicates | count | count × (producer text | ID text | entry ID), oldest first
+    /// entries    count | count × block
+    /// block      base ID | last added ID | added | count | count × (ID | fields), without what was deleted
+    /// group      name text | last delivered ID | entries read + 1, or 0 | count | count × consumer
+    ///            | count | count × (ID | consumer's number | delivered ms | delivery count), held
+    ///            | count | count × (ID | delivery count), handed back, in claim order
+    /// consumer   name text | seen ms | active ms + 1, or 0
+    /// </code>
+    /// </remarks>
+    public override void Write(RecordWriter writer)
+    {
+        Producers.Write(writer);
+        Entries.Write(writer);
+        writer.Id(LastGeneratedId);
+        writer.Id(MaxDeletedId);
+        writer.Number(EntriesAdded);
+        writer.Number(_groups.Count);
+        foreach (var group in _groups.Values)
+            group.Write(writer);
+    }
+
+    public static StreamValue Read(ref RecordReader reader)
+    {
+        var producers = IdempotentProducers.Read(ref reader);
+        var stream = new StreamValue(producers.DurationSeconds, producers.MaxSize)
+        {
+            _producers = producers,
+            Entries = EntryLog.Read(ref reader),
+            LastGeneratedId = reader.Id(),
+            MaxDeletedId = reader.Id(),
+            EntriesAdded = reader.PositiveNumber(),
+        };
+        if (stream.Entries.LastAddedId > stream.LastGeneratedId || stream.Entries.Count > stream.EntriesAdded)
+            throw EngineErrors.Damaged("a stream has more entries than were added", 0);
+        for (var left = reader.Count(); left > 0; left--)
+        {
+            var group = ConsumerGroup.Read(ref reader);
+            if (stream._groups.ContainsKey(group.Name))
+                throw EngineErrors.Damaged("a group comes twice", 0);
+            stream.Add(group);
+        }
+
+        return stream;
+    }
+}
