@@ -76,6 +76,9 @@ public sealed partial class EmbeddedStreamStore
     /// <summary>Completes when the record is as durable as the policy promises.</summary>
     internal ValueTask WhenDurableAsync(long lsn) => _journal is null ? ValueTask.CompletedTask : _journal.WhenDurableAsync(lsn);
 
+    /// <summary>Whether a write or sync of the journal failed, so that it takes no more.</summary>
+    internal bool IsBroken => _journal?.HasFailed ?? false;
+
     /// <summary>Whether the record is known to be on the device.</summary>
     internal bool IsSynced(long lsn) => _journal?.IsSynced(lsn) ?? false;
 

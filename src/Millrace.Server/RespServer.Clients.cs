@@ -21,6 +21,15 @@ public sealed partial class RespServer
     /// <summary>Connections that are served; counted apart, because the dictionary takes all its locks to count.</summary>
     private int _clientCount;
 
+    private long _receivedCount;
+    private long _rejectedCount;
+
+    /// <summary>Connections that were served since the start or the last reset.</summary>
+    internal long ReceivedCount => Volatile.Read(ref _receivedCount);
+
+    /// <summary>Connections that were one too many since then.</summary>
+    internal long RejectedCount => Volatile.Read(ref _rejectedCount);
+
     /// <summary>The connections by ID.</summary>
     internal IReadOnlyDictionary<long, ClientConnection> Clients => _clients;
 
@@ -32,9 +41,15 @@ public sealed partial class RespServer
         try
         {
             if (Interlocked.Increment(ref _clientCount) > Options.MaxClients)
+            {
+                Interlocked.Increment(ref _rejectedCount);
                 await connection.Transport.Output.WriteAsync("-ERR max number of clients reached\r\n"u8.ToArray());
+            }
             else
+            {
+                Interlocked.Increment(ref _receivedCount);
                 await ServeAsync(new ClientConnection(this, connection, Interlocked.Increment(ref _lastClientId), NowMs));
+            }
         }
         finally
         {
@@ -54,6 +69,13 @@ public sealed partial class RespServer
             _clients.TryRemove(client.Id, out _);
             Forget(client);
         }
+    }
+
+    internal void ResetStatisticsNeedsLock()
+    {
+        Statistics.Reset();
+        Volatile.Write(ref _receivedCount, 0);
+        Volatile.Write(ref _rejectedCount, 0);
     }
 
     /// <summary>A client is gone: nothing may wait for it any more.</summary>

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Numerics;
+using System.Security.Cryptography;
 using System.Runtime.InteropServices;
 using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Connections;
@@ -15,6 +16,7 @@ using Millrace.Server.Commands.Connection;
 using Millrace.Server.Commands.PubSub;
 using Millrace.Server.Commands.Transactions;
 using Millrace.Server.Connections;
+using Millrace.Server.Statistics;
 using Millrace.Server.Transport;
 using Millrace.Server.Users;
 using Millrace.Streams;
@@ -119,6 +121,12 @@ public sealed partial class RespServer : IAsyncDisposable
 
     /// <summary>Whether commands are run at all.</summary>
     internal ClientPause Pause { get; }
+
+    /// <summary>What it counts of its commands.</summary>
+    internal CommandStatistics Statistics { get; } = new(AllCommands.Table);
+
+    /// <summary>Forty hexadecimal digits that no other run of a server has.</summary>
+    internal string RunId { get; } = RandomNumberGenerator.GetHexString(40, lowercase: true);
 
     /// <summary>The moment by the store's clock, in Unix milliseconds.</summary>
     internal long NowMs => Store.Time.GetUtcNow().ToUnixTimeMilliseconds();

@@ -5,6 +5,9 @@ namespace Millrace.Embedded.Journal;
 /// <summary>Getting what is written onto the device: a second later, when somebody asks, or at the end.</summary>
 internal sealed partial class StreamJournal
 {
+    /// <summary>Whether a write or sync failed.</summary>
+    public bool HasFailed => Volatile.Read(ref _failure) is not null;
+
     /// <summary>Whether the record is known to be on the device.</summary>
     public bool IsSynced(long lsn) => Volatile.Read(ref _syncedLsn) >= lsn;
 

@@ -86,7 +86,13 @@ internal readonly ref struct CommandCall(
     public string Key(int index) => FindValue(index)?.Key ?? Text(index);
 
     /// <summary>What a key holds, or null. Allocates nothing for names of up to 256 bytes.</summary>
-    public KeyspaceValue? FindValue(int index) => Engine.Keyspace.Find(this[index]);
+    public KeyspaceValue? FindValue(int index)
+    {
+        var found = Engine.Keyspace.Find(this[index]);
+        if (Command.Has(CommandFlags.ReadOnly))
+            Server.Statistics.CountLookup(found is not null);
+        return found;
+    }
 
     /// <summary>The value of a key if it has this type or the key is free; otherwise the error is written.</summary>
     public bool TryFind<TValue>(int index, out TValue? value)
@@ -134,7 +140,11 @@ internal readonly ref struct CommandCall(
 
     /// <summary>Writes an error reply.</summary>
     /// <param name="codeAndMessage">The code in capitals, a blank, and the message.</param>
-    public void Error(string codeAndMessage) => Client.Output.WriteErrorLine(codeAndMessage);
+    public void Error(string codeAndMessage)
+    {
+        Server.Statistics.CountError(codeAndMessage);
+        Client.Output.WriteErrorLine(codeAndMessage);
+    }
 
     public void Ok() => Client.Output.WriteRaw("+OK\r\n"u8);
 

@@ -111,6 +111,8 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
     private static void Refuse(ref CommandCall call, string refusal)
     {
         var transaction = call.Client.Transaction;
+        if (call.Command.Name.Length > 0)
+            call.Server.Statistics.Of(call.Command).Rejected++;
         if (call.Command.Name != "exec")
         {
             transaction.IsBroken |= transaction.IsOpen;
@@ -139,17 +141,25 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
     /// <summary>Runs a command that passed every check. Whatever it wrote before it failed is taken back.</summary>
     public void Call(ref CommandCall call)
     {
-        var mark = call.Client.Output.Length;
+        var (output, statistics, time) = (call.Client.Output, server.Statistics, server.Store.Time);
+        var mark = output.Length;
+        var counter = statistics.Of(call.Command);
+        var isMeasured = statistics.Count(call, counter);
+        var started = isMeasured ? time.GetTimestamp() : 0;
         try
         {
             call.Command.Handler(ref call);
         }
         catch (StreamException e)
         {
-            call.Client.Output.Truncate(mark);
+            output.Truncate(mark);
             call.Error(Errors.From(e));
         }
 
+        if (isMeasured)
+            statistics.Measure(call, counter, time.GetElapsedTime(started));
+        if (output.IsErrorAt(mark))
+            counter.Failed++;
         if (!server.Monitors.IsEmpty)
             server.Monitors.Show(call);
     }

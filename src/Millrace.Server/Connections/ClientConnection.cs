@@ -193,6 +193,7 @@ internal sealed partial class ClientConnection
         if (IsClosing)
             return input.Length;
         LastCommandMs = nowMs;
+        Server.Statistics.BeginTurn(_parser.Requests.Length, nowMs);
         IsHeld = false;
         var start = 0;
         foreach (var request in _parser.Requests)

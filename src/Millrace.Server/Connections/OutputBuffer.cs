@@ -62,6 +62,9 @@ internal sealed class OutputBuffer : IBufferWriter<byte>
         Length += length + 3;
     }
 
+    /// <summary>Whether what was written after a mark is an error reply.</summary>
+    public bool IsErrorAt(int mark) => mark < Length && _bytes[mark] == (byte)'-';
+
     /// <summary>Takes back what was written after a mark: a command failed in the middle of its reply.</summary>
     public void Truncate(int length) => Length = length;
 

@@ -29,7 +29,7 @@ internal static class ConfigCommands
         [
             new("get", -3, Flags, 0, 0, 0, "", Get) { Since = "2.0.0" },
             new("help", 2, CommandFlags.None, 0, 0, 0, "", Help) { Since = "5.0.0" },
-            new("resetstat", 2, Flags, 0, 0, 0, "", static (ref CommandCall call) => call.Ok()) { Since = "2.0.0" },
+            new("resetstat", 2, Flags, 0, 0, 0, "", ResetStatistics) { Since = "2.0.0" },
             new("rewrite", 2, Flags, 0, 0, 0, "", Rewrite) { Since = "2.8.0" },
             new("set", -4, Flags, 0, 0, 0, "", Set) { Since = "2.0.0" },
         ]) { Group = "server", Since = "2.0.0" },
@@ -113,6 +113,12 @@ internal static class ConfigCommands
 
     private static void Refuse(ref CommandCall call, string name, string why) =>
         call.Error($"ERR CONFIG SET failed (possibly related to argument '{name}') - {why}");
+
+    private static void ResetStatistics(ref CommandCall call)
+    {
+        call.Server.ResetStatisticsNeedsLock();
+        call.Ok();
+    }
 
     private static void Rewrite(ref CommandCall call) => call.Error("ERR The server is running without a config file");
 

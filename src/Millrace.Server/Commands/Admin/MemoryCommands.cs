@@ -26,15 +26,15 @@ internal static class MemoryCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("memory", -2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WrongArity(),
+        new("memory", -2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WrongArity(),
         [
-            new("doctor", 2, CommandFlags.None, 0, 0, 0, "slow", Diagnose),
-            new("help", 2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
-            new("malloc-stats", 2, CommandFlags.None, 0, 0, 0, "slow", static (ref CommandCall call) =>
+            new("doctor", 2, CommandFlags.None, 0, 0, 0, "", Diagnose),
+            new("help", 2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
+            new("malloc-stats", 2, CommandFlags.None, 0, 0, 0, "", static (ref CommandCall call) =>
                 call.WriteVerbatim("Stats not supported for the current allocator")),
-            new("purge", 2, CommandFlags.None, 0, 0, 0, "slow", Purge),
-            new("stats", 2, CommandFlags.None, 0, 0, 0, "slow", WriteStatistics),
-            new("usage", -3, CommandFlags.ReadOnly, 2, 2, 1, "read slow", Usage),
+            new("purge", 2, CommandFlags.None, 0, 0, 0, "", Purge),
+            new("stats", 2, CommandFlags.None, 0, 0, 0, "", WriteStatistics),
+            new("usage", -3, CommandFlags.ReadOnly, 2, 2, 1, "", Usage) { KeyRights = KeyRights.None },
         ]) { Group = "server", Since = "4.0.0" },
     ];
 

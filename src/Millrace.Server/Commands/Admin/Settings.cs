@@ -6,6 +6,9 @@ namespace Millrace.Server.Commands.Admin;
 /// <summary>Every setting there is, by name: what programs ask for, and what a running server can change.</summary>
 internal static class Settings
 {
+    /// <summary>Commands the slow log may be told to keep: each is a few kilobytes at most.</summary>
+    private const long MaxSlowCommands = 100_000;
+
     public static Setting[] All { get; } =
     [
         new("aclfile", static server => server.Options.UsersFile ?? ""),
@@ -22,6 +25,12 @@ internal static class Settings
         new("client-query-buffer-limit", static server => Setting.Text(server.Options.MaxCommandBytes)),
         Setting.Fixed("cluster-enabled", "no"),
         Setting.Fixed("databases", Setting.Text(StreamEngine.DatabaseCount)),
+        Setting.Number(
+            "latency-monitor-threshold",
+            0,
+            long.MaxValue,
+            static server => server.Statistics.Latency.LeastMilliseconds,
+            static (server, value) => server.Statistics.Latency.LeastMilliseconds = value),
         Setting.Number(
             "maxclients", 1, int.MaxValue, static server => server.Options.MaxClients, static (server, value) => server.Options.MaxClients = (int)value),
         Setting.Bytes(
@@ -42,6 +51,18 @@ internal static class Settings
         },
         Setting.Fixed("save", ""),
         Setting.Fixed("slave-read-only", "yes"),
+        Setting.Number(
+            "slowlog-log-slower-than",
+            -1,
+            long.MaxValue,
+            static server => server.Statistics.SlowLog.LeastMicroseconds,
+            static (server, value) => server.Statistics.SlowLog.LeastMicroseconds = value),
+        Setting.Number(
+            "slowlog-max-len",
+            0,
+            MaxSlowCommands,
+            static server => server.Statistics.SlowLog.MaxCount,
+            static (server, value) => server.Statistics.SlowLog.MaxCount = value),
         Setting.OfEngine(
             "stream-idmp-duration",
             EngineOption.StreamIdmpDurationSeconds,

@@ -79,8 +79,11 @@ internal sealed class Monitors
         return Encoding.ASCII.GetBytes(text.Append("\r\n").ToString());
     }
 
-    private static bool IsSecret(in CommandCall call, int index) => call.Command.Name switch
+    /// <summary>Whether an argument is a password or may hold one, which nobody else is to see.</summary>
+    public static bool IsSecret(in CommandCall call, int index) => call.Command.FullName switch
     {
+        "acl|setuser" => index > 2,
+        "config|set" => index > 2 && call.Is(index - 1, "requirepass"u8),
         "auth" => index > 0,
         "hello" => index > 2 && (call.Is(index - 1, "AUTH"u8) || (index > 3 && call.Is(index - 2, "AUTH"u8))),
         _ => false,

@@ -11,8 +11,8 @@ internal static class DumpCommands
 
     public static IEnumerable<CommandInfo> All { get; } =
     [
-        new("dump", 2, CommandFlags.ReadOnly, 1, 1, 1, "keyspace read slow", Dump) { Since = "2.6.0" },
-        new("restore", -4, CommandFlags.Write | CommandFlags.DenyOom, 1, 1, 1, "keyspace write slow dangerous", Restore) { Since = "2.6.0" },
+        new("dump", 2, CommandFlags.ReadOnly, 1, 1, 1, "keyspace", Dump) { Since = "2.6.0" },
+        new("restore", -4, CommandFlags.Write | CommandFlags.DenyOom, 1, 1, 1, "keyspace dangerous", Restore) { Since = "2.6.0" },
     ];
 
     /// <summary>As large as one argument may be: more could not be restored.</summary>
