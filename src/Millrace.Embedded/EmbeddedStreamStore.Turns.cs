@@ -74,7 +74,16 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <summary>Completes when the record is as durable as the policy promises.</summary>
-    internal ValueTask WhenDurableAsync(long lsn) => _journal is null ? ValueTask.CompletedTask : _journal.WhenDurableAsync(lsn);
+    /// <remarks>
+    /// The journal writes on its caller's thread, which here polls sockets. A write to the page cache is cheaper than another thread; a sync would
+    /// hold up the clients whose records it could take along.
+    /// </remarks>
+    internal ValueTask WhenDurableAsync(long lsn)
+    {
+        if (_journal is not { } journal || journal.IsDurable(lsn))
+            return ValueTask.CompletedTask;
+        return _sync == SyncPolicy.Always ? new(Task.Run(() => journal.WhenDurableAsync(lsn).AsTask())) : journal.WhenDurableAsync(lsn);
+    }
 
     /// <summary>Whether a write or sync of the journal failed, so that it takes no more.</summary>
     internal bool IsBroken => _journal?.HasFailed ?? false;

@@ -153,6 +153,9 @@ internal sealed partial class StreamJournal : IAsyncDisposable
         }
     }
 
+    /// <summary>Whether the record is as durable as the policy promises.</summary>
+    public bool IsDurable(long lsn) => Volatile.Read(ref _durableLsn) >= lsn;
+
     /// <summary>
     /// Completes when the record is as durable as the policy promises. Already so: at once. Nobody writes: this caller does, before the call
     /// returns. Otherwise: with the write that takes the record, on the thread pool.
@@ -161,7 +164,7 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     /// <exception cref="StreamException"><see cref="StreamErrorCode.ReadOnly"/>: the write failed, or an earlier one did.</exception>
     public ValueTask WhenDurableAsync(long lsn)
     {
-        if (Volatile.Read(ref _durableLsn) >= lsn)
+        if (IsDurable(lsn))
             return ValueTask.CompletedTask;
 
         lock (_gate)

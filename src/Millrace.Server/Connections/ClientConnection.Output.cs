@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Microsoft.AspNetCore.Connections;
 
 namespace Millrace.Server.Connections;
 
@@ -87,7 +88,7 @@ internal sealed partial class ClientConnection
                 {
                     var piece = rest[..Math.Min(rest.Length, BusyBytes)];
                     if ((await output.WriteAsync(piece)).IsCompleted)
-                        return;
+                        throw new ConnectionAbortedException("The client is gone.");
                     rest = rest[piece.Length..];
 
                     // A client that takes long for a long reply is not idle.
@@ -100,21 +101,11 @@ internal sealed partial class ClientConnection
         {
             // The client is gone, or the journal failed and nothing more may be shown. Either way it must not get these replies.
             Abort(e.Message);
-        }
-        finally
-        {
-            TaskCompletionSource? drained;
             lock (OutputLock)
             {
-                _sending.Clear();
-                (drained, _drained) = (_drained, null);
-
-                // Still sending: it broke off.
-                if (_isSending)
-                    (_isSending, _isGone) = (false, true);
+                _isGone = true;
+                EndSendNeedsLock();
             }
-
-            drained?.TrySetResult();
         }
     }
 
@@ -126,12 +117,23 @@ internal sealed partial class ClientConnection
             Debug.Assert(_isSending, "Only the sender takes.");
             _sending.Clear();
             lsn = _outputLsn;
-            _isSending = _filling.Length > 0 && !_isGone;
-            if (_isSending)
+            var hasMore = _filling.Length > 0 && !_isGone;
+            if (hasMore)
                 (_filling, _sending) = (_sending, _filling);
             _filling.LimitBytes = Server.Options.MaxOutputBytes - _sending.Length;
-            return _isSending;
+            if (!hasMore)
+                EndSendNeedsLock();
+            return hasMore;
         }
+    }
+
+    /// <summary>Nothing is being sent any more. From the moment the lock is released the next sender may be at work, so nothing may follow.</summary>
+    private void EndSendNeedsLock()
+    {
+        _isSending = false;
+        _sending.Clear();
+        _drained?.TrySetResult();
+        _drained = null;
     }
 
     /// <summary>Completes when little enough waits to be sent to run more requests. Usually at once.</summary>

@@ -11,22 +11,22 @@ internal sealed class TestServer : IAsyncDisposable
     private readonly EmbeddedStreamStore _store;
     private readonly RespServer _server;
 
-    private TestServer(RespServerOptions options, TimeProvider? time, string? directory)
+    private TestServer(RespServerOptions options, TimeProvider? time, string? directory, SyncPolicy sync)
     {
-        // What a test wants synced, it asks for.
-        _store = new(new() { Directory = directory, Sync = SyncPolicy.Never }, time);
+        _store = new(new() { Directory = directory, Sync = sync }, time);
         _server = new(_store, options);
     }
 
     /// <param name="configure">Changes the options, which pick a free port.</param>
     /// <param name="time">The store's clock and timers.</param>
     /// <param name="directory">Where the store keeps its journal; null for a store in memory.</param>
+    /// <param name="sync">When the journal is synced.</param>
     public static async Task<TestServer> StartAsync(
-        Action<RespServerOptions>? configure = null, TimeProvider? time = null, string? directory = null)
+        Action<RespServerOptions>? configure = null, TimeProvider? time = null, string? directory = null, SyncPolicy sync = SyncPolicy.Never)
     {
         var options = new RespServerOptions { Port = 0 };
         configure?.Invoke(options);
-        var server = new TestServer(options, time, directory);
+        var server = new TestServer(options, time, directory, sync);
         await server._server.StartAsync();
         return server;
     }

@@ -1,0 +1,42 @@
+using System.Net;
+using System.Net.Sockets;
+using Millrace.Embedded;
+
+namespace Millrace.Tests.Server;
+
+/// <summary>Replies that wait for the disk.</summary>
+public sealed class DurableReplyTests : IDisposable
+{
+    private const int Clients = 50;
+    private const int RequestsOfEach = 200;
+    private static readonly TimeSpan Deadline = TimeSpan.FromSeconds(60);
+
+    private readonly string _directory = Directory.CreateTempSubdirectory("millrace-durable-").FullName;
+
+    public void Dispose() => Directory.Delete(_directory, recursive: true);
+
+    /// <summary>The end of one send used to take back the replies of the next one, when that had begun on another thread.</summary>
+    [Fact]
+    public async Task Reply_is_not_lost_when_the_next_request_comes_while_its_send_ends()
+    {
+        await using var server = await TestServer.StartAsync(directory: _directory, sync: SyncPolicy.Always);
+        await Task.WhenAll(Enumerable.Range(0, Clients).Select(_ => AppendOneByOneAsync(server.Port))).WaitAsync(Deadline);
+        using var connection = server.Connect();
+        Assert.Equal($":{Clients * RequestsOfEach}\r\n", connection.Exchange("XLEN s"));
+    }
+
+    private static async Task AppendOneByOneAsync(int port)
+    {
+        using var socket = new Socket(AddressFamily.InterNetwork, SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        await socket.ConnectAsync(IPAddress.Loopback, port);
+        var reply = new byte[64];
+        for (var i = 0; i < RequestsOfEach; i++)
+        {
+            await socket.SendAsync("XADD s * f v\r\n"u8.ToArray());
+
+            // A reply of two lines.
+            for (var received = 0; reply.AsSpan(0, received).Count((byte)'\n') < 2;)
+                received += await socket.ReceiveAsync(reply.AsMemory(received)) is var count and > 0 ? count : throw new EndOfStreamException();
+        }
+    }
+}
