@@ -53,7 +53,8 @@ public sealed class RespServerOptions
     public int MaxInlineBytes { get; set; } = 64 * 1024;
 
     /// <summary>
-    /// Bytes of replies that may wait for a client that does not read them; above, it is disconnected. Default 256 MiB.
+    /// Bytes that may wait for a client that does not read them; above, it is disconnected. Its own next requests wait from 1 MiB on, so that only
+    /// messages, what MONITOR shows, or a single reply of this size get there. Default 256 MiB.
     /// </summary>
     public long MaxOutputBytes { get; set; } = 256 * 1024 * 1024;
 
