@@ -5,9 +5,10 @@ var root = new RootCommand("Millrace: event-driven messaging on Redis Streams.")
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
 {
-    // What follows an unknown option is its value as a rule, so only the first thing that is unknown gets a line.
+    // What follows an unknown option is its value as a rule, and no command is found behind an unknown one: the first unknown word gets a line.
     var unknown = parsed.UnmatchedTokens.Select(static token => $"Unrecognized command or argument '{token}'.").ToList();
-    foreach (var line in parsed.Errors.Select(static error => error.Message).Except(unknown.Skip(1)))
+    var lines = parsed.Errors.Select(static error => error.Message).Except(unknown.Skip(1));
+    foreach (var line in unknown.Count > 0 && parsed.CommandResult.Command == root ? [unknown[0]] : lines)
         await Console.Error.WriteLineAsync(line);
     return 2;
 }

@@ -22,13 +22,15 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         var call = new CommandCall(server, client, ConnectionPlaceholder, input, arguments, nowMs);
         if (server.Store.EngineNeedsLock.Touched.Count > 0)
             server.MarkTouchedNeedsLock();
-        if (!TryFind(ref call, out var refusal) || !MayRun(ref call, out refusal))
+        var isFound = TryFind(ref call, out var refusal);
+        if (isFound)
+            client.LastCommand = call.Command; // Before it may be refused: the log of refusals shows it.
+        if (!isFound || !MayRun(ref call, out refusal))
         {
             Refuse(ref call, refusal);
             return;
         }
 
-        client.LastCommand = call.Command;
         if (server.Pause.IsOn && server.Pause.TryHold(call))
             return;
         if (client.Transaction.IsOpen && !call.Command.Has(CommandFlags.NotQueued))

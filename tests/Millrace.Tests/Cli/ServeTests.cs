@@ -27,6 +27,11 @@ public sealed class ServeTests
         Assert.Equal(line, (await Tool.RunAsync(2, "", "dotnet", ["exec", MillraceServer.FindTool(), "serve", .. options])).Trim());
 
     [Fact]
+    public async Task Unknown_command_is_refused_in_one_line() => Assert.Equal(
+        "Unrecognized command or argument 'frobnicate'.",
+        (await Tool.RunAsync(2, "", "dotnet", "exec", MillraceServer.FindTool(), "frobnicate", "7")).Trim());
+
+    [Fact]
     public async Task Serve_with_a_bad_file_of_users_says_where_and_why()
     {
         var path = Path.GetTempFileName();

@@ -35,7 +35,7 @@ internal static class SingleNodeCommands
             0,
             "slow",
             static (ref CommandCall call) => call.WrongArity(),
-            [.. ClusterSubcommands.Select(static command => new CommandInfo(command.Name, command.Arity, CommandFlags.None, 0, 0, 0, "slow", RefuseCluster))])
+            [.. ClusterSubcommands.Select(static command => new CommandInfo(command.Name, command.Arity, CommandFlags.None, 0, 0, 0, "", RefuseCluster))])
         {
             Group = "cluster",
             Since = "3.0.0",

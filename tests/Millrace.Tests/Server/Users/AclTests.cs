@@ -119,7 +119,7 @@ public sealed class AclTests
         Assert.Equal(("auth", "AUTH", "nobody"), (log[0].Find("reason")!.Text, log[0].Find("object")!.Text, log[0].Find("username")!.Text));
         Assert.Equal(("2", "key", "k"), (log[1].Find("count")!.Text, log[1].Find("reason")!.Text, log[1].Find("object")!.Text));
         Assert.Equal(("0", "1"), (log[1].Find("entry-id")!.Text, log[0].Find("entry-id")!.Text));
-        Assert.Contains("user=alice", log[1].Find("client-info")!.Text, StringComparison.Ordinal);
+        Assert.Contains(" cmd=get user=alice ", log[1].Find("client-info")!.Text, StringComparison.Ordinal);
         for (var i = 0; i < 200; i++)
             client.Exchange($"GET {i}");
         Assert.Equal(10, admin.Ask("ACL", "LOG").Children!.Count);
