@@ -81,7 +81,7 @@ internal static partial class GroupCommands
             var left = call.Count - i - 1;
             if (call.Is(i, "block"u8) && left > 0)
             {
-                if (!TryTimeout(ref call, ++i, out options.BlockMs))
+                if (!call.TryTimeoutMs(++i, out options.BlockMs))
                     return false;
             }
             else if (options.Limits.TryRead(call, ref i, out var isError))
@@ -131,16 +131,6 @@ internal static partial class GroupCommands
         if (!isNumber || milliseconds >= 0)
             return isNumber;
         call.Error("ERR min-idle-time must be a positive integer");
-        return false;
-    }
-
-    private static bool TryTimeout(ref CommandCall call, int index, out long milliseconds)
-    {
-        if (!call.TryInteger(index, out milliseconds, "ERR timeout is not an integer or out of range"))
-            return false;
-        if (milliseconds >= 0)
-            return true;
-        call.Error("ERR timeout is negative");
         return false;
     }
 

@@ -39,6 +39,27 @@ public sealed class StatisticsTests
     }
 
     [Fact]
+    public async Task Slow_log_has_the_commands_of_a_transaction_and_not_exec_and_blots_out_passwords()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        client.Exchange("CONFIG SET slowlog-log-slower-than 0");
+        client.Exchange("MULTI");
+        client.Exchange("ECHO inside");
+        client.Exchange("SLOWLOG RESET");
+        client.Exchange("ECHO after");
+        client.Exchange("EXEC");
+        client.Exchange("ACL SETUSER somebody >secret");
+        client.Exchange("CONFIG SET requirepass hidden slowlog-log-slower-than -1");
+        Assert.Equal(":3\r\n", client.Exchange("SLOWLOG LEN"));
+        var reply = client.Exchange("SLOWLOG GET");
+        Assert.Contains("\r\n$8\r\nsomebody\r\n$10\r\n(redacted)\r\n", reply, StringComparison.Ordinal);
+        Assert.Contains("\r\nafter\r\n", reply, StringComparison.Ordinal);
+        foreach (var hidden in (string[])["EXEC", "inside", "secret", "hidden"])
+            Assert.DoesNotContain(hidden, reply, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Deep_pipeline_is_measured_at_its_first_command_and_at_what_may_take_long()
     {
         await using var server = await TestServer.StartAsync();
