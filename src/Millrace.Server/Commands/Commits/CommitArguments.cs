@@ -72,6 +72,7 @@ internal ref struct CommitArguments(CommandCall call)
             _at += FenceParts;
 
         var commits = new Commit[TakeCount()];
+        StreamArguments.CheckBatch(commits);
         for (var i = 0; i < commits.Length && _error is null; i++)
         {
             commits[i] = new Commit { Conditions = ReadConditions(), Changes = ReadChanges() };

@@ -104,6 +104,44 @@ public sealed class CommitCommandsTests
         Assert.Equal(error, client.Exchange(command));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    public async Task Damaged_arguments_get_one_reply_and_no_more(int seed)
+    {
+        string[] whole = ["MILLRACE.COMMIT", "5", "s", "{s}:state:d", "{s}:scheduled", "{s}:again:g", "{s}:again:g:scheduled", "salt",
+            "1", "1", "g", "c", "1-1", "1-2", "9",
+            "1", "3", "last", "1", "", "state", "2", "", "held", "1", "g", "c", "1-1", "1",
+            "7", "append", "1", "*", "2", "a", "b", "schedule", "1", "3", "5", "2", "a", "b", "put", "2", "payload", "", "delete", "2",
+            "ack", "1", "g", "1-1", "ackdel", "1", "g", "1-2", "release", "1", "4", "5", "g", "1-1", "1", "0"];
+        string[] others = ["0", "1", "-1", "9", "1048576", "9223372036854775807", "18446744073709551616", "", "*", "0-0", "{", "\u00ff", "append", "held"];
+        var random = new Random(seed);
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        client.Send(new Command(whole));
+        Assert.Equal("*1\r\n*2\r\n:1\r\n:2\r\n", client.ReadText());
+
+        for (var i = 0; i < 2000; i++)
+        {
+            List<string> damaged = [.. whole];
+            for (var left = random.Next(3); left >= 0; left--)
+            {
+                var at = random.Next(1, damaged.Count);
+                if (random.Next(4) == 0)
+                    damaged.RemoveAt(at);
+                else if (random.Next(4) == 0)
+                    damaged.Insert(at, others[random.Next(others.Length)]);
+                else
+                    damaged[at] = others[random.Next(others.Length)];
+            }
+
+            client.Send(new Command([.. damaged]));
+            Assert.Matches("^(\\*|-ERR )", client.ReadText());
+            Assert.Equal("+PONG\r\n", client.Exchange("PING"));
+        }
+    }
+
     [Fact]
     public async Task Commands_on_a_missing_stream_answer_with_null_or_nothing()
     {
@@ -130,6 +168,24 @@ public sealed class CommitCommandsTests
         Assert.Equal(":0\r\n", client.Exchange("DBSIZE"));
         Assert.Equal("+OK\r\n", client.Exchange("SELECT 3"));
         Assert.Equal(":1\r\n", client.Exchange("XLEN s"));
+    }
+
+    [Fact]
+    public async Task User_without_the_right_to_a_key_commits_the_rest()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        Assert.Equal("+OK\r\n", client.Exchange("ACL SETUSER shop on >s3cret ~mine +@all"));
+        await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port, User = "shop", Password = "s3cret" });
+
+        var results = await store.CommitAsync([.. ((string[])["mine", "theirs", "mine"]).Select(
+            stream => new Commit { Changes = [new CommitChange.Append(stream, EntryFields.Create(("a", "1")))] })]);
+        var info = await Assert.ThrowsAsync<StreamException>(async () => await store.GetStreamInfoAsync("theirs"));
+
+        Assert.Equal([null, StreamErrorCode.PermissionDenied, null], results.Select(result => result.Failure?.Code));
+        Assert.Equal(StreamErrorCode.PermissionDenied, info.Code);
+        Assert.Equal(":2\r\n", client.Exchange("XLEN mine"));
+        Assert.Equal(":0\r\n", client.Exchange("EXISTS theirs"));
     }
 
     [Fact]
