@@ -80,7 +80,8 @@ internal sealed class FuzzRun(IPEndPoint endpoint, int seed, Func<long> resident
         socket.SendTimeout = SendTimeoutMs;
         socket.ReceiveTimeout = SendTimeoutMs;
         socket.Connect(endpoint);
-        var scanner = new RespFrameScanner(RespLimits.Default);
+        // Who says MONITOR is shown each command in one line, the large ones whole and quoted.
+        var scanner = new RespFrameScanner(new RespLimits { MaxLineBytes = 8 * 1024 * 1024 });
         // A third goes in one piece, the others in pieces, some with a look at the replies in between.
         var rest = bytes.AsSpan();
         while (rest.Length > 0)

@@ -165,10 +165,12 @@ internal ref struct CommitArguments(CommandCall call)
         return default;
     }
 
+    /// <summary>A name. Its length is checked at once, because errors quote it.</summary>
     private string TakeText()
     {
         var at = _at;
-        Take();
+        if (Take().Length > StreamLimits.MaxNameBytes)
+            Fail($"a name has at most {StreamLimits.MaxNameBytes} bytes");
         return _error is null ? _call.Text(at) : "";
     }
 

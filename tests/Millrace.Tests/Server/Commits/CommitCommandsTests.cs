@@ -104,6 +104,16 @@ public sealed class CommitCommandsTests
         Assert.Equal(error, client.Exchange(command));
     }
 
+    [Fact]
+    public async Task Name_longer_than_the_contract_allows_is_not_quoted()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        Assert.Equal(
+            "-ERR argument 2 of MILLRACE.COMMIT: a name has at most 1024 bytes\r\n",
+            client.Exchange($"MILLRACE.COMMIT 1 {new string('k', 1025)} salt 0 1 0 1 delete 1"));
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]
