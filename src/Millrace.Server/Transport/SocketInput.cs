@@ -19,14 +19,17 @@ namespace Millrace.Server.Transport;
 /// </remarks>
 internal sealed class SocketInput : PipeReader, IValueTaskSource<ReadResult>
 {
-    /// <summary>Room for a pipeline of some hundred commands; a larger one arrives in several turns.</summary>
-    private const int BufferBytes = 32 * 1024;
+    /// <summary>Room for a pipeline of some hundred commands.</summary>
+    private const int FirstBufferBytes = 16 * 1024;
+
+    /// <summary>The buffer of a client whose pipelines fill it doubles up to here. What a larger request needed is given back.</summary>
+    private const int KeptBufferBytes = 64 * 1024;
 
     private readonly Lock _lock = new();
     private readonly Socket _socket;
     private readonly SocketAsyncEventArgs _receive = new(true);
     private ManualResetValueTaskSourceCore<ReadResult> _read;
-    private byte[] _buffer = new byte[BufferBytes];
+    private byte[] _buffer = new byte[FirstBufferBytes];
     private int _start;
     private int _end;
 
@@ -166,19 +169,16 @@ internal sealed class SocketInput : PipeReader, IValueTaskSource<ReadResult>
 
     private void MakeRoomNeedsLock()
     {
-        if (_start == _end)
-        {
-            // Empty: start over, and give back what a large request needed.
-            if (_buffer.Length > BufferBytes)
-                _buffer = new byte[BufferBytes];
-            (_start, _end, _examined) = (0, 0, 0);
-            return;
-        }
-
-        if (_buffer.Length - _end >= BufferBytes / 4)
-            return;
         var unread = _buffer.AsSpan(_start, _end - _start);
-        var into = unread.Length > _buffer.Length / 2 ? new byte[checked((int)Math.Min(2L * _buffer.Length, Array.MaxLength))] : _buffer;
+        var size = _buffer.Length;
+        if (unread.IsEmpty && size > KeptBufferBytes)
+            size = FirstBufferBytes;
+        else if (unread.Length > size / 2 || (_end == size && size < KeptBufferBytes))
+            size = checked((int)Math.Min(2L * size, Array.MaxLength));
+        else if (!unread.IsEmpty && size - _end >= size / 4)
+            return;
+
+        var into = size == _buffer.Length ? _buffer : new byte[size];
         unread.CopyTo(into);
         (_examined, _end, _start) = (_examined - _start, unread.Length, 0);
         _buffer = into;
