@@ -32,7 +32,7 @@ internal sealed class TestServer : IAsyncDisposable
     }
 
     /// <summary>Clients that wait in a command.</summary>
-    public int WaitingCount => _store.BlockedNeedsLock.Count;
+    public int WaitingCount => _store.CountWaiting();
 
     /// <summary>Completes when a client has said SHUTDOWN.</summary>
     public Task ShutdownRequested => _server.ShutdownRequested;
@@ -48,6 +48,23 @@ internal sealed class TestServer : IAsyncDisposable
     {
         await _server.DisposeAsync();
         await _store.DisposeAsync();
+    }
+}
+
+internal static class StoreExtensions
+{
+    /// <summary>Reads that wait, seen between turns: a turn that makes one wait has set its timer when this counts it.</summary>
+    public static int CountWaiting(this EmbeddedStreamStore store)
+    {
+        store.BeginTurn();
+        try
+        {
+            return store.BlockedNeedsLock.Count;
+        }
+        finally
+        {
+            store.ExitTurn();
+        }
     }
 }
 

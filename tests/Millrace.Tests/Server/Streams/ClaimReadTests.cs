@@ -147,7 +147,7 @@ public sealed class ClaimReadTests : IAsyncLifetime
         Move(1);
 
         Assert.Equal("*[*[$s *[*[$1-0 *[$f $v] :100 :1]]]]", Reply(reader));
-        Assert.Equal(0, _store.BlockedNeedsLock.Count);
+        Assert.Equal(0, _store.CountWaiting());
         Assert.Equal(long.MaxValue, _store.BlockedNeedsLock.NextTryMs);
     }
 
@@ -267,12 +267,12 @@ public sealed class ClaimReadTests : IAsyncLifetime
     private RawConnection Blocked(string command)
     {
         var connection = new RawConnection(_server.Endpoint);
-        var count = _store.BlockedNeedsLock.Count;
+        var count = _store.CountWaiting();
         connection.Send(new Command(command.Split(' ')));
         WaitForBlocked(count + 1);
         return connection;
     }
 
     private void WaitForBlocked(int count) =>
-        Assert.True(SpinWait.SpinUntil(() => _store.BlockedNeedsLock.Count == count, TimeSpan.FromSeconds(10)));
+        Assert.True(SpinWait.SpinUntil(() => _store.CountWaiting() == count, TimeSpan.FromSeconds(10)));
 }
