@@ -133,7 +133,7 @@ public sealed partial class RespServer : IAsyncDisposable
 
     /// <summary>Opens the store and listens.</summary>
     /// <exception cref="StreamException">The store cannot be opened.</exception>
-    /// <exception cref="IOException">The port is in use.</exception>
+    /// <exception cref="IOException">The port is in use, or the address is not one of this machine's or may not be used.</exception>
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         await Store.OpenAsync(cancellationToken);

@@ -17,10 +17,12 @@ internal sealed class SocketListener : IConnectionListener
             _socket.Bind(endpoint);
             _socket.Listen(511);
         }
-        catch (SocketException e) when (e.SocketErrorCode == SocketError.AddressAlreadyInUse)
+        catch (SocketException e)
         {
             _socket.Dispose();
-            throw new AddressInUseException(e.Message, e);
+            throw e.SocketErrorCode == SocketError.AddressAlreadyInUse
+                ? new AddressInUseException(e.Message, e)
+                : new IOException($"{endpoint} cannot be listened on: {e.Message}", e);
         }
 
         EndPoint = _socket.LocalEndPoint!;

@@ -61,6 +61,15 @@ public sealed class ServeTests
     }
 
     [Fact]
+    public async Task Serve_on_an_address_of_another_machine_fails_and_says_so_in_one_line()
+    {
+        // Kept for documentation (RFC 5737): nobody has it.
+        var output = await Tool.RunAsync(
+            1, "", "dotnet", "exec", MillraceServer.FindTool(), "serve", "--memory", "--bind", "192.0.2.1", "--password", "secret");
+        Assert.Matches(@"^192\.0\.2\.1:6379 cannot be listened on: .+$", output.Trim());
+    }
+
+    [Fact]
     public async Task Serve_takes_no_more_clients_than_it_was_told()
     {
         await using var server = await MillraceServer.StartAsync("--memory", "--max-clients", "1");
