@@ -107,7 +107,7 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
     private bool IsOutOfMemory(ClientConnection client, CommandInfo command) =>
         server.Options.MaxMemoryBytes > 0 &&
         (command.Has(CommandFlags.DenyOom) || (command.Name == "exec" && client.Transaction.NeedsMemory)) &&
-        server.Store.EngineNeedsLock.UsedBytes > server.Options.MaxMemoryBytes;
+        server.IsMemoryUsedUp;
 
     /// <summary>A transaction that lacks a command the client meant must not run. An EXEC that is refused ends it.</summary>
     private static void Refuse(ref CommandCall call, string refusal)

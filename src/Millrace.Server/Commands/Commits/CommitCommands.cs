@@ -24,7 +24,7 @@ internal static partial class CommitCommands
             Group = "stream",
             Summary = "Takes pending entries over and names those that were deleted.",
         },
-        new("millrace.commit", -5, Writes | CommandFlags.DenyOom, 0, 0, 0, "stream", Commit, FindKeys: FindKeys)
+        new("millrace.commit", -5, Writes, 0, 0, 0, "stream", Commit, FindKeys: FindKeys)
         {
             Group = "stream",
             Summary = "Applies commits: conditions and changes, each all together or not at all.",
@@ -57,7 +57,8 @@ internal static partial class CommitCommands
 
     /// <summary>
     /// Applies commits in order, each on its own. Answers a list for each: <c>[0, id…]</c> applied, with the IDs of its appended entries;
-    /// <c>[1, index]</c> the condition that did not hold; <c>[2, error]</c> refused, nothing changed.
+    /// <c>[1, index]</c> the condition that did not hold; <c>[2, error]</c> refused, nothing changed. When memory is used up, those are refused
+    /// that need more; one that acknowledges must pass, or nothing would ever become less.
     /// </summary>
     private static void Commit(ref CommandCall call)
     {
@@ -66,7 +67,22 @@ internal static partial class CommitCommands
             return;
         call.Reply.WriteArray(commits.Length);
         foreach (var commit in commits)
-            WriteResult(ref call, commit, call.Store.CommitNeedsLock(commit, call.NowMs));
+        {
+            if (call.Server.IsMemoryUsedUp && Grows(commit))
+                WriteRefusal(ref call, Errors.OutOfMemory);
+            else
+                WriteResult(ref call, commit, call.Store.CommitNeedsLock(commit, call.NowMs));
+        }
+    }
+
+    private static bool Grows(Commit commit) => commit.Changes.Any(
+        change => change is CommitChange.Append or CommitChange.PutState or CommitChange.Release or CommitChange.Schedule);
+
+    private static void WriteRefusal(ref CommandCall call, string error)
+    {
+        call.Reply.WriteArray(2);
+        call.Reply.WriteInteger(2);
+        call.WriteText(error);
     }
 
     private static void WriteResult(ref CommandCall call, Commit commit, CommitResult result)
@@ -80,12 +96,15 @@ internal static partial class CommitCommands
             return;
         }
 
+        if (result.Conflict is not { } conflict)
+        {
+            WriteRefusal(ref call, Refusal(result.Failure!));
+            return;
+        }
+
         call.Reply.WriteArray(2);
-        call.Reply.WriteInteger(result.Conflict is null ? 2 : 1);
-        if (result.Conflict is { } conflict)
-            call.Reply.WriteInteger(commit.Conditions.TakeWhile(condition => condition != conflict).Count());
-        else
-            call.WriteText(Refusal(result.Failure!));
+        call.Reply.WriteInteger(1);
+        call.Reply.WriteInteger(commit.Conditions.TakeWhile(condition => condition != conflict).Count());
     }
 
     /// <summary>As an error reply, but told in more words than Redis has, and with codes for what it has none for.</summary>

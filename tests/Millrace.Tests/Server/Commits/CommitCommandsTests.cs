@@ -49,6 +49,24 @@ public sealed class CommitCommandsTests
         Assert.Equal("*1\r\n*2\r\n$3\r\n5-5\r\n*2\r\n$1\r\na\r\n$1\r\n1\r\n", client.Exchange("XRANGE s - +"));
     }
 
+    [Fact]
+    public async Task Commit_that_acknowledges_passes_when_memory_is_used_up()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        client.Exchange("XADD s 1-1 v a");
+        client.Exchange("XGROUP CREATE s g 0");
+        client.Exchange("XREADGROUP GROUP g c STREAMS s >");
+        client.Exchange("CONFIG SET maxmemory 1");
+
+        var reply = client.Exchange("MILLRACE.COMMIT 1 s salt 0 2 0 1 append 1 9-9 2 a 1 0 1 ack 1 g 1-1");
+
+        Assert.StartsWith("*2\r\n*2\r\n:2\r\n$", reply, StringComparison.Ordinal);
+        Assert.EndsWith("\r\nOOM command not allowed when used memory > 'maxmemory'.\r\n*1\r\n:0\r\n", reply, StringComparison.Ordinal);
+        Assert.Equal(":1\r\n", client.Exchange("XLEN s"));
+        Assert.Equal("*4\r\n:0\r\n$-1\r\n$-1\r\n*-1\r\n", client.Exchange("XPENDING s g"));
+    }
+
     [Theory]
     [InlineData("0 1 append 1 * 2 a 1", 2, "WRONGTYPE ")]
     [InlineData("0 1 append 2 3-3 2 a 1", 2, "IDNOTINC ")]
