@@ -35,11 +35,10 @@ internal static class ServeCommand
 
     private static readonly Option<bool> Memory = new("--memory") { Description = "Keep everything in memory; it is gone at the end." };
 
-    private static readonly Option<SyncPolicy> Fsync = new("--fsync")
+    private static readonly Option<SyncPolicy?> Fsync = new("--fsync")
     {
-        Description = "When writes are synced to the device: always (before the reply), everysec or no (when the system likes).",
+        Description = "When writes are synced to the device: always (before the reply), everysec (the default) or no (when the system likes).",
         HelpName = "always|everysec|no",
-        DefaultValueFactory = _ => SyncPolicy.EverySecond,
         CustomParser = ParsePolicy,
     };
 
@@ -87,7 +86,7 @@ internal static class ServeCommand
 
     private static async Task<int> RunAsync(ParseResult options, CancellationToken cancellationToken)
     {
-        var storeOptions = new EmbeddedStoreOptions { Directory = options.GetValue(Data), Sync = options.GetValue(Fsync) };
+        var storeOptions = new EmbeddedStoreOptions { Directory = options.GetValue(Data), Sync = options.GetValue(Fsync) ?? SyncPolicy.EverySecond };
         var serverOptions = new RespServerOptions
         {
             Port = options.GetValue(Port),
@@ -126,7 +125,7 @@ internal static class ServeCommand
         var isMemory = command.GetResult(Memory) is { Implicit: false };
         if (isData == isMemory)
             command.AddError(isData ? "Give --data DIR or --memory, not both." : "Give --data DIR to keep the streams, or --memory.");
-        if (isMemory && command.GetResult(Fsync) is { Implicit: false })
+        if (isMemory && command.GetResult(Fsync) is not null)
             command.AddError("--fsync needs --data DIR: what is in memory is never synced.");
         if ((command.GetResult(TlsCertificate) is null) != (command.GetResult(TlsKey) is null))
             command.AddError("--tls-cert and --tls-key need each other.");
@@ -160,7 +159,7 @@ internal static class ServeCommand
         return null;
     }
 
-    private static SyncPolicy ParsePolicy(ArgumentResult result)
+    private static SyncPolicy? ParsePolicy(ArgumentResult result)
     {
         var text = result.Tokens[^1].Value;
         switch (text)
@@ -171,6 +170,6 @@ internal static class ServeCommand
         }
 
         result.AddError($"--fsync takes always, everysec or no, not '{text}'.");
-        return default;
+        return null;
     }
 }

@@ -32,6 +32,19 @@ public sealed class ServeTests
         (await Tool.RunAsync(2, "", "dotnet", "exec", MillraceServer.FindTool(), "frobnicate", "7")).Trim());
 
     [Fact]
+    public async Task Help_names_every_option_and_only_values_that_can_be_given()
+    {
+        var help = await Tool.RunAsync(0, "", "dotnet", "exec", MillraceServer.FindTool(), "serve", "--help");
+        string[] options =
+        [
+            "--port <N>", "--bind <ADDR>", "--data <DIR>", "--memory", "--fsync <always|everysec|no>", "--password <P>", "--users <FILE>",
+            "--maxmemory <N>", "--max-clients <N>", "--tls-cert <FILE>", "--tls-key <FILE>",
+        ];
+        Assert.All(options, option => Assert.Contains(option, help, StringComparison.Ordinal));
+        Assert.DoesNotContain("EverySecond", help, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Serve_with_a_bad_file_of_users_says_where_and_why()
     {
         var path = Path.GetTempFileName();

@@ -87,6 +87,8 @@ public sealed class SessionTests
             StringComparison.Ordinal);
         Assert.Equal("*1\r\n$1\r\nk\r\n", client.Exchange("COMMAND GETKEYS XLEN k"));
         Assert.Equal("-ERR The command has no key arguments\r\n", client.Exchange("COMMAND GETKEYS ECHO k"));
+        Assert.Equal("-ERR unknown subcommand 'nope'. Try COMMAND HELP.\r\n", client.Exchange("COMMAND nope"));
+        Assert.StartsWith("*15\r\n+COMMAND <subcommand> ", client.Exchange("COMMAND HELP"), StringComparison.Ordinal);
         Assert.Contains("redis_version:8.10.0\r\n", client.Exchange("INFO server"), StringComparison.Ordinal);
     }
 }

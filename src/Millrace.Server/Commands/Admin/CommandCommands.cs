@@ -13,6 +13,25 @@ internal static class CommandCommands
         (CommandFlags.NoMulti, "no_multi"),
     ];
 
+    private static readonly string[] HelpLines =
+    [
+        "COMMAND <subcommand> [<arg> [value] [opt] ...]. Subcommands are:",
+        "(no subcommand)",
+        "    Return details about all commands.",
+        "COUNT",
+        "    Return the total number of commands in this server.",
+        "DOCS [<command-name> ...]",
+        "    Return documentation details about multiple commands, or about all.",
+        "GETKEYS <full-command>",
+        "    Return the keys from a full command.",
+        "INFO [<command-name> ...]",
+        "    Return details about multiple commands, or about all.",
+        "LIST",
+        "    Return a list of all commands in this server.",
+        "HELP",
+        "    Prints this help.",
+    ];
+
     public static IEnumerable<CommandInfo> All { get; } =
     [
         new("command", -1, CommandFlags.None, 0, 0, 0, "connection", static (ref CommandCall call) => WriteAll(ref call),
@@ -20,6 +39,7 @@ internal static class CommandCommands
             new("count", 2, CommandFlags.None, 0, 0, 0, "connection", Count),
             new("docs", -2, CommandFlags.None, 0, 0, 0, "connection", Docs),
             new("getkeys", -3, CommandFlags.None, 0, 0, 0, "connection", GetKeys),
+            new("help", 2, CommandFlags.None, 0, 0, 0, "connection", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
             new("info", -2, CommandFlags.None, 0, 0, 0, "connection", Info),
             new("list", 2, CommandFlags.None, 0, 0, 0, "connection", List),
         ]) { Group = "server", Since = "2.8.13" },

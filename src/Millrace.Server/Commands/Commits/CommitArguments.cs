@@ -10,7 +10,7 @@ namespace Millrace.Server.Commands.Commits;
 ///
 /// key        every key named below by its index, from 1
 /// salt       any bytes     \ what a script on Redis needs: bytes that make what it schedules unique,
-/// fence      5 arguments   / and hints for its lookups. Read over here
+/// fence      6 arguments   / and hints for its lookups. Read over here
 /// commit     count condition*  count change*
 /// condition  last  key  id, or '' for no stream
 ///            state key  version, or '' for no document
