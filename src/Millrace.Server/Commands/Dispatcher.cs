@@ -112,6 +112,14 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
     /// <summary>A transaction that lacks a command the client meant must not run. An EXEC that is refused ends it.</summary>
     private static void Refuse(ref CommandCall call, string refusal)
     {
+        if (ReferenceEquals(call.Command, ConnectionPlaceholder) && (call.Is(0, "POST"u8) || call.Is(0, "Host:"u8)))
+        {
+            // A browser that was tricked into talking to us: what is in the body of its request must not be run.
+            call.Client.Output.Clear();
+            call.Client.KillNeedsLock("It speaks HTTP.");
+            return;
+        }
+
         var transaction = call.Client.Transaction;
         if (call.Command.Name.Length > 0)
             call.Server.Statistics.Of(call.Command).Rejected++;

@@ -1,5 +1,5 @@
-using System.Buffers.Text;
 using System.Runtime.InteropServices;
+using Millrace.Server.Commands;
 
 namespace Millrace.Server.Connections;
 
@@ -182,7 +182,7 @@ internal sealed class RequestParser(RespServerOptions options)
         return at;
     }
 
-    /// <summary>Reads up to six digits and the line's end.</summary>
+    /// <summary>Reads up to six digits, the first of several no zero, and the line's end.</summary>
     private static bool TryReadShortHeader(ReadOnlySpan<byte> input, ref int at, out int number)
     {
         const int MaxDigits = 6;
@@ -195,7 +195,7 @@ internal sealed class RequestParser(RespServerOptions options)
             end++;
         }
 
-        if (end == at || end + 1 >= input.Length || input[end] != '\r')
+        if (end == at || end + 1 >= input.Length || input[end] != '\r' || (input[at] == '0' && end > at + 1))
             return false;
         at = end + 2;
         return true;
@@ -217,7 +217,7 @@ internal sealed class RequestParser(RespServerOptions options)
             return rest.Length > options.MaxInlineBytes ? TooLong : Incomplete;
         if (rest.Length < end + 2)
             return Incomplete;
-        isNumber = Utf8Parser.TryParse(rest[..end], out number, out var used) && used == end;
+        isNumber = Numbers.TryParseInt64(rest[..end], out number);
         return at + end + 2;
     }
 

@@ -36,26 +36,26 @@ internal sealed partial class ScriptGenerator
 
     private void AddBlockedRead(int blocker)
     {
-        Command read;
+        List<Command> commands = [new("SELECT", $"{_database}")];
         switch (_pick.Number(10))
         {
             case < 5:
                 var (group, consumer, keys, arguments) = GroupRead(["BLOCK", "0"], mayWait: true);
-                Add([.. keys.Distinct().Select(key => new Command("XGROUP", "CREATECONSUMER", key, group, consumer))]);
-                read = new([.. arguments]);
+                commands.AddRange(keys.Select(key => new Command("XGROUP", "CREATECONSUMER", key, group, consumer)));
+                commands.Add(new([.. arguments]));
                 break;
             case < 9:
                 List<string> words = [_pick.Word("XREAD"), "BLOCK", "0"];
                 if (_pick.Chance(40))
                     words.AddRange(["COUNT", _pick.Count()]);
                 words.AddRange(StreamsAndIds(() => _pick.Chance(60) ? "$" : NoPlus(_pick.IdOrBad(3)), mayWait: true));
-                read = new([.. words]);
+                commands.Add(new([.. words]));
                 break;
             default:
-                read = new(_pick.Word("BLPOP"), "l", _pick.Chance(90) ? "0" : _pick.One("-1", "abc", "1e400"));
+                commands.Add(new(_pick.Word(_pick.One("BLPOP", "BRPOP")), "l", _pick.Chance(90) ? "0" : _pick.One("-1", "abc", "1e400")));
                 break;
         }
 
-        Add(new Unit(UnitKind.Block, [new Command("SELECT", $"{_database}"), read]) { Blocker = blocker });
+        Add(new Unit(UnitKind.Block, commands) { Blocker = blocker });
     }
 }

@@ -60,6 +60,9 @@ internal sealed partial class ScriptGenerator
             case < 90:
                 AddGroups();
                 break;
+            case < 92:
+                AddBurst();
+                break;
             default:
                 AddSimple();
                 break;
@@ -117,7 +120,22 @@ internal sealed partial class ScriptGenerator
         var key = _pick.One(Picks.Streams);
         if (_pick.Chance(25))
             Add(new Command("DEL", key));
+        else if (_pick.Chance(5))
+            Add(new("DEL", key), new("XADD", key, "1-0", "f", "v"), new("OBJECT", "ENCODING", key));
         Add(new("XGROUP", "CREATE", key, "g0", _pick.One("0", "0", "$"), "MKSTREAM"), new("XGROUP", "CREATE", key, "g1", "0", "MKSTREAM"));
+    }
+
+    // More entries than a block, a chunk of pending entries, or the reach of XAUTOCLAIM takes.
+    private void AddBurst()
+    {
+        var key = _pick.One(Picks.Streams);
+        for (var left = 50 + _pick.Number(250); left > 0; left--)
+            Add(new Command("XADD", key, _pick.NextId(), "f", "v"));
+        foreach (var consumer in (string[])["c0", "c1"])
+        {
+            Command read = new("XREADGROUP", "GROUP", "g0", consumer, "COUNT", $"{_pick.Number(200) + 1}", "STREAMS", key, ">");
+            AddWithConsumer(read, "g0", consumer, [key]);
+        }
     }
 
     private Command NodeSize() =>
@@ -139,7 +157,7 @@ internal sealed partial class ScriptGenerator
                 2 => new("SWAPDB", _pick.One("0", "16", "abc", "-1"), _pick.One("1", "99", "abc")),
                 3 => _pick.Chance(30) ? new Command(_pick.One("FLUSHALL", "FLUSHDB"), _pick.One("ASYNC", "SYNC", "NOW")) : new("DBSIZE"),
                 4 => _pick.Chance(30) ? new Command(_pick.One("FLUSHDB", "FLUSHALL")) : new("DBSIZE"),
-                5 => new("SCAN", "0", "COUNT", "1000"),
+                5 => new("SCAN", "0", "COUNT", "1000", "MATCH", _pick.One("*", "k*", "k[^f]", "?", "none")),
                 6 => new("SCAN", "0", "COUNT", "1000", "TYPE", _pick.One("stream", "string", "STREAM", "foo", "set", "list")),
                 _ => new("MOVE", _pick.Key(), _pick.One("0", "1", "2", "16", "abc", "-1")),
             });
@@ -226,7 +244,9 @@ internal sealed partial class ScriptGenerator
     {
         "XADD" => arguments.Count < 3 || (Keys.Contains(arguments[1]) && !arguments.Contains("*")),
         "XGROUP" or "XSETID" or "XREAD" or "XREADGROUP" or "SET" or "RENAME" or "RENAMENX" or "COPY" or "CONFIG" or "SELECT" or "SWAPDB" => arguments.Count < 4,
-        "LPUSH" or "RPUSH" or "SADD" or "INCR" or "DECR" => arguments.Count < 3,
+        "LPUSH" or "RPUSH" or "SADD" or "INCR" or "DECR" or "SETNX" or "INCRBY" or "DECRBY" or "APPEND" => arguments.Count < 3,
+        // With an argument less these show the server or the client.
+        "CLIENT" or "COMMAND" or "HELLO" or "TIME" or "ROLE" => false,
         _ => true,
     };
 

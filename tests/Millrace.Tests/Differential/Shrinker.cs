@@ -8,12 +8,15 @@ internal static class Shrinker
 
     /// <summary>The smallest script found, cut right after its first difference.</summary>
     /// <param name="script">A script that fails.</param>
+    /// <param name="failed">Its first difference, which stands when it does not fail again: then something besides it decides.</param>
     /// <param name="run">Runs a script and returns its first difference.</param>
-    public static (IReadOnlyList<Unit> Script, Difference Difference) Shrink(IReadOnlyList<Unit> script, Func<IReadOnlyList<Unit>, Difference?> run)
+    public static (IReadOnlyList<Unit> Script, Difference Difference) Shrink(
+        IReadOnlyList<Unit> script, Difference failed, Func<IReadOnlyList<Unit>, Difference?> run)
     {
         var runs = 0;
         List<Unit> best = [.. script];
-        var difference = run(best) ?? throw new InvalidOperationException("The script does not fail again: something besides it decides.");
+        if (run(best) is not { } difference)
+            return ([.. script.Take(failed.Unit + 1)], failed);
 
         bool Try(List<Unit> candidate)
         {

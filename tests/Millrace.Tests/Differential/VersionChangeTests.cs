@@ -223,8 +223,10 @@ public sealed class VersionChangeTests(VersionChangeTests.Server server) : IClas
     [InlineData("XDELEX s KEEPREF IDS 1 1-0", "*[:1]")]
     [InlineData("XACKDEL s g DELREF IDS 1 1-0", "*[:1]")]
     [InlineData("XTRIM s MAXLEN 0 ACKED", ":0")]
+    [InlineData("XREADGROUP GROUP g c CLAIM 0 STREAMS s >", "*[*[$s *[*[$1-0 *[$f $v] :0 :1]]]]")]
     [InlineData("XCFGSET s IDMP-DURATION 5", "+OK")]
     [InlineData("XNACK s g FAIL IDS 1 1-0", ":1")]
+    [InlineData("XREAD MAXCOUNT 1 MAXSIZE 1 STREAMS s 0", "*[*[$s *[*[$1-0 *[$f $v]]]]]")]
     [Of(nameof(VersionChanges.NewWords))]
     public void Newer_commands_are_there(string command, string reply)
     {

@@ -80,7 +80,7 @@ public sealed class SessionTests
     {
         await using var server = await TestServer.StartAsync();
         using var client = server.Connect();
-        Assert.Equal("*1\r\n*-1\r\n", client.Exchange("COMMAND INFO nope"));
+        Assert.Equal("*1\r\n$-1\r\n", client.Exchange("COMMAND INFO nope"));
         Assert.StartsWith(
             "*1\r\n*10\r\n$4\r\nxlen\r\n:2\r\n*2\r\n+readonly\r\n+fast\r\n:1\r\n:1\r\n:1\r\n",
             client.Exchange("COMMAND INFO XLEN"),

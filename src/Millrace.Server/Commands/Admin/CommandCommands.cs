@@ -38,7 +38,7 @@ internal static class CommandCommands
         [
             new("count", 2, CommandFlags.None, 0, 0, 0, "connection", Count),
             new("docs", -2, CommandFlags.None, 0, 0, 0, "connection", Docs),
-            new("getkeys", -3, CommandFlags.None, 0, 0, 0, "connection", GetKeys),
+            new("getkeys", -4, CommandFlags.None, 0, 0, 0, "connection", GetKeys),
             new("help", 2, CommandFlags.None, 0, 0, 0, "connection", static (ref CommandCall call) => call.WriteHelp(HelpLines)),
             new("info", -2, CommandFlags.None, 0, 0, 0, "connection", Info),
             new("list", 2, CommandFlags.None, 0, 0, 0, "connection", List),
@@ -69,7 +69,7 @@ internal static class CommandCommands
             if (Find(ref call, i) is { } command)
                 WriteInfo(ref call, command);
             else
-                call.Reply.WriteNullArray();
+                call.Reply.WriteNull();
         }
     }
 
