@@ -10,7 +10,7 @@ public sealed class NodeSessionTests(NodePackages packages) : IClassFixture<Node
         get
         {
             TheoryData<string, string, int> sessions = [];
-            foreach (var server in (string[])[ServerOfKind.Redis])
+            foreach (var server in (string[])[ServerOfKind.Redis, ServerOfKind.Millrace])
             {
                 foreach (var script in (string[])["ioredis.mjs", "node-redis.mjs"])
                 {

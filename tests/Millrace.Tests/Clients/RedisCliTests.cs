@@ -30,6 +30,7 @@ public sealed class RedisCliTests
 
     [Theory]
     [InlineData(ServerOfKind.Redis)]
+    [InlineData(ServerOfKind.Millrace)]
     public async Task Pipe_mode_and_scans_see_every_key(string kind)
     {
         await using var server = await ServerOfKind.StartAsync(kind);
@@ -50,6 +51,7 @@ public sealed class RedisCliTests
 
     [Theory]
     [InlineData(ServerOfKind.Redis)]
+    [InlineData(ServerOfKind.Millrace)]
     public async Task Monitor_shows_commands_and_stat_shows_figures(string kind)
     {
         await using var server = await ServerOfKind.StartAsync(kind);

@@ -64,11 +64,12 @@ internal sealed class DifferentialRun : IDisposable
     {
         // Once more, for the replies of the reference along the way.
         _runner.Transcript = [];
-        var isSure = _runner.Run(script, protocol) is not null;
+        var certainty = _runner.Run(script, protocol) is null ? ", not every time" : "";
         var transcript = _runner.Transcript;
+        var size = script.Sum(unit => unit.Commands.Count);
         _runner.Transcript = null;
         return $"""
-            Seed {seed} (RESP{protocol}; repeat with MILLRACE_DIFF_SEED={seed}) differs, {script.Sum(unit => unit.Commands.Count)} commands after shrinking{(isSure ? "" : ", not every time")}:
+            Seed {seed} (RESP{protocol}; repeat with MILLRACE_DIFF_SEED={seed}) differs, {size} commands after shrinking{certainty}:
             {string.Join('\n', transcript.Count > 60 ? transcript.TakeLast(60) : transcript)}
               {difference.Command}
                 redis: {difference.Reference}

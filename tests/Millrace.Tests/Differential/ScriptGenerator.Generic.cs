@@ -5,7 +5,7 @@ internal sealed partial class ScriptGenerator
 {
     private Command Generic()
     {
-        switch (_pick.Number(29))
+        switch (_pick.Number(30))
         {
             case < 4:
                 return new(_pick.Word(_pick.One("DEL", "UNLINK")), _pick.Key());
@@ -35,6 +35,8 @@ internal sealed partial class ScriptGenerator
                 return new(_pick.Word("PING"), _pick.Value());
             case 27:
                 return new(_pick.Word("ECHO"), _pick.Value());
+            case 28:
+                return new("PUBLISH", "channel", _pick.Value());
             default:
                 return new(_pick.One<string[]>([["PING"], ["DBSIZE"], ["UNWATCH"], ["CLIENT", "GETNAME"], ["CLIENT", "SETNAME", "me"],
                     ["CLIENT", "SETNAME", "a b"], ["CLIENT", "UNBLOCK", "999999999"], ["CLIENT", "UNBLOCK", "abc"], ["WAIT", "0", "0"],
