@@ -225,8 +225,10 @@ internal sealed class RequestParser(RespServerOptions options)
     {
         var rest = input[start..];
         var end = rest.IndexOf((byte)'\n');
+        if ((end < 0 ? rest.Length : end) > options.MaxInlineBytes)
+            return Fail("too big inline request");
         if (end < 0)
-            return rest.Length > options.MaxInlineBytes ? Fail("too big inline request") : Incomplete;
+            return Incomplete;
         var line = rest[..end];
         if (line.EndsWith("\r"u8))
             line = line[..^1];

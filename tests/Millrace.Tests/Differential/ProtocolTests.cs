@@ -54,7 +54,6 @@ public sealed class ProtocolTests(SharedRedis redis, SharedMillrace millrace)
     [InlineData("GET / HTTP/1.1\r\nHost: a\r\n\r\nPING\r\n")]
     [InlineData("QUIT\r\nPING\r\n")]
     [InlineData("QUIT x\r\nPING\r\n")]
-    [InlineData("\0PING\r\n")]
     public async Task Input_gets_the_replies_of_redis_server(string input)
     {
         var bytes = Encoding.Latin1.GetBytes(input);
@@ -65,31 +64,43 @@ public sealed class ProtocolTests(SharedRedis redis, SharedMillrace millrace)
     }
 
     [Theory]
-    [InlineData(65_530)]
-    [InlineData(70_000)]
+    [InlineData(60_000)]
+    [InlineData(100_000)]
     public async Task Long_line_gets_the_replies_of_redis_server(int length) =>
         await Input_gets_the_replies_of_redis_server($"ECHO {new string('x', length)}");
 
     /// <summary>Everything that comes back until the connection ends: the input is followed by a QUIT, which a server that broke off never sees.</summary>
     private static async Task<string> ExchangeAsync(IPEndPoint endpoint, byte[] input)
     {
+        using var deadline = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        deadline.CancelAfter(TimeSpan.FromMinutes(1));
         using var socket = new Socket(SocketType.Stream, ProtocolType.Tcp);
-        await socket.ConnectAsync(endpoint, TestContext.Current.CancellationToken);
+        await socket.ConnectAsync(endpoint, deadline.Token);
         await using var stream = new NetworkStream(socket);
-        await stream.WriteAsync(input, TestContext.Current.CancellationToken);
         var replies = new StringBuilder();
         var buffer = new byte[4096];
+        await UntilClosedAsync(async () =>
+        {
+            await stream.WriteAsync(input, deadline.Token);
+            await stream.WriteAsync("\r\n*1\r\n$4\r\nQUIT\r\n"u8.ToArray(), deadline.Token);
+        });
+        await UntilClosedAsync(async () =>
+        {
+            while (await stream.ReadAsync(buffer, deadline.Token) is > 0 and var count)
+                replies.Append(Encoding.Latin1.GetString(buffer, 0, count));
+        });
+        return replies.ToString();
+    }
+
+    // Closed with our last bytes unread, a connection fails, which loses nothing that was received before.
+    private static async Task UntilClosedAsync(Func<Task> exchange)
+    {
         try
         {
-            await stream.WriteAsync("\r\n*1\r\n$4\r\nQUIT\r\n"u8.ToArray(), TestContext.Current.CancellationToken);
-            while (await stream.ReadAsync(buffer, TestContext.Current.CancellationToken) is > 0 and var count)
-                replies.Append(Encoding.Latin1.GetString(buffer, 0, count));
+            await exchange();
         }
         catch (IOException)
         {
-            // Closed with our last bytes unread, which loses nothing that was received before.
         }
-
-        return replies.ToString();
     }
 }
