@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Server;
 using Millrace.Streams;
@@ -22,7 +23,12 @@ internal static class ServeProcess
         using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, OnSignal);
         using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, OnSignal);
 
-        await using var store = new EmbeddedStreamStore(storeOptions);
+        // The standard output has the line that says where it listens, and nothing else.
+        using var loggers = LoggerFactory.Create(static logging => logging
+            .SetMinimumLevel(LogLevel.Warning)
+            .AddSimpleConsole(static console => console.SingleLine = true)
+            .AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace));
+        await using var store = new EmbeddedStreamStore(storeOptions, logger: loggers.CreateLogger<EmbeddedStreamStore>());
         RespServer made;
         try
         {

@@ -1,5 +1,7 @@
 using System.Diagnostics;
 using Microsoft.AspNetCore.Connections;
+using Millrace.Server.Commands;
+using Millrace.Streams;
 
 namespace Millrace.Server.Connections;
 
@@ -83,7 +85,7 @@ internal sealed partial class ClientConnection
             var output = _connection.Transport.Output;
             while (TryTake(out var lsn))
             {
-                await Server.Store.WhenDurableAsync(lsn);
+                await WhenDurableAsync(lsn);
                 for (var rest = _sending.Written; !rest.IsEmpty;)
                 {
                     var piece = rest[..Math.Min(rest.Length, BusyBytes)];
@@ -99,13 +101,29 @@ internal sealed partial class ClientConnection
         }
         catch (Exception e)
         {
-            // The client is gone, or the journal failed and nothing more may be shown. Either way it must not get these replies.
+            // The client is gone, or the journal failed and nothing more may be shown: it was told.
             Abort(e.Message);
             lock (OutputLock)
             {
                 _isGone = true;
                 EndSendNeedsLock();
             }
+        }
+    }
+
+    /// <summary>Completes when the replies may be shown. When the journal failed they never may: the client is sent why in their place.</summary>
+    private async ValueTask WhenDurableAsync(long lsn)
+    {
+        try
+        {
+            await Server.Store.WhenDurableAsync(lsn);
+        }
+        catch (StreamException e)
+        {
+            _sending.Clear();
+            _sending.WriteErrorLine(Errors.From(e));
+            await _connection.Transport.Output.WriteAsync(_sending.Written);
+            throw;
         }
     }
 

@@ -93,6 +93,30 @@ public sealed class ServeTests
     }
 
     [Fact]
+    public async Task Serve_says_on_the_standard_error_what_it_cut_off_a_journal()
+    {
+        var directory = Directory.CreateTempSubdirectory("millrace-serve-").FullName;
+        try
+        {
+            await using var server = await MillraceServer.StartAsync("--data", directory);
+            using (var client = new RawConnection(server.Endpoint))
+                Assert.Equal("$3\r\n1-0\r\n", client.Exchange("XADD s 1-0 f v"));
+            await server.KillAsync();
+            await File.AppendAllTextAsync(Directory.GetFiles(directory, "*.journal").Single(), "torn", TestContext.Current.CancellationToken);
+
+            await server.StartAgainAsync();
+            using (var client = new RawConnection(server.Endpoint))
+                Assert.Equal(":1\r\n", client.Exchange("XLEN s"));
+            Assert.Equal(0, await server.StopAsync());
+            Assert.Contains("ended in a write that was cut off: truncated 4 bytes", server.Output, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+
+    [Fact]
     public async Task Serve_ends_with_0_on_SIGTERM_with_clients_connected()
     {
         await using var server = await MillraceServer.StartAsync("--memory");

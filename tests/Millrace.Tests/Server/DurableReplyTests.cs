@@ -1,6 +1,8 @@
 using System.Net;
 using System.Net.Sockets;
 using Millrace.Embedded;
+using Millrace.Tests.Differential;
+using Millrace.Tests.Journal;
 
 namespace Millrace.Tests.Server;
 
@@ -23,6 +25,21 @@ public sealed class DurableReplyTests : IDisposable
         await Task.WhenAll(Enumerable.Range(0, Clients).Select(_ => AppendOneByOneAsync(server.Port))).WaitAsync(Deadline);
         using var connection = server.Connect();
         Assert.Equal($":{Clients * RequestsOfEach}\r\n", connection.Exchange("XLEN s"));
+    }
+
+    /// <summary>A full disk used to end every connection without a word.</summary>
+    [Fact]
+    public async Task Client_is_told_why_its_reply_is_not_shown_when_the_disk_is_full()
+    {
+        await using var server = await TestServer.StartAsync(directory: _directory);
+        using var client = server.Connect();
+        Assert.Equal("$3\r\n1-0\r\n", client.Exchange("XADD s 1-0 f kept"));
+        JournalFailureTests.ReplaceDescriptor(Directory.GetFiles(_directory, "*.journal").Single(), "/dev/full");
+
+        Assert.StartsWith("-MISCONF ", client.Exchange("XADD s 2-0 f lost"), StringComparison.Ordinal);
+        Assert.Throws<NoReplyException>(() => client.Exchange("PING"));
+        using var other = server.Connect();
+        Assert.StartsWith("-MISCONF ", other.Exchange("XLEN s"), StringComparison.Ordinal);
     }
 
     private static async Task AppendOneByOneAsync(int port)
