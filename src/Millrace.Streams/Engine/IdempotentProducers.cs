@@ -51,7 +51,7 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
     }
 
     /// <summary>Counts a message that <see cref="TryFind"/> found.</summary>
-    public void AddDuplicate() => Duplicates++;
+    public void AddDuplicate() => Duplicates = Saturating.Increment(Duplicates);
 
     /// <summary>Remembers the entry a message became. It must be one that <see cref="TryFind"/> does not find.</summary>
     public void Add(string producer, string id, EntryId entry, long nowMs)
@@ -66,7 +66,7 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
         }
 
         Remember(producer, id, entry);
-        Added++;
+        Added = Saturating.Increment(Added);
     }
 
     private void Remember(string producer, string id, EntryId entry)

@@ -14,7 +14,7 @@ internal sealed partial class StreamValue
     /// producers  duration s | maximum size | added | duplicates | count | count × (producer text | ID text | entry ID), oldest first
     /// entries    count | count × block
     /// block      base ID | last added ID | added | count | count × (ID | fields), without what was deleted
-    /// group      name text | last delivered ID | entries read + 1, or 0 | count | count × consumer
+    /// group      name text | last delivered ID | 0, or 1 and entries read | count | count × consumer
     ///            | count | count × (ID | consumer's number | delivered ms | delivery count), held
     ///            | count | count × (ID | delivery count), handed back, in claim order
     /// consumer   name text | seen ms | active ms + 1, or 0
@@ -26,7 +26,7 @@ internal sealed partial class StreamValue
         Entries.Write(writer);
         writer.Id(LastGeneratedId);
         writer.Id(MaxDeletedId);
-        writer.Number(EntriesAdded);
+        writer.Number((ulong)EntriesAdded);
         writer.Number(_groups.Count);
         foreach (var group in _groups.Values)
             group.Write(writer);
@@ -41,9 +41,9 @@ internal sealed partial class StreamValue
             Entries = EntryLog.Read(ref reader),
             LastGeneratedId = reader.Id(),
             MaxDeletedId = reader.Id(),
-            EntriesAdded = reader.PositiveNumber(),
+            EntriesAdded = (long)reader.Number(),
         };
-        if (stream.Entries.LastAddedId > stream.LastGeneratedId || stream.Entries.Count > stream.EntriesAdded)
+        if (stream.Entries.LastAddedId > stream.LastGeneratedId || (ulong)stream.Entries.Count > (ulong)stream.EntriesAdded)
             throw EngineErrors.Damaged("a stream has more entries than were added", 0);
         for (var left = reader.Count(); left > 0; left--)
         {

@@ -24,7 +24,9 @@ internal sealed partial class StreamValue(long idmpDurationSeconds, long idmpMax
     /// <summary>The largest ID deleted by name, or 0-0. Trimming does not move it.</summary>
     public EntryId MaxDeletedId { get; private set; }
 
-    /// <summary>Entries ever appended.</summary>
+    /// <summary>
+    /// Entries ever appended. XSETID can bring it to the largest number, from where it goes on below zero, as in Redis: to be compared as unsigned.
+    /// </summary>
     public long EntriesAdded { get; private set; }
 
     /// <summary>What is remembered of messages with an idempotent ID. Made on first use.</summary>
@@ -129,6 +131,8 @@ internal sealed partial class StreamValue(long idmpDurationSeconds, long idmpMax
     {
         Debug.Assert(lastGeneratedId >= Entries.LastId, "IDs strictly increase.");
         LastGeneratedId = lastGeneratedId;
+        if (Entries.LastAddedId > lastGeneratedId)
+            Entries.ForgetDeletedEnd();
         EntriesAdded = entriesAdded ?? EntriesAdded;
         MaxDeletedId = maxDeletedId ?? MaxDeletedId;
     }
@@ -285,8 +289,8 @@ internal sealed partial class StreamValue(long idmpDurationSeconds, long idmpMax
     public void Verify()
     {
         Entries.Verify();
-        Debug.Assert(Entries.LastId <= LastGeneratedId, "No entry is above the last generated ID.");
-        Debug.Assert(Entries.Count <= EntriesAdded, "What is there was added.");
+        Debug.Assert(Entries.LastAddedId <= LastGeneratedId, "No entry is, or was, above the last generated ID.");
+        Debug.Assert((ulong)Entries.Count <= (ulong)EntriesAdded, "What is there was added.");
         foreach (var group in _groups.Values)
             group.Verify();
     }

@@ -5,6 +5,9 @@ namespace Millrace.Streams.Engine;
 /// <summary>The entries as bytes, drawn at <see cref="StreamValue.Write"/>: block by block, so that a copy trims like the original.</summary>
 internal sealed partial class EntryLog
 {
+    /// <summary>More entries than ever fit a block, deleted ones included, and far from where the count would overflow.</summary>
+    private const int MaxAdded = 1 << 30;
+
     /// <summary>The largest ID ever added to a block that is still there.</summary>
     public EntryId LastAddedId => _blocks.Count == 0 ? EntryId.Zero : _blocks[^1].LastAddedId;
 
@@ -42,7 +45,7 @@ internal sealed partial class EntryLog
     {
         var (baseId, lastAddedId) = (reader.Id(), reader.Id());
         var (added, count) = (reader.PositiveNumber(), reader.Count());
-        if (baseId > lastAddedId || (_blocks.Count > 0 && baseId <= LastAddedId) || added < count || added > int.MaxValue)
+        if (baseId > lastAddedId || (_blocks.Count > 0 && baseId <= LastAddedId) || added < count || added > MaxAdded)
             throw EngineErrors.Damaged("a block is out of order", 0);
         if (_open is { } full)
             SealOpen(full);

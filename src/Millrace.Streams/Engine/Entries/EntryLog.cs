@@ -112,6 +112,32 @@ internal sealed partial class EntryLog
         return true;
     }
 
+    /// <summary>
+    /// Leaves no trace of entries that were deleted behind the last one, so that their IDs can be given again: blocks are in order only
+    /// while no ID goes back.
+    /// </summary>
+    public void ForgetDeletedEnd()
+    {
+        while (_blocks.Count > 0 && _blocks[^1].Live == 0)
+            RemoveBlock(_blocks.Count - 1);
+        if (_blocks.Count == 0 || LastAddedId == LastId)
+            return;
+        var block = _blocks[^1];
+        if (block == _open)
+        {
+            _writer.Seal(block);
+            _open = null;
+        }
+        else
+        {
+            _sealedBytes -= block.Bytes.Length;
+        }
+
+        EntryBlockWriter.Squeeze(block);
+        _sealedBytes += block.Bytes.Length;
+        block.Resume(LastId, block.Added);
+    }
+
     /// <summary>Copies a range out, both bounds included, the first <paramref name="count"/> in the direction asked for.</summary>
     public StreamEntry[] Read(EntryId first, EntryId last, int count, bool reversed = false)
     {

@@ -9,7 +9,9 @@ internal sealed partial class ConsumerGroup
     {
         writer.Text(Name);
         writer.Id(LastDeliveredId);
-        writer.OptionalNumber(EntriesRead);
+        writer.Flag(EntriesRead is not null);
+        if (EntriesRead is { } read)
+            writer.Number((ulong)read);
         var numbers = new Dictionary<Consumer, int>(_consumers.Count);
         writer.Number(_consumers.Count);
         foreach (var consumer in _consumers.Values)
@@ -43,7 +45,7 @@ internal sealed partial class ConsumerGroup
 
     public static ConsumerGroup Read(ref RecordReader reader)
     {
-        var group = new ConsumerGroup(reader.Text(), reader.Id()) { EntriesRead = reader.OptionalNumber() };
+        var group = new ConsumerGroup(reader.Text(), reader.Id()) { EntriesRead = reader.Flag() ? (long)reader.Number() : null };
         var consumers = new Consumer[reader.Count()];
         for (var i = 0; i < consumers.Length; i++)
         {

@@ -68,7 +68,7 @@ internal sealed partial class ConsumerGroup(string name, EntryId lastDeliveredId
     {
         var wasPending = Pending.TryGet(id, out var pending);
         Debug.Assert(wasPending, "Only what is pending can be claimed.");
-        var deliveryCount = pending.DeliveryCount == long.MaxValue ? long.MaxValue : pending.DeliveryCount + 1;
+        var deliveryCount = Saturating.Increment(pending.DeliveryCount);
         Claim(id, consumer, nowMs, nowMs, deliveryCount);
         return deliveryCount;
     }

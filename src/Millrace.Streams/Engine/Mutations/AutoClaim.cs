@@ -43,7 +43,7 @@ internal readonly record struct AutoClaim(
             }
             else if (pending.IsIdle(nowMs, MinIdleMs))
             {
-                var count = JustIds || pending.DeliveryCount == long.MaxValue ? pending.DeliveryCount : pending.DeliveryCount + 1;
+                var count = JustIds ? pending.DeliveryCount : Saturating.Increment(pending.DeliveryCount);
                 group.Claim(id, consumer, nowMs, nowMs, count);
                 claimed.Add(id);
                 left--;

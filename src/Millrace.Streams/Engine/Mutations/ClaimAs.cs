@@ -61,7 +61,7 @@ internal readonly record struct ClaimAs(
 
             // What was not pending counts as delivered once already, as in Redis.
             var before = isPending ? pending.DeliveryCount : 1;
-            group.Claim(id, consumer, nowMs, DeliveredMs, DeliveryCount ?? (JustIds || before == long.MaxValue ? before : before + 1));
+            group.Claim(id, consumer, nowMs, DeliveredMs, DeliveryCount ?? (JustIds ? before : Saturating.Increment(before)));
             claimed.Add(id);
         }
 

@@ -27,8 +27,7 @@ internal readonly record struct ReadHistory(string Stream, string Group, string 
             ids.Add(id);
             if (!stream.Entries.Contains(id))
                 continue;
-            var deliveryCount = pending.DeliveryCount == long.MaxValue ? long.MaxValue : pending.DeliveryCount + 1;
-            group.Pending.Set(id, new(consumer, nowMs, deliveryCount));
+            group.Pending.Set(id, new(consumer, nowMs, Saturating.Increment(pending.DeliveryCount)));
             changed = true;
         }
 

@@ -42,10 +42,16 @@ internal readonly record struct Trim(string Stream, TrimRequest Keep) : IMutatio
 
     public bool Apply(StreamEngine engine, long nowMs, out long result)
     {
-        result = engine.FindStream(Stream)?.Trim(Keep) ?? 0;
+        result = 0;
+        if (engine.FindStream(Stream) is not { } stream)
+            return false;
+        var blocks = stream.Entries.BlockCount;
+        result = stream.Trim(Keep);
         if (result > 0)
             engine.Touch(Stream);
-        return result > 0;
+
+        // A block of which only deleted entries were left may go, too: the next entries lie in other blocks then, and are trimmed with those.
+        return result > 0 || stream.Entries.BlockCount != blocks;
     }
 
     public void Write(RecordWriter writer)
