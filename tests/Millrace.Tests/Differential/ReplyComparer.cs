@@ -34,6 +34,21 @@ internal sealed class ReplyComparer
         return AreSame(command, queued, RespNode.Parse(reference), RespNode.Parse(subject));
     }
 
+    /// <summary>Whether the reference woke a read that waits although it has nothing to say, which ours waits on for.</summary>
+    public bool IsNeedlessWake(ReadOnlySpan<byte> reference)
+    {
+        var streams = RespNode.Parse(reference) switch
+        {
+            { Prefix: (byte)'%', Children: { } pairs } => pairs.Where((_, i) => i % 2 == 1),
+            { Prefix: (byte)'*', Children: { } items } => items.Select(item => item.Children?.ElementAtOrDefault(1)),
+            _ => [],
+        };
+        var isNeedless = streams.Any() && streams.All(entries => entries?.Children is []);
+        if (isNeedless)
+            Count(VersionChanges.BlockedReadReruns);
+        return isNeedless;
+    }
+
     private bool AreSame(Command command, IReadOnlyList<Command>? queued, RespNode reference, RespNode subject)
     {
         if (command.IsReplyIgnored)

@@ -8,7 +8,7 @@ internal sealed partial class ScriptGenerator
         List<string> arguments = [_pick.Word("XADD"), _pick.Stream()];
         if (_pick.Chance(5))
             arguments.Add(_pick.Word("NOMKSTREAM"));
-        if (_pick.Chance(15) && !_mayBlock)
+        if (_pick.Chance(15))
             arguments.AddRange(TrimOptions());
         arguments.Add(_pick.Number(40) switch
         {

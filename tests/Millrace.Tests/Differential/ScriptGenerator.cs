@@ -16,7 +16,7 @@ internal sealed partial class ScriptGenerator
     private int _commands;
     private int _database;
 
-    // While reads may wait, transactions hold one write and XADD does not trim: VersionChanges.WokenByTransaction.
+    // While reads may wait, transactions hold one write: VersionChanges.WokenByTransaction.
     private bool _mayBlock;
 
     // Commands left of the current pipeline.

@@ -67,6 +67,7 @@ public sealed class VersionChangeTests(VersionChangeTests.Server server) : IClas
     [InlineData("RENAME s other", NoGroup)]
     [InlineData("SWAPDB 0 1", NoGroup)]
     [InlineData("PEXPIRE s -1", NoGroup)]
+    [InlineData("PEXPIRE s 30", NoGroup)]
     [InlineData("XGROUP DESTROY s g", NoGroup)]
     [InlineData("SET s string", "WRONGTYPE Operation against a key holding the wrong kind of value")]
     [Of(nameof(VersionChanges.BlockedReadReruns))]
@@ -78,6 +79,21 @@ public sealed class VersionChangeTests(VersionChangeTests.Server server) : IClas
         Do(command);
 
         Assert.Equal($"-{error}", RespNode.Parse(blocked.Read()).ToString());
+    }
+
+    /// <summary>7.0 compares the last ID, which XSETID moved without an entry, and wakes for whatever happens to the key.</summary>
+    [Fact]
+    [Of(nameof(VersionChanges.BlockedReadReruns))]
+    public void Read_is_not_woken_with_nothing_to_say()
+    {
+        Do("XGROUP CREATE s g $ MKSTREAM", "XGROUP CREATE s other $", "XSETID s 5-0");
+        var blocked = Block("XREADGROUP GROUP g c BLOCK 0 STREAMS s >");
+
+        Do("XGROUP DESTROY s other");
+        Assert.True(_side.IsBlocked(0));
+
+        Do("XADD s 6-0 f v");
+        Assert.Equal("*[*[$s *[*[$6-0 *[$f $v]]]]]", RespNode.Parse(blocked.Read()).ToString());
     }
 
     [Theory]
@@ -188,7 +204,7 @@ public sealed class VersionChangeTests(VersionChangeTests.Server server) : IClas
     }
 
     [Fact]
-    [Of(nameof(VersionChanges.WokenByTransaction))]
+    [Of(nameof(VersionChanges.BlockedReadReruns))]
     public void Entry_trimmed_by_its_own_command_wakes_nobody()
     {
         var blocked = Block("XREAD BLOCK 0 STREAMS s $");

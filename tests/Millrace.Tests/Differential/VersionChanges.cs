@@ -16,7 +16,7 @@ internal static class VersionChanges
     /// <summary>Field left out of our reply before it is compared.</summary>
     public static readonly VersionChange NackedCount = new("nacked-count", "8.8: XINFO STREAM FULL groups gain nacked-count");
 
-    /// <summary>The one error for the other.</summary>
+    /// <summary>The one error for the other; and a read that 7.0 wakes with nothing in it waits on, so that it is ended with CLIENT UNBLOCK.</summary>
     public static readonly VersionChange BlockedReadReruns = new(
         "blocked-read-reruns",
         "7.2: blocked XREADGROUP re-runs the command when its key changes, so it ends with -NOGROUP or -WRONGTYPE where 7.0 said -UNBLOCKED");
@@ -60,8 +60,8 @@ internal static class VersionChanges
         "unknown-command-tail", "8.6 drops the tail \", with args beginning with:\" of the unknown-command error when there are no arguments");
 
     /// <summary>
-    /// While a read waits, the generator's transactions hold one write, and its XADD trims nothing: it might take back what it added. No read
-    /// that waits names a key twice: its run anew answers twice, as any other.
+    /// While a read waits, the generator's transactions hold one write. No read that waits names a key twice: its run anew answers twice, as any
+    /// other.
     /// </summary>
     public static readonly VersionChange WokenByTransaction = new(
         "woken-by-transaction",

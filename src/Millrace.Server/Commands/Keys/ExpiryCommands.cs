@@ -93,13 +93,18 @@ internal static class ExpiryCommands
         ((condition & Condition.IfLater) == 0 || whenMs > (expiresMs ?? long.MaxValue)) &&
         ((condition & Condition.IfEarlier) == 0 || (expiresMs is null || whenMs < expiresMs));
 
+    /// <summary>What is left, or the moment itself, in whole units: rounded, and no sum that leaves 64 bits.</summary>
     private static void Tell(ref CommandCall call, long unitMs, long sinceMs)
     {
         var value = call.FindValue(1);
-        call.Reply.WriteInteger(
-            value is null ? -2
-            : value.ExpiresMs is not { } expiresMs ? -1
-            : (Math.Max(0, expiresMs - sinceMs) + (unitMs / 2)) / unitMs);
+        if (value?.ExpiresMs is not { } expiresMs)
+        {
+            call.Reply.WriteInteger(value is null ? -2 : -1);
+            return;
+        }
+
+        var (units, restMs) = Math.DivRem(Math.Max(0, expiresMs - sinceMs), unitMs);
+        call.Reply.WriteInteger(2 * restMs >= unitMs ? units + 1 : units);
     }
 
     private static void Persist(ref CommandCall call)

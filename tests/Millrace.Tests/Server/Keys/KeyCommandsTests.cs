@@ -92,6 +92,8 @@ public sealed class KeyCommandsTests : IAsyncLifetime
         Expect(":1", "PEXPIREAT", "k", "99999999999999");
         Expect(":99999999999999", "PEXPIRETIME", "k");
         Expect(":100000000000", "EXPIRETIME", "k");
+        Expect(":1", "PEXPIREAT", "k", "9223372036854775807");
+        Expect(":9223372036854776", "EXPIRETIME", "k");
         Expect(":1", "PERSIST", "k");
         Expect(":0", "PERSIST", "k");
         Expect(":1", "EXPIRE", "k", "-1");
