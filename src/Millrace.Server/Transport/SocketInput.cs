@@ -51,6 +51,8 @@ internal sealed class SocketInput : PipeReader, IValueTaskSource<ReadResult>
 
     public override ValueTask<ReadResult> ReadAsync(CancellationToken cancellationToken = default)
     {
+        if (cancellationToken.CanBeCanceled)
+            return ReadCancelableAsync(cancellationToken);
         lock (_lock)
         {
             if (_isCanceled || _examined < _end || _isCompleted || (!_isReceiving && ReceiveNeedsLock()))
@@ -109,6 +111,18 @@ internal sealed class SocketInput : PipeReader, IValueTaskSource<ReadResult>
     void IValueTaskSource<ReadResult>.OnCompleted(
         Action<object?> continuation, object? state, short token, ValueTaskSourceOnCompletedFlags flags) =>
         _read.OnCompleted(continuation, state, token, flags);
+
+    /// <summary>How TLS reads: it is woken by canceling the read under it. Nothing is lost, as nothing was handed out.</summary>
+    private async ValueTask<ReadResult> ReadCancelableAsync(CancellationToken cancellationToken)
+    {
+        cancellationToken.ThrowIfCancellationRequested();
+        ReadResult result;
+        await using (cancellationToken.UnsafeRegister(static input => ((SocketInput)input!).CancelPendingRead(), this))
+            result = await ReadAsync(CancellationToken.None);
+        if (result.IsCanceled)
+            cancellationToken.ThrowIfCancellationRequested();
+        return result;
+    }
 
     private ReadResult TakeNeedsLock()
     {

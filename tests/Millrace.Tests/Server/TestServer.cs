@@ -37,6 +37,9 @@ internal sealed class TestServer : IAsyncDisposable
     /// <summary>Completes when a client has said SHUTDOWN.</summary>
     public Task ShutdownRequested => _server.ShutdownRequested;
 
+    /// <summary>The server itself, to look at its clients.</summary>
+    public RespServer Server => _server;
+
     /// <summary>The store, to change it at its other door.</summary>
     public EmbeddedStreamStore Store => _store;
 
