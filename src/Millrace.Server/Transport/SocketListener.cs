@@ -39,6 +39,7 @@ internal sealed class SocketListener : IConnectionListener
             {
                 var socket = await _socket.AcceptAsync(cancellationToken);
                 socket.NoDelay = true;
+                KeepAlive(socket);
                 return new SocketConnection(socket);
             }
             catch (SocketException e) when (e.SocketErrorCode is SocketError.OperationAborted or SocketError.NotSocket)
@@ -54,6 +55,15 @@ internal sealed class SocketListener : IConnectionListener
                 // The client was gone before it was accepted. The next one may not be.
             }
         }
+    }
+
+    /// <summary>A client whose machine is gone says nothing more: one that waits for a key would be kept for ever. The times are Redis's.</summary>
+    private static void KeepAlive(Socket socket)
+    {
+        socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, 300);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, 100);
+        socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 3);
     }
 
     public ValueTask UnbindAsync(CancellationToken cancellationToken = default)
