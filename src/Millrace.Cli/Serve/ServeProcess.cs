@@ -26,13 +26,14 @@ internal static class ServeProcess
         // The standard output has the line that says where it listens, and nothing else.
         using var loggers = LoggerFactory.Create(static logging => logging
             .SetMinimumLevel(LogLevel.Warning)
+            .AddFilter("Microsoft.Extensions.Hosting", LogLevel.None) // Says at length that the start failed, which we say in a line.
             .AddSimpleConsole(static console => console.SingleLine = true)
             .AddConsole(static console => console.LogToStandardErrorThreshold = LogLevel.Trace));
         await using var store = new EmbeddedStreamStore(storeOptions, logger: loggers.CreateLogger<EmbeddedStreamStore>());
         RespServer made;
         try
         {
-            made = new RespServer(store, serverOptions);
+            made = new RespServer(store, serverOptions, loggers);
         }
         catch (Exception e) when (e is InvalidDataException or IOException or UnauthorizedAccessException)
         {
