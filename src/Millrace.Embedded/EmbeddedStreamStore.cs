@@ -260,13 +260,12 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// <returns>The LSN the reply must wait for.</returns>
     private long LeaveNeedsLock(long nowMs)
     {
+        // Whoever began to wait did so in this turn; what changes from now on must tell, what it made due included.
+        _engine.IsAwaited = !_blocked.IsEmpty;
+        _engine.IsClaimAwaited = _blocked.HasClaims;
         TickNeedsLock(nowMs);
         WakeNeedsLock(nowMs);
         SetTimerNeedsLock(nowMs);
-
-        // Whoever began to wait did so in this turn; what changes from now on must tell.
-        _engine.IsAwaited = !_blocked.IsEmpty;
-        _engine.IsClaimAwaited = _blocked.HasClaims;
         return _lastLsn;
     }
 
