@@ -64,8 +64,9 @@ internal sealed class BlockedRead<TEntry>(
                 return false;
             _answer.SetResult(batches);
         }
-        catch (StreamException e)
+        catch (Exception e)
         {
+            // Whatever it is, it is for who reads: not for who appended, and not for the next one either.
             _answer.SetException(e);
         }
 

@@ -45,6 +45,12 @@ public sealed partial class EmbeddedStreamStore
         }
     }
 
+    /// <summary>
+    /// Takes the lock as <see cref="BeginTurn"/> does, also when the store is closed or its disk has failed, for what neither reads nor changes
+    /// data: nothing becomes due. <see cref="ExitTurn"/> must follow.
+    /// </summary>
+    internal void EnterTurnBesidesTime() => _lock.Enter();
+
     /// <summary>Serves those who wait for what a command changed. To be called after each, so that they see what it left.</summary>
     internal void EndCommandNeedsLock(long nowMs) => WakeNeedsLock(nowMs);
 
@@ -95,7 +101,8 @@ public sealed partial class EmbeddedStreamStore
     /// <exception cref="Streams.StreamException">The journal takes no more writes, or was closed.</exception>
     internal async Task SyncAsync(long lsn)
     {
-        await _journal!.SyncAsync(lsn).ConfigureAwait(false);
+        // Not on this thread, which may have the turn: the journal writes on its caller's.
+        await Task.Run(() => _journal!.SyncAsync(lsn)).ConfigureAwait(false);
         Volatile.Write(ref _lastSyncMs, NowMs());
     }
 

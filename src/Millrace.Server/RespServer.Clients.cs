@@ -64,6 +64,10 @@ public sealed partial class RespServer
         {
             await client.RunAsync();
         }
+        catch (IOException)
+        {
+            // Over TLS, a client that is gone without having said so.
+        }
         finally
         {
             _clients.TryRemove(client.Id, out _);
@@ -81,7 +85,7 @@ public sealed partial class RespServer
     /// <summary>A client is gone: nothing may wait for it any more.</summary>
     private void Forget(ClientConnection client)
     {
-        var nowMs = BeginTurn();
+        Store.EnterTurnBesidesTime();
         try
         {
             client.EndWaitNeedsLock(static _ => { });
@@ -91,7 +95,7 @@ public sealed partial class RespServer
         }
         finally
         {
-            EndTurn(nowMs);
+            Store.ExitTurn();
         }
     }
 

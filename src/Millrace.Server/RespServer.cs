@@ -10,6 +10,7 @@ using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Embedded;
 using Millrace.Server.Commands;
 using Millrace.Server.Commands.Connection;
@@ -34,6 +35,7 @@ public sealed partial class RespServer : IAsyncDisposable
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(5);
 
     private readonly WebApplication _host;
+
     /// <summary>Clients that got replies in the turn under way, or null when no turn of ours is.</summary>
     private readonly List<ClientConnection> _toFlush = [];
 
@@ -42,13 +44,15 @@ public sealed partial class RespServer : IAsyncDisposable
 
     private readonly TaskCompletionSource _shutdown = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
+    private readonly ILogger _logger;
+
     private byte[] _scratch = [];
     private bool _isInTurn;
 
     /// <summary>Makes the server; <see cref="StartAsync"/> starts it.</summary>
     /// <param name="store">The store to serve. Opened by <see cref="StartAsync"/>, closed by its owner.</param>
     /// <param name="options">Where it listens and what it allows.</param>
-    /// <param name="loggerFactory">Told about connections that break. Default: nobody.</param>
+    /// <param name="loggerFactory">Told about connections that break and commands that fail as nobody foresaw. Default: nobody.</param>
     /// <exception cref="ArgumentException">The address is not loopback and there is neither a password nor a file of users.</exception>
     /// <exception cref="InvalidDataException">A line of the file of users is wrong, or lets everybody in at an address that is not loopback.</exception>
     /// <exception cref="IOException">The file of users cannot be read.</exception>
@@ -62,6 +66,7 @@ public sealed partial class RespServer : IAsyncDisposable
                 $"The address {options.Address} can be reached from elsewhere: set a password or a file of users, or listen on loopback.", nameof(options));
         Store = store;
         Options = options.Copy();
+        _logger = loggerFactory?.CreateLogger<RespServer>() ?? NullLogger<RespServer>.Instance;
         Pause = new(this);
         StartedMs = NowMs;
         Access = new(Options, AllCommands.Table);
@@ -222,6 +227,10 @@ public sealed partial class RespServer : IAsyncDisposable
         {
             Store.LeaveTurnNeedsLock(nowMs);
         }
+        catch (StreamException)
+        {
+            // The journal does not take what became due in this turn. The turn's own replies are as good as ever, and the next turn is told.
+        }
         finally
         {
             _isInTurn = false;
@@ -243,28 +252,24 @@ public sealed partial class RespServer : IAsyncDisposable
     /// <summary>Ends a client's wait, if it still waits, from outside any turn.</summary>
     internal void EndWait(BlockedCommand blocked, string? error)
     {
-        long nowMs;
-        try
-        {
-            nowMs = BeginTurn();
-        }
-        catch (StreamException)
-        {
-            // The store was closed, and told all who waited.
-            return;
-        }
-
+        Store.EnterTurnBesidesTime();
         try
         {
             Store.EndWaitNeedsLock(blocked, _ => blocked.End(error));
         }
         finally
         {
-            EndTurn(nowMs);
+            Store.ExitTurn();
         }
     }
 
-    /// <summary>A client got a reply: it is sent after the turn. Outside a turn of ours, a thread of the pool sends it.</summary>
+    /// <summary>A command failed in a way that nobody foresaw. Only its client is to suffer.</summary>
+    internal void LogFailure(ClientConnection client, Exception exception) => ServerLog.CommandFailed(_logger, client.Id, exception);
+
+    /// <summary>
+    /// A client got a reply: it is sent after the turn. Outside a turn of ours, a thread of the pool sends it. Under the output lock in which the
+    /// reply was written.
+    /// </summary>
     internal void FlushLaterNeedsLock(ClientConnection client)
     {
         client.SetOutputLsnNeedsLock(Store.LastLsnNeedsLock);

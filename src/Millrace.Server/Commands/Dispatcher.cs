@@ -165,6 +165,12 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             output.Truncate(mark);
             call.Error(Errors.From(e));
         }
+        catch
+        {
+            // A bug, or no memory: the connection ends. A send under way may still take what is written, which must not be half a reply.
+            output.Truncate(mark);
+            throw;
+        }
 
         if (isMeasured)
             statistics.Measure(call, counter, time.GetElapsedTime(started));

@@ -30,8 +30,8 @@ internal sealed partial class ClientConnection
     /// <summary>The journal record up to which the filling replies show the store.</summary>
     private long _outputLsn;
 
-    /// <summary>When a part of a long reply was sent last, in Unix milliseconds.</summary>
-    private long _lastSentMs;
+    /// <summary>When a part of a long reply was sent, or of a long request received, last, in Unix milliseconds.</summary>
+    private long _lastMovedMs;
 
     private bool _isSending;
 
@@ -50,17 +50,17 @@ internal sealed partial class ClientConnection
     /// <summary>Bytes that wait to be sent or are being sent.</summary>
     public long OutputBytes => (long)_filling.Length + _sending.Length;
 
-    /// <summary>The replies written so far must wait for this record. If they are more than the client may leave unread, it is disconnected.</summary>
+    /// <summary>
+    /// The replies written so far must wait for this record. If they are more than the client may leave unread, it is disconnected. Under the
+    /// output lock in which they were written: once it is released, a send under way takes them.
+    /// </summary>
     public void SetOutputLsnNeedsLock(long lsn)
     {
-        lock (OutputLock)
-        {
-            _outputLsn = Math.Max(_outputLsn, lsn);
-            if (!_filling.IsOverfull)
-                return;
-            _isGone = true;
-        }
-
+        Debug.Assert(OutputLock.IsHeldByCurrentThread, "A send must not take replies before they know what they wait for.");
+        _outputLsn = Math.Max(_outputLsn, lsn);
+        if (!_filling.IsOverfull)
+            return;
+        _isGone = true;
         KillNeedsLock(DoesNotRead);
     }
 
@@ -95,7 +95,7 @@ internal sealed partial class ClientConnection
 
                     // A client that takes long for a long reply is not idle.
                     if (!rest.IsEmpty)
-                        Volatile.Write(ref _lastSentMs, Server.NowMs);
+                        Volatile.Write(ref _lastMovedMs, Server.NowMs);
                 }
             }
         }

@@ -7,6 +7,7 @@ using Millrace.Embedded;
 using Millrace.Server.Commands;
 using Millrace.Server.Commands.Transactions;
 using Millrace.Server.Users;
+using Millrace.Streams;
 
 namespace Millrace.Server.Connections;
 
@@ -22,6 +23,9 @@ internal sealed partial class ClientConnection
 {
     /// <summary>Requests of one turn at most: others want the lock, too.</summary>
     private const int MaxRequestsPerTurn = 1024;
+
+    /// <summary>After so long a turn ends with the command that runs, for the same reason: some take as long as there are keys.</summary>
+    private static readonly TimeSpan MaxTurnTime = TimeSpan.FromMilliseconds(10);
 
     private readonly ConnectionContext _connection;
     private readonly RequestParser _parser;
@@ -65,8 +69,8 @@ internal sealed partial class ClientConnection
     /// <summary>When it sent its last command, in Unix milliseconds.</summary>
     public long LastCommandMs { get; private set; }
 
-    /// <summary>When it last sent a command, or took a part of a long reply.</summary>
-    public long LastActiveMs => Math.Max(LastCommandMs, Volatile.Read(ref _lastSentMs));
+    /// <summary>When it last sent a command, or a part of a long one, or took a part of a long reply.</summary>
+    public long LastActiveMs => Math.Max(LastCommandMs, Volatile.Read(ref _lastMovedMs));
 
     public int Database { get; set; }
 
@@ -131,10 +135,18 @@ internal sealed partial class ClientConnection
             var buffer = read.Buffer;
             long consumed = 0;
             _hasMore = false;
-            if (!buffer.IsEmpty)
+            try
             {
-                await Server.Store.WhenTurnPossibleAsync(CancellationToken.None);
-                consumed = RunTurn(buffer);
+                if (!buffer.IsEmpty)
+                {
+                    await Server.Store.WhenTurnPossibleAsync(CancellationToken.None);
+                    consumed = RunTurn(buffer);
+                }
+            }
+            catch (StreamException e)
+            {
+                // No turn began: the disk failed when something was due, or the store was closed.
+                Refuse(Errors.From(e));
             }
 
             // What was looked at need not be looked at again before more comes, unless requests were left for the next turn.
@@ -145,6 +157,15 @@ internal sealed partial class ClientConnection
         }
 
         await WhenSentAsync();
+    }
+
+    /// <summary>Says why nothing that it sends can be run, and ends it.</summary>
+    private void Refuse(string error)
+    {
+        lock (OutputLock)
+            Output.WriteErrorLine(error);
+        Flush();
+        IsClosing = true;
     }
 
     /// <summary>The server stops: replies already earned are sent, and that is all.</summary>
@@ -171,14 +192,20 @@ internal sealed partial class ClientConnection
         var consumed = _parser.Parse(input, _parser.IsRestricted ? 1 : MaxRequestsPerTurn);
         _hasMore = _parser.IsFull && consumed < input.Length;
         if (_parser.Requests.IsEmpty && _parser.ProtocolError is null)
+        {
+            // A client that takes long for a long request is not idle.
+            Volatile.Write(ref _lastMovedMs, Server.NowMs);
             return consumed;
+        }
 
         var nowMs = Server.BeginTurn();
         try
         {
             lock (OutputLock)
+            {
                 consumed = RunRequests(input, consumed, nowMs);
-            Server.FlushLaterNeedsLock(this);
+                Server.FlushLaterNeedsLock(this);
+            }
         }
         finally
         {
@@ -190,6 +217,7 @@ internal sealed partial class ClientConnection
 
     private int RunRequests(ReadOnlySpan<byte> input, int consumed, long nowMs)
     {
+        IsClosing |= _isGone;
         if (IsClosing)
             return input.Length;
         LastCommandMs = nowMs;
@@ -215,7 +243,7 @@ internal sealed partial class ClientConnection
                 return _parser.StopAt(start);
             }
 
-            if (Output.Length >= BusyBytes || Output.IsOverfull)
+            if (Output.Length >= BusyBytes || Output.IsOverfull || Server.Statistics.TurnTime > MaxTurnTime)
             {
                 _hasMore = start < input.Length;
                 return _parser.StopAt(start);

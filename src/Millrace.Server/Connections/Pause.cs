@@ -5,17 +5,17 @@ namespace Millrace.Server.Connections;
 
 /// <summary>A wait for something else than keys: time that passes, or the disk. Only this client waits.</summary>
 /// <param name="client">Who waits.</param>
-/// <param name="command">What it waits in.</param>
+/// <param name="request">What it waits in.</param>
 /// <param name="write">Writes the reply when the wait is over.</param>
 /// <param name="mayUnblock">Whether <c>CLIENT UNBLOCK</c> may end it.</param>
-internal sealed class Pause(ClientConnection client, CommandInfo command, CommandHandler write, bool mayUnblock) : BlockedCommand(client, command, [], null)
+internal sealed class Pause(ClientConnection client, StoredRequest request, CommandHandler write, bool mayUnblock) : BlockedCommand(client, request, [], null)
 {
     public override bool MayUnblock => mayUnblock;
 
     /// <summary>Makes a client wait until everything it can see is on the device. Only with a journal.</summary>
     public static void UntilSynced(ref CommandCall call, CommandHandler write, bool mayUnblock, TimeSpan? limit)
     {
-        var pause = new Pause(call.Client, call.Command, write, mayUnblock);
+        var pause = new Pause(call.Client, call.ToStored(), write, mayUnblock);
         call.Block(pause, limit);
         _ = pause.EndWhenSyncedAsync(call.Server, call.Store.LastLsnNeedsLock);
     }

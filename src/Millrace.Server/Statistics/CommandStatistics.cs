@@ -36,6 +36,11 @@ internal sealed class CommandStatistics(CommandTable table)
     /// <summary>The next command of this turn is measured in any case.</summary>
     private bool _measuresNext;
 
+    /// <summary>
+    /// What the measured commands of this turn have taken. Those that are not measured take next to nothing; what EXEC runs counts twice.
+    /// </summary>
+    public TimeSpan TurnTime { get; private set; }
+
     private long _windowStartMs;
     private long _windowStartCount;
 
@@ -71,6 +76,7 @@ internal sealed class CommandStatistics(CommandTable table)
     public void BeginTurn(int requests, long nowMs)
     {
         _measuresNext = true;
+        TurnTime = TimeSpan.Zero;
         _measuresAll = requests <= ShallowRequests || SlowLog.LeastMicroseconds is >= 0 and < FineMicroseconds;
         var elapsedMs = nowMs - _windowStartMs;
         if (elapsedMs < WindowMs)
@@ -93,6 +99,7 @@ internal sealed class CommandStatistics(CommandTable table)
     /// <summary>Takes in how long a command took.</summary>
     public void Measure(in CommandCall call, CommandCounter counter, TimeSpan time)
     {
+        TurnTime += time;
         counter.Measure(time);
         SlowLog.Add(call, time);
         Latency.Add(call.Command.Has(CommandFlags.Fast) ? "fast-command" : "command", time, call.NowMs);

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Sockets;
 using Millrace.Embedded;
 using Millrace.Tests.Differential;
+using Millrace.Tests.Fixtures;
 using Millrace.Tests.Journal;
 
 namespace Millrace.Tests.Server;
@@ -40,6 +41,24 @@ public sealed class DurableReplyTests : IDisposable
         Assert.Throws<NoReplyException>(() => client.Exchange("PING"));
         using var other = server.Connect();
         Assert.StartsWith("-MISCONF ", other.Exchange("XLEN s"), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Client_is_told_when_the_disk_has_failed_and_something_is_due()
+    {
+        var time = new ManualTimeProvider();
+        await using var server = await TestServer.StartAsync(time: time, directory: _directory);
+        using var writer = server.Connect();
+        Assert.Equal("+OK\r\n", writer.Exchange("SET kept v PX 1000"));
+        JournalFailureTests.ReplaceDescriptor(Directory.GetFiles(_directory, "*.journal").Single(), "/dev/full");
+        writer.Exchange("SET lost v");
+
+        time.Advance(TimeSpan.FromSeconds(2));
+
+        using var reader = server.Connect();
+        Assert.StartsWith("-MISCONF The journal ", reader.Exchange("PING"), StringComparison.Ordinal);
+        Assert.Throws<NoReplyException>(() => reader.ReadText());
+        await Eventually.TrueAsync("clients are forgotten although nothing can become due", () => new(server.Server.Clients.Count == 0));
     }
 
     private static async Task AppendOneByOneAsync(int port)

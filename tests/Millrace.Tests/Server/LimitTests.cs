@@ -145,6 +145,21 @@ public sealed class LimitTests
             "the client is gone", () => new(other.Exchange("CLIENT LIST").Split('\n').Count(line => line.StartsWith("id=", StringComparison.Ordinal)) == 1));
     }
 
+    [Fact]
+    public async Task Turn_of_slow_commands_ends_before_the_pipeline_does()
+    {
+        await using var server = await TestServer.StartAsync(time: new HastyTime());
+        using var client = server.Connect();
+        client.Send([new Command("XADD", "s", "*", "f", "v"), .. Enumerable.Repeat(new Command("KEYS", "x"), 64), new Command("XADD", "s", "*", "f", "v")]);
+        var first = client.ReadText();
+        for (var i = 0; i < 64; i++)
+            Assert.Equal("*0\r\n", client.ReadText());
+
+        // All commands of a turn have the same moment.
+        Assert.EndsWith("-0\r\n", first, StringComparison.Ordinal);
+        Assert.EndsWith("-0\r\n", client.ReadText(), StringComparison.Ordinal);
+    }
+
     /// <summary>An entry of 1 MiB in the stream <c>large</c>.</summary>
     private static void AddLargeEntry(RawConnection client) => client.Exchange("XADD large 1-0 f " + new string('x', MiB));
 
@@ -165,4 +180,16 @@ public sealed class LimitTests
     private static long OutputBytes(RawConnection asker) => asker.Exchange("CLIENT LIST").Split(' ')
         .Where(word => word.StartsWith("omem=", StringComparison.Ordinal))
         .Sum(word => long.Parse(word["omem=".Length..], CultureInfo.InvariantCulture));
+
+    /// <summary>A clock by which everything takes a millisecond.</summary>
+    private sealed class HastyTime : TimeProvider
+    {
+        private long _ms;
+
+        public override long TimestampFrequency => 1000;
+
+        public override long GetTimestamp() => Interlocked.Increment(ref _ms);
+
+        public override DateTimeOffset GetUtcNow() => DateTimeOffset.UnixEpoch.AddMilliseconds(GetTimestamp());
+    }
 }

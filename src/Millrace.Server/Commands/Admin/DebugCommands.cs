@@ -56,7 +56,7 @@ internal static class DebugCommands
             call.Ok();
         else
             call.Block(
-                new Pause(call.Client, call.Command, static (ref CommandCall call) => call.Ok(), mayUnblock: false),
+                new Pause(call.Client, call.ToStored(), static (ref CommandCall call) => call.Ok(), mayUnblock: false),
                 TimeSpan.FromSeconds(Math.Min(seconds, uint.MaxValue / 1000)));
     }
 }

@@ -74,7 +74,8 @@ internal static class PersistenceCommands
         if (replicas <= 0 || !call.MayBlock)
             call.Reply.WriteInteger(0);
         else
-            call.Block(new Pause(call.Client, call.Command, static (ref CommandCall call) => call.Reply.WriteInteger(0), mayUnblock: true), Limit(timeoutMs));
+            call.Block(
+                new Pause(call.Client, call.ToStored(), static (ref CommandCall call) => call.Reply.WriteInteger(0), mayUnblock: true), Limit(timeoutMs));
     }
 
     private static void WaitForJournal(ref CommandCall call)
@@ -94,7 +95,7 @@ internal static class PersistenceCommands
     /// <summary>There are none, so that the wait only ends with its time; the journal is synced meanwhile if that was asked for.</summary>
     private static void WaitForReplicas(ref CommandCall call, bool local, long timeoutMs)
     {
-        call.Block(new Pause(call.Client, call.Command, WriteSynced, mayUnblock: true), Limit(timeoutMs));
+        call.Block(new Pause(call.Client, call.ToStored(), WriteSynced, mayUnblock: true), Limit(timeoutMs));
         if (local)
             TryStartSync(ref call);
     }

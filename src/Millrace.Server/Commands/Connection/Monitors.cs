@@ -36,8 +36,10 @@ internal sealed class Monitors
             if (client.IsSilent || client.IsClosing)
                 continue;
             lock (client.OutputLock)
+            {
                 client.Output.WriteRaw(line);
-            call.Server.FlushLaterNeedsLock(client);
+                call.Server.FlushLaterNeedsLock(client);
+            }
         }
     }
 

@@ -88,9 +88,8 @@ internal sealed class Subscriptions
                     push.WriteBulk(pattern);
                 push.WriteBulk(channel);
                 push.WriteBulk(message);
+                call.Server.FlushLaterNeedsLock(listener);
             }
-
-            call.Server.FlushLaterNeedsLock(listener);
         }
 
         return count;

@@ -115,7 +115,7 @@ internal static class ListCommands
         }
 
         if (call.MayBlock)
-            call.Block(new BlockedPop(call.Client, call.Command, keys, atHead), limit);
+            call.Block(new BlockedPop(call.Client, call.ToStored(), keys, atHead), limit);
         else
             call.Reply.WriteNullArray();
     }
@@ -154,8 +154,8 @@ internal static class ListCommands
     }
 
     /// <summary>Waits until one of the keys is a list. A key that became something else meanwhile is passed over.</summary>
-    private sealed class BlockedPop(ClientConnection client, CommandInfo command, IReadOnlyList<string> keys, bool atHead)
-        : BlockedCommand(client, command, keys, group: null)
+    private sealed class BlockedPop(ClientConnection client, StoredRequest request, IReadOnlyList<string> keys, bool atHead)
+        : BlockedCommand(client, request, keys, group: null)
     {
         protected override bool TryRun(ref CommandCall call)
         {

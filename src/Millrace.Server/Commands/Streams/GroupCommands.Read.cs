@@ -174,7 +174,7 @@ internal static partial class GroupCommands
         private readonly GroupRequest _request;
 
         public BlockedGroupRead(in CommandCall call, GroupRequest request)
-            : base(call.Client, call.Command, request.Keys, request.Group)
+            : base(call.Client, call.ToStored(), request.Keys, request.Group)
         {
             _request = request;
             NextTryMs = FindNextClaim(call, request);

@@ -32,7 +32,7 @@ internal static partial class StreamCommands
         if (blockMs is not { } block || !call.MayBlock)
             call.Reply.WriteNullArray();
         else
-            call.Block(new BlockedXread(call.Client, call.Command, reads, limits), block == 0 ? null : TimeSpan.FromMilliseconds(block));
+            call.Block(new BlockedXread(call.Client, call.ToStored(), reads, limits), block == 0 ? null : TimeSpan.FromMilliseconds(block));
     }
 
     /// <summary>The options before the keys; otherwise the error is written.</summary>
@@ -165,8 +165,8 @@ internal static partial class StreamCommands
     private readonly record struct StreamRead(string Key, EntryId After);
 
     /// <summary>An XREAD that waits. A key that becomes another type, or goes, leaves it waiting.</summary>
-    private sealed class BlockedXread(ClientConnection client, CommandInfo command, StreamRead[] reads, ReadLimits limits)
-        : BlockedCommand(client, command, [.. reads.Select(read => read.Key)], null)
+    private sealed class BlockedXread(ClientConnection client, StoredRequest request, StreamRead[] reads, ReadLimits limits)
+        : BlockedCommand(client, request, [.. reads.Select(read => read.Key)], null)
     {
         protected override bool TryRun(ref CommandCall call) => TryWriteRead(call, reads, limits);
     }
