@@ -107,7 +107,13 @@ internal sealed class ScheduleValue(string stream) : KeyspaceValue
         if (left == 0)
             throw EngineErrors.Damaged("a schedule is empty", 0);
         for (; left > 0; left--)
-            schedule.Add(reader.PositiveNumber(), reader.Fields());
+        {
+            var (dueMs, fields) = (reader.PositiveNumber(), reader.Fields());
+            if (fields.Count == 0)
+                throw EngineErrors.Damaged("an entry is empty", 0);
+            schedule.Add(dueMs, fields);
+        }
+
         return schedule;
     }
 

@@ -196,8 +196,8 @@ internal sealed partial class StreamEngine
             foreach (var (key, value) in _databases[number])
             {
                 _due.Move(number, value, long.MaxValue);
-                _signals.Add(new(first, key));
-                _signals.Add(new(second, key));
+                if (IsAwaited)
+                    _signals.AddRange([new(first, key), new(second, key)]);
                 TouchWatched(new(first, key));
                 TouchWatched(new(second, key));
             }

@@ -45,6 +45,8 @@ internal sealed partial class StreamValue
         };
         if (stream.Entries.LastAddedId > stream.LastGeneratedId || (ulong)stream.Entries.Count > (ulong)stream.EntriesAdded)
             throw EngineErrors.Damaged("a stream has more entries than were added", 0);
+        if (stream.EntriesAdded is < 0 and > long.MinValue / 2)
+            throw EngineErrors.Damaged("nobody can have added so many entries", 0);
         for (var left = reader.Count(); left > 0; left--)
         {
             var group = ConsumerGroup.Read(ref reader);

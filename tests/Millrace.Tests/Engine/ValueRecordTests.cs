@@ -79,6 +79,17 @@ public sealed class ValueRecordTests
         return true;
     }
 
+    /// <summary>An entry without fields stands for one that is no longer there, wherever entries are copied out.</summary>
+    [Fact]
+    public void Schedule_with_an_entry_without_fields_is_refused()
+    {
+        var schedule = new ScheduleValue("s");
+        schedule.Add(1, EntryFields.Empty);
+        var record = ValueRecord.Write(schedule, 1_000);
+
+        Assert.Equal(StreamErrorCode.Corrupt, Assert.Throws<StreamException>(() => ValueRecord.Read(record.Span)).Code);
+    }
+
     private static List<byte[]> Records()
     {
         var run = new EngineRun();

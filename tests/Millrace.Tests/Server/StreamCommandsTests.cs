@@ -144,4 +144,40 @@ public sealed class StreamCommandsTests
 
     private static string Entries(params int[] numbers) => $"*{numbers.Length}\r\n" + string.Concat(
         numbers.Select(number => $"*2\r\n$3\r\n{number}-0\r\n*2\r\n$1\r\nn\r\n$1\r\n{number}\r\n"));
+
+    [Fact]
+    public async Task Entry_of_a_hundred_thousand_fields_comes_back_whole()
+    {
+        await using var server = await TestServer.StartAsync();
+        using var client = server.Connect();
+        string[] fields = [.. Enumerable.Range(0, 100_000).SelectMany(static i => (string[])[$"f{i}", $"v{i}"])];
+
+        client.Ask(["XADD", "s", "1-1", .. fields]);
+        client.Ask(["XADD", "s", "1-2", .. fields]);
+
+        var entry = client.Ask("XREVRANGE", "s", "+", "-", "COUNT", "1").Children![0].Children!;
+        Assert.Equal("1-2", entry[0].Text);
+        Assert.Equal(fields, entry[1].Children!.Select(static part => part.Text));
+    }
+
+    /// <summary>An argument may have 64 MiB, and so may a record of the journal with everything that belongs to it.</summary>
+    [Fact]
+    public async Task Entry_that_is_larger_than_a_record_of_the_journal_is_refused()
+    {
+        var directory = Directory.CreateTempSubdirectory("millrace-large-").FullName;
+        try
+        {
+            await using var server = await TestServer.StartAsync(directory: directory);
+            using var client = server.Connect();
+
+            var reply = client.Ask("XADD", "s", "*", "f", new string('x', 64 * 1024 * 1024));
+
+            Assert.StartsWith("ERR One call may change at most 67108864 bytes", reply.Text, StringComparison.Ordinal);
+            Assert.Equal("0", client.Ask("EXISTS", "s").Text);
+        }
+        finally
+        {
+            Directory.Delete(directory, recursive: true);
+        }
+    }
 }
