@@ -31,7 +31,7 @@ internal sealed partial class ScriptGenerator
             Add(new Unit(UnitKind.Unblock, [unblock]) { Blocker = blocker });
         }
 
-        _mayBlock = false;
+        _mayBlock = _waitsForSeveral = false;
     }
 
     private void AddBlockedRead(int blocker)
@@ -56,6 +56,9 @@ internal sealed partial class ScriptGenerator
                 break;
         }
 
+        var read = commands[^1].Arguments;
+        var streamsAt = Array.FindIndex(read, word => word.Equals("STREAMS", StringComparison.OrdinalIgnoreCase));
+        _waitsForSeveral |= streamsAt >= 0 && read.Length > streamsAt + 3;
         Add(new Unit(UnitKind.Block, commands) { Blocker = blocker });
     }
 }

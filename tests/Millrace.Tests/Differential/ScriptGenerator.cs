@@ -19,6 +19,9 @@ internal sealed partial class ScriptGenerator
     // While reads may wait, transactions hold one write: VersionChanges.WokenByTransaction.
     private bool _mayBlock;
 
+    // While a read waits for several keys, no SWAPDB writes them at once: the same.
+    private bool _waitsForSeveral;
+
     // Commands left of the current pipeline.
     private int _pipelineLeft;
 
@@ -153,7 +156,7 @@ internal sealed partial class ScriptGenerator
             Add(_pick.Number(8) switch
             {
                 0 => new("SELECT", _pick.One("16", "-1", "abc", "99999999999999999999", "")),
-                1 => new("SWAPDB", $"{_pick.Number(Databases)}", $"{_pick.Number(Databases)}"),
+                1 when !_waitsForSeveral => new("SWAPDB", $"{_pick.Number(Databases)}", $"{_pick.Number(Databases)}"),
                 2 => new("SWAPDB", _pick.One("0", "16", "abc", "-1"), _pick.One("1", "99", "abc")),
                 3 => _pick.Chance(30) ? new Command(_pick.One("FLUSHALL", "FLUSHDB"), _pick.One("ASYNC", "SYNC", "NOW")) : new("DBSIZE"),
                 4 => _pick.Chance(30) ? new Command(_pick.One("FLUSHDB", "FLUSHALL")) : new("DBSIZE"),

@@ -194,6 +194,18 @@ public sealed class VersionChangeTests(VersionChangeTests.Server server) : IClas
 
     [Fact]
     [Of(nameof(VersionChanges.WokenByTransaction))]
+    public void Keys_swapped_in_come_back_together()
+    {
+        Do("SELECT 1", "XADD a 1-0 f v", "XADD b 1-0 f v");
+        var blocked = Block("XREAD BLOCK 0 STREAMS b a 0 0");
+
+        Do("SWAPDB 0 1");
+
+        Assert.Equal("*[*[$b *[*[$1-0 *[$f $v]]]] *[$a *[*[$1-0 *[$f $v]]]]]", RespNode.Parse(blocked.Read()).ToString());
+    }
+
+    [Fact]
+    [Of(nameof(VersionChanges.WokenByTransaction))]
     public void Key_named_twice_comes_back_twice()
     {
         var blocked = Block("XREAD BLOCK 0 STREAMS s s $ $");

@@ -60,8 +60,8 @@ internal static class VersionChanges
         "unknown-command-tail", "8.6 drops the tail \", with args beginning with:\" of the unknown-command error when there are no arguments");
 
     /// <summary>
-    /// While a read waits, the generator's transactions hold one write. No read that waits names a key twice: its run anew answers twice, as any
-    /// other.
+    /// While a read waits, the generator's transactions hold one write, and while it waits for several keys there is no SWAPDB. No read that waits
+    /// names a key twice: its run anew answers twice, as any other.
     /// </summary>
     public static readonly VersionChange WokenByTransaction = new(
         "woken-by-transaction",
