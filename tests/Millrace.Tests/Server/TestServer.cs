@@ -54,6 +54,26 @@ internal sealed class TestServer : IAsyncDisposable
     }
 }
 
+/// <summary>Tests that talk over one connection to a server of their own.</summary>
+public abstract class ServerTest : IAsyncLifetime
+{
+    private protected TestServer Server { get; private set; } = null!;
+
+    private protected RawConnection Client { get; private set; } = null!;
+
+    public virtual async ValueTask InitializeAsync()
+    {
+        Server = await TestServer.StartAsync();
+        Client = Server.Connect();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Client.Dispose();
+        await Server.DisposeAsync();
+    }
+}
+
 internal static class StoreExtensions
 {
     /// <summary>Reads that wait, seen between turns: a turn that makes one wait has set its timer when this counts it.</summary>

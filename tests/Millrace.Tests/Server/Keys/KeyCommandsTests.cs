@@ -9,26 +9,8 @@ using Millrace.Tests.Differential;
 namespace Millrace.Tests.Server.Keys;
 
 /// <summary>The commands on keys of any type, and on strings, over a socket. Each line was compared with redis-server 7.0.15 by hand.</summary>
-public sealed class KeyCommandsTests : IAsyncLifetime
+public sealed class KeyCommandsTests : ServerTest
 {
-    private readonly EmbeddedStreamStore _store = new(new());
-    private RespServer _server = null!;
-    private RawConnection _client = null!;
-
-    public async ValueTask InitializeAsync()
-    {
-        _server = new(_store, new() { Port = 0 });
-        await _server.StartAsync(TestContext.Current.CancellationToken);
-        _client = new(_server.Endpoint);
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        _client.Dispose();
-        await _server.DisposeAsync();
-        await _store.DisposeAsync();
-    }
-
     [Fact]
     public void Keys_are_counted_found_and_deleted()
     {
@@ -104,17 +86,17 @@ public sealed class KeyCommandsTests : IAsyncLifetime
     public async Task Stream_is_copied_with_its_groups_and_lives_apart()
     {
         var cancellationToken = TestContext.Current.CancellationToken;
-        await _store.CreateGroupAsync("s", "g", GroupStart.Beginning, cancellationToken);
-        await _store.AppendAsync("s", EntryFields.Create(("a", "1")), cancellationToken: cancellationToken);
+        await Server.Store.CreateGroupAsync("s", "g", GroupStart.Beginning, cancellationToken);
+        await Server.Store.AppendAsync("s", EntryFields.Create(("a", "1")), cancellationToken: cancellationToken);
 
         Expect(":1", "COPY", "s", "t");
         Expect(":0", "COPY", "s", "t");
         Expect(":1", "COPY", "s", "t", "REPLACE");
-        await _store.AppendAsync("t", EntryFields.Create(("a", "2")), cancellationToken: cancellationToken);
+        await Server.Store.AppendAsync("t", EntryFields.Create(("a", "2")), cancellationToken: cancellationToken);
 
         Expect("+stream", "TYPE", "t");
-        Assert.Equal(1, (await _store.GetStreamInfoAsync("s", cancellationToken))!.Length);
-        Assert.Equal(2, (await _store.GetStreamInfoAsync("t", cancellationToken))!.Length);
+        Assert.Equal(1, (await Server.Store.GetStreamInfoAsync("s", cancellationToken))!.Length);
+        Assert.Equal(2, (await Server.Store.GetStreamInfoAsync("t", cancellationToken))!.Length);
         Expect("-ERR source and destination objects are the same", "COPY", "s", "s");
         Expect("-ERR DB index is out of range", "COPY", "s", "t", "DB", "16");
         Expect(":0", "COPY", "none", "t", "DB", "1");
@@ -164,7 +146,7 @@ public sealed class KeyCommandsTests : IAsyncLifetime
         Expect("-ERR invalid expire time in 'set' command", "SET", "k", "1", "EX", "0");
         Expect(":0", "SETNX", "k", "1");
 
-        await _store.AppendAsync("s", EntryFields.Create(("a", "1")), cancellationToken: TestContext.Current.CancellationToken);
+        await Server.Store.AppendAsync("s", EntryFields.Create(("a", "1")), cancellationToken: TestContext.Current.CancellationToken);
         Expect("-WRONGTYPE Operation against a key holding the wrong kind of value", "GET", "s");
         Expect("-WRONGTYPE Operation against a key holding the wrong kind of value", "SET", "s", "1", "GET");
         Expect("+OK", "SET", "s", "1");
@@ -192,7 +174,7 @@ public sealed class KeyCommandsTests : IAsyncLifetime
     /// <summary>The reply's lines, joined by blanks.</summary>
     private string Ask(params string[] command)
     {
-        _client.Send(new Command(command));
-        return Encoding.Latin1.GetString(_client.Read()).TrimEnd().Replace("\r\n", " ", StringComparison.Ordinal);
+        Client.Send(new Command(command));
+        return Encoding.Latin1.GetString(Client.Read()).TrimEnd().Replace("\r\n", " ", StringComparison.Ordinal);
     }
 }

@@ -6,27 +6,9 @@ using Millrace.Tests.Differential;
 namespace Millrace.Tests.Server.Keys;
 
 /// <summary>The commands on lists and sets, over a socket. Each line was compared with redis-server 7.0.15 by hand.</summary>
-public sealed class ListAndSetCommandsTests : IAsyncLifetime
+public sealed class ListAndSetCommandsTests : ServerTest
 {
     private const string WrongType = "-WRONGTYPE Operation against a key holding the wrong kind of value";
-
-    private readonly EmbeddedStreamStore _store = new(new());
-    private RespServer _server = null!;
-    private RawConnection _client = null!;
-
-    public async ValueTask InitializeAsync()
-    {
-        _server = new(_store, new() { Port = 0 });
-        await _server.StartAsync(TestContext.Current.CancellationToken);
-        _client = new(_server.Endpoint);
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        _client.Dispose();
-        await _server.DisposeAsync();
-        await _store.DisposeAsync();
-    }
 
     [Fact]
     public void List_grows_and_shrinks_at_both_ends_and_is_gone_when_empty()
@@ -50,16 +32,16 @@ public sealed class ListAndSetCommandsTests : IAsyncLifetime
     [Fact]
     public void Blocked_pop_is_served_by_the_next_push()
     {
-        using var other = new RawConnection(_server.Endpoint);
+        using var other = Server.Connect();
         Expect("-ERR timeout is not a float or out of range", "BLPOP", "l", "x");
         Expect("-ERR timeout is negative", "BLPOP", "l", "-1");
         Expect("*-1", "BLPOP", "l", "0.01");
 
         // Both are of one turn, so that its wait has begun when the first is answered.
-        _client.Send(new Command("ECHO", "x"), new Command("BLPOP", "none", "l", "0"));
-        Assert.Equal("$1 x", Read(_client));
+        Client.Send(new Command("ECHO", "x"), new Command("BLPOP", "none", "l", "0"));
+        Assert.Equal("$1 x", Read(Client));
         other.Send(new Command("RPUSH", "l", "a", "b"));
-        Assert.Equal("*2 $1 l $1 a", Read(_client));
+        Assert.Equal("*2 $1 l $1 a", Read(Client));
         Expect("*2 $1 l $1 b", "BRPOP", "l", "0");
         Expect(":0", "EXISTS", "l");
     }
@@ -86,8 +68,8 @@ public sealed class ListAndSetCommandsTests : IAsyncLifetime
 
     private void Expect(string reply, params string[] command)
     {
-        _client.Send(new Command(command));
-        Assert.Equal(reply, Read(_client));
+        Client.Send(new Command(command));
+        Assert.Equal(reply, Read(Client));
     }
 
     private static string Read(RawConnection client) =>

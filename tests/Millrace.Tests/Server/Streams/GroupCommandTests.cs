@@ -6,26 +6,8 @@ using Millrace.Tests.Differential;
 namespace Millrace.Tests.Server.Streams;
 
 /// <summary>Groups over the wire, with every byte of the replies. Values were measured on Redis or are those of its documentation.</summary>
-public sealed class GroupCommandTests : IAsyncLifetime
+public sealed class GroupCommandTests : ServerTest
 {
-    private readonly EmbeddedStreamStore _store = new(new());
-    private RespServer _server = null!;
-    private RawConnection _client = null!;
-
-    public async ValueTask InitializeAsync()
-    {
-        _server = new(_store, new() { Port = 0 });
-        await _server.StartAsync(TestContext.Current.CancellationToken);
-        _client = new(_server.Endpoint);
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        _client.Dispose();
-        await _server.DisposeAsync();
-        await _store.DisposeAsync();
-    }
-
     [Fact]
     public void Group_is_made_moved_and_deleted()
     {
@@ -70,7 +52,7 @@ public sealed class GroupCommandTests : IAsyncLifetime
     public async Task Entry_deleted_meanwhile_is_null_in_the_history_and_dropped_by_a_claim()
     {
         await AddAndReadAsync();
-        await _store.DeleteAsync("s", [new(1, 1)], TestContext.Current.CancellationToken);
+        await Server.Store.DeleteAsync("s", [new(1, 1)], TestContext.Current.CancellationToken);
         Assert.Equal("*1\r\n*2\r\n$1\r\ns\r\n*1\r\n*2\r\n$3\r\n1-1\r\n*-1\r\n", Do("XREADGROUP GROUP g c COUNT 1 STREAMS s 0"));
         Assert.Equal("*0\r\n", Do("XCLAIM s g d 0 1-1"));
         Assert.Equal("*0\r\n", Do("XPENDING s g - 1 10"));
@@ -98,7 +80,7 @@ public sealed class GroupCommandTests : IAsyncLifetime
     {
         await AddAndReadAsync();
         Assert.Equal("*3\r\n$3\r\n2-1\r\n*1\r\n$3\r\n1-1\r\n*0\r\n", Do("XAUTOCLAIM s g d 0 - COUNT 1 JUSTID"));
-        await _store.DeleteAsync("s", [new(1, 1)], TestContext.Current.CancellationToken);
+        await Server.Store.DeleteAsync("s", [new(1, 1)], TestContext.Current.CancellationToken);
         Assert.Equal(
             "*3\r\n$3\r\n0-0\r\n*1\r\n*2\r\n$3\r\n2-1\r\n*2\r\n$1\r\nb\r\n$1\r\n2\r\n*1\r\n$3\r\n1-1\r\n", Do("XAUTOCLAIM s g d 0 0"));
         Assert.Equal("*3\r\n$3\r\n0-0\r\n*0\r\n*0\r\n", Do("XAUTOCLAIM s g d 1000000 +"));
@@ -155,7 +137,7 @@ public sealed class GroupCommandTests : IAsyncLifetime
         Assert.Equal("*-1\r\n", DoAfterGroup("XREADGROUP GROUP g c BLOCK 1 STREAMS s >"));
     }
 
-    private string Do(string command) => _client.Exchange(command);
+    private string Do(string command) => Client.Exchange(command);
 
     private string DoAfterGroup(string command)
     {
@@ -166,7 +148,7 @@ public sealed class GroupCommandTests : IAsyncLifetime
     /// <summary>A connection whose read waits: its consumer is there as soon as the command has run.</summary>
     private RawConnection Blocked(string command)
     {
-        var connection = new RawConnection(_server.Endpoint);
+        var connection = Server.Connect();
         connection.Send(new Command(command.Split(' ')));
         var consumer = command.Split(' ')[3];
         Assert.True(SpinWait.SpinUntil(
@@ -175,7 +157,7 @@ public sealed class GroupCommandTests : IAsyncLifetime
     }
 
     /// <summary>At the store's own door, which serves those who wait at the other.</summary>
-    private async Task AppendAsync(EntryId id, string name, string value) => await _store.CommitAsync(
+    private async Task AppendAsync(EntryId id, string name, string value) => await Server.Store.CommitAsync(
         [new() { Changes = [new CommitChange.Append("s", EntryFields.Create((name, value)), id)] }], TestContext.Current.CancellationToken);
 
     private async Task AddAsync()

@@ -3,24 +3,9 @@ using Millrace.Tests.Differential;
 namespace Millrace.Tests.Server.Streams;
 
 /// <summary>XDELEX, XACKDEL and the policies of XADD and XTRIM: what becomes of groups that refer to deleted entries.</summary>
-public sealed class ReferenceCommandTests : IAsyncLifetime
+public sealed class ReferenceCommandTests : ServerTest
 {
     private const string Syntax = "-ERR syntax error\r\n";
-
-    private TestServer _server = null!;
-    private RawConnection _client = null!;
-
-    public async ValueTask InitializeAsync()
-    {
-        _server = await TestServer.StartAsync();
-        _client = _server.Connect();
-    }
-
-    public async ValueTask DisposeAsync()
-    {
-        _client.Dispose();
-        await _server.DisposeAsync();
-    }
 
     [Theory]
     [InlineData("XACKDEL s g IDS 1 1-0", "*1\r\n:1\r\n")]
@@ -43,7 +28,7 @@ public sealed class ReferenceCommandTests : IAsyncLifetime
         Do("SET text 1", "XGROUP CREATE s g 0", "XGROUP CREATE s h 0", "XREADGROUP GROUP g c COUNT 2 STREAMS s >");
         Do("XREADGROUP GROUP h c COUNT 2 STREAMS s >", "XACK s h 1-0");
 
-        Assert.Equal(reply, _client.Exchange(command));
+        Assert.Equal(reply, Client.Exchange(command));
     }
 
     [Fact]
@@ -59,7 +44,7 @@ public sealed class ReferenceCommandTests : IAsyncLifetime
         Do("XDELEX s DELREF IDS 2 1-0 3-0");
         AssertPending("h");
         AssertPending("g");
-        Assert.Contains("max-deleted-entry-id\r\n$3\r\n3-0\r\n", _client.Exchange("XINFO STREAM s"), StringComparison.Ordinal);
+        Assert.Contains("max-deleted-entry-id\r\n$3\r\n3-0\r\n", Client.Exchange("XINFO STREAM s"), StringComparison.Ordinal);
     }
 
     /// <summary>Each as Redis orders its checks: the type of the key before the options, the IDs only when there is a stream.</summary>
@@ -75,7 +60,7 @@ public sealed class ReferenceCommandTests : IAsyncLifetime
         Fill(2);
         Do("SET text 1", "XGROUP CREATE s g 1-0");
 
-        Assert.Equal(reply, _client.Exchange(command));
+        Assert.Equal(reply, Client.Exchange(command));
     }
 
     [Theory]
@@ -93,7 +78,7 @@ public sealed class ReferenceCommandTests : IAsyncLifetime
         Fill(5);
         Do("XGROUP CREATE s g 0", "XREADGROUP GROUP g c COUNT 4 STREAMS s >", "XACK s g 2-0");
 
-        Assert.Equal(reply, _client.Exchange(command));
+        Assert.Equal(reply, Client.Exchange(command));
         AssertEntries(left);
         AssertPending("g", pending);
     }
@@ -111,7 +96,7 @@ public sealed class ReferenceCommandTests : IAsyncLifetime
     {
         Fill(2);
 
-        Assert.Equal(reply, _client.Exchange(command));
+        Assert.Equal(reply, Client.Exchange(command));
     }
 
     [Fact]
@@ -138,16 +123,16 @@ public sealed class ReferenceCommandTests : IAsyncLifetime
     private void Do(params string[] commands)
     {
         foreach (var command in commands)
-            Assert.False(_client.Exchange(command).StartsWith('-'), command);
+            Assert.False(Client.Exchange(command).StartsWith('-'), command);
     }
 
     private void AssertEntries(params string[] ids) => Assert.Equal(
         $"*{ids.Length}\r\n" + string.Concat(ids.Select(id => $"*2\r\n${id.Length}\r\n{id}\r\n*2\r\n$1\r\nn\r\n$1\r\n{id[..^2]}\r\n")),
-        _client.Exchange("XRANGE s - +"));
+        Client.Exchange("XRANGE s - +"));
 
     private void AssertPending(string group, params string[] ids)
     {
-        var reply = _client.Exchange($"XPENDING s {group} - + 100");
+        var reply = Client.Exchange($"XPENDING s {group} - + 100");
         Assert.StartsWith($"*{ids.Length}\r\n", reply, StringComparison.Ordinal);
         Assert.All(ids, id => Assert.Contains($"\r\n{id}\r\n", reply, StringComparison.Ordinal));
     }
