@@ -1,4 +1,5 @@
 using Millrace.Streams;
+using Millrace.Streams.Engine;
 using Millrace.Streams.Engine.Mutations;
 
 namespace Millrace.Embedded;
@@ -65,9 +66,9 @@ public sealed partial class EmbeddedStreamStore
         List<StreamBatch<DeliveredEntry>>? batches = null;
         for (var i = 0; i < read.Streams.Count; i++)
         {
-            var entries = ApplyNeedsLock<ReadGroup, DeliveredEntry[]>(new(read.Streams[i], read.Group, read.Consumer, read.Count), nowMs);
-            if (entries.Length > 0)
-                (batches ??= []).Add(new(read.Streams[i], entries));
+            var delivered = ApplyNeedsLock<ReadGroup, DeliveredRange>(new(read.Streams[i], read.Group, read.Consumer, read.Count), nowMs);
+            if (delivered.Count > 0)
+                (batches ??= []).Add(new(read.Streams[i], _engine.FindStream(read.Streams[i])!.Copy(delivered)));
         }
 
         return batches ?? (IReadOnlyList<StreamBatch<DeliveredEntry>>)[];

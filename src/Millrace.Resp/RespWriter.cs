@@ -17,6 +17,9 @@ public readonly ref struct RespWriter(IBufferWriter<byte> output, int version = 
     // A prefix, the 20 characters of the longest number, CR and LF.
     private const int MaxHeaderBytes = 23;
 
+    // What is asked of the output in one piece, so that a writer of segments need not join any for a large value.
+    private const int MaxWholeBytes = 2 * 1024;
+
     private bool IsVersion3 => version >= 3;
 
     /// <summary>Starts an array, or a command: a command is an array of bulk strings, its name first.</summary>
@@ -44,9 +47,21 @@ public readonly ref struct RespWriter(IBufferWriter<byte> output, int version = 
     /// <summary>Writes any bytes as a bulk string.</summary>
     public void WriteBulk(ReadOnlySpan<byte> value)
     {
-        WriteHeader(RespKind.BulkString, value.Length);
-        output.Write(value);
-        output.Write("\r\n"u8);
+        if (value.Length > MaxWholeBytes)
+        {
+            WriteHeader(RespKind.BulkString, value.Length);
+            output.Write(value);
+            output.Write("\r\n"u8);
+            return;
+        }
+
+        var bulk = output.GetSpan(MaxHeaderBytes + value.Length + 2);
+        var at = FormatHeader(bulk, RespKind.BulkString, value.Length);
+        value.CopyTo(bulk[at..]);
+        at += value.Length;
+        bulk[at++] = (byte)'\r';
+        bulk[at++] = (byte)'\n';
+        output.Advance(at);
     }
 
     /// <summary>Writes a text as a bulk string in UTF-8. A lone surrogate becomes U+FFFD.</summary>
@@ -118,14 +133,26 @@ public readonly ref struct RespWriter(IBufferWriter<byte> output, int version = 
         output.Write("\r\n"u8);
     }
 
-    private void WriteHeader(RespKind kind, long number)
+    private void WriteHeader(RespKind kind, long number) =>
+        output.Advance(FormatHeader(output.GetSpan(MaxHeaderBytes), kind, number));
+
+    private static int FormatHeader(Span<byte> header, RespKind kind, long number)
     {
-        var header = output.GetSpan(MaxHeaderBytes);
-        header[0] = (byte)kind;
-        Utf8Formatter.TryFormat(number, header[1..], out var length);
-        header[++length] = (byte)'\r';
-        header[++length] = (byte)'\n';
-        output.Advance(length + 1);
+        var at = 0;
+        header[at++] = (byte)kind;
+        if ((ulong)number < 10)
+        {
+            header[at++] = (byte)('0' + number);
+        }
+        else
+        {
+            Utf8Formatter.TryFormat(number, header[at..], out var digits);
+            at += digits;
+        }
+
+        header[at++] = (byte)'\r';
+        header[at++] = (byte)'\n';
+        return at;
     }
 
     private void WriteLine(RespKind kind, ReadOnlySpan<char> text)

@@ -7,39 +7,56 @@ namespace Millrace.Benchmarks;
 
 /// <summary>
 /// Bytes that an entry and a pending entry take. Redis tells its own; ours runs in this process, filled over a socket like Redis: the heap after a
-/// forced collection, and what the process has grown beside the heap.
+/// forced collection, and what the process has grown beside the heap. Medians of interleaved pairs.
 /// </summary>
 internal static partial class MemoryBenchmark
 {
     private const int Entries = 1_000_000;
     private const int ReadBatch = 1_000;
+    private const int PairCount = 5;
     private const string Stream = "bench";
     private const string Group = "handlers";
 
     public static async Task RunAsync()
     {
-        Console.WriteLine($"## Memory: {Entries:N0} entries of one field, filled over a socket, then all read by one consumer");
+        Console.WriteLine(
+            $"## Memory: {Entries:N0} entries of one field, filled over a socket, then all read by one consumer ({PairCount} interleaved pairs, medians)");
         Console.WriteLine();
-        Report.Row("bytes for each", "redis-server", "millrace", "ratio", "goal", "");
-        Report.Row("---", "---:", "---:", "---:", "---:", "---");
+        Report.Row("bytes for each", "redis-server", "millrace", "ratio", "goal", "", "ratios of the pairs");
+        Report.Row("---", "---:", "---:", "---:", "---:", "---", "---");
         foreach (var (size, goal) in new[] { (100, 0.97), (1_024, 0.87) })
         {
-            var (entry, pending) = await MeasureRedisAsync(size);
-            var (ourEntry, ourPending) = await MeasureMillraceAsync(size);
-            Print($"entry of {size} bytes", entry, ourEntry, goal);
-            Print($"pending entry, of {size} bytes", pending, ourPending, 0.25);
+            var (entries, pending) = (new List<(double, double)>(), new List<(double, double)>());
+            for (var i = 0; i < PairCount; i++)
+            {
+                var theirs = await MeasureRedisAsync(size);
+                var ours = await MeasureMillraceAsync(size);
+                entries.Add((theirs.Entry, ours.Entry));
+                pending.Add((theirs.Pending, ours.Pending));
+            }
+
+            Print($"entry of {size} bytes", entries, goal);
+            Print($"pending entry, of {size} bytes", pending, 0.25);
         }
 
         Console.WriteLine();
     }
 
-    private static void Print(string row, double theirs, double ours, double goal) => Report.Row(
-        row,
-        theirs,
-        ours,
-        (ours / theirs).ToString("0.000", CultureInfo.InvariantCulture),
-        $"at most {goal.ToString(CultureInfo.InvariantCulture)}",
-        ours / theirs <= goal ? "met" : "**missed**");
+    private static void Print(string row, List<(double Theirs, double Ours)> pairs, double goal)
+    {
+        var ratios = pairs.Select(pair => pair.Ours / pair.Theirs).ToArray();
+        var ratio = Report.Median(ratios);
+        Report.Row(
+            row,
+            Report.Median(pairs.Select(pair => pair.Theirs)),
+            Report.Median(pairs.Select(pair => pair.Ours)),
+            Text(ratio),
+            $"at most {goal.ToString(CultureInfo.InvariantCulture)}",
+            ratio <= goal ? "met" : "**missed**",
+            string.Join(" ", ratios.Select(Text)));
+    }
+
+    private static string Text(double ratio) => ratio.ToString("0.000", CultureInfo.InvariantCulture);
 
     private static async Task<(double Entry, double Pending)> MeasureRedisAsync(int size)
     {

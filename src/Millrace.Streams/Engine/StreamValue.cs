@@ -174,24 +174,39 @@ internal sealed partial class StreamValue(long idmpDurationSeconds, long idmpMax
     public bool HasNewFor(ConsumerGroup group) => Entries.LastId > group.LastDeliveredId;
 
     /// <summary>Delivers the entries after the group's last one, which become pending for a consumer, or for nobody when it is null.</summary>
-    public DeliveredEntry[] Deliver(ConsumerGroup group, Consumer? consumer, int count, long nowMs)
+    public DeliveredRange Deliver(ConsumerGroup group, Consumer? consumer, int count, long nowMs)
     {
         if (!HasNewFor(group))
-            return [];
+            return default;
 
         var range = Entries.From(group.LastDeliveredId.Next(), EntryId.Max);
-        var delivered = new DeliveredEntry[range.Measure(count, out var packedBytes)];
-        var packer = new EntryPacker(packedBytes);
-        for (var i = 0; i < delivered.Length && range.MoveNext(); i++)
+        var (first, packedBytes, delivered) = (EntryId.Zero, 0L, 0);
+        for (; delivered < count && range.MoveNext(); delivered++)
         {
             ref readonly var entry = ref range.Current;
+            if (delivered == 0)
+                first = entry.Id;
             if (consumer is not null)
                 group.Deliver(entry.Id, consumer, nowMs);
             Advance(group, entry.Id);
-            delivered[i] = new(entry.Id, packer.Pack(in entry), 1);
+            packedBytes += entry.PackedSize;
         }
 
-        return delivered;
+        return new(first, delivered, packedBytes);
+    }
+
+    /// <summary>Copies out what was just delivered.</summary>
+    public DeliveredEntry[] Copy(DeliveredRange delivered)
+    {
+        if (delivered.Count == 0)
+            return [];
+
+        var range = Entries.From(delivered.First, EntryId.Max);
+        var packer = new EntryPacker(delivered.PackedBytes);
+        var entries = new DeliveredEntry[delivered.Count];
+        for (var i = 0; i < entries.Length && range.MoveNext(); i++)
+            entries[i] = new(range.Current.Id, packer.Pack(in range.Current), 1);
+        return entries;
     }
 
     /// <summary>

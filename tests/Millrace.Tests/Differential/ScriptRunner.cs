@@ -89,10 +89,15 @@ internal sealed class ScriptRunner(Side reference, Side subject)
         }
 
         _batch.Add(command);
-        // A repair must come before anything else sees the stream.
-        if (command.Name == "XSETID")
+        // A repair must come before anything else sees the stream, and a wake with nothing in it before the next write.
+        if (command.Name == "XSETID" || (MayWakeNeedlessly(command) && _waiting.Any(waiting => waiting is not null)))
             Flush();
     }
+
+    // An XADD that trims may take away what it has just added.
+    private static bool MayWakeNeedlessly(Command command) =>
+        command.Name == "EXEC" || (command.Name == "XADD" && command.Arguments.Skip(2).Any(
+            argument => argument.Equals("MINID", StringComparison.OrdinalIgnoreCase) || argument.Equals("MAXLEN", StringComparison.OrdinalIgnoreCase)));
 
     // Where a positive ENTRIESREAD stands in an XGROUP outside of transactions: VersionChanges.EntriesReadClamped.
     private static int? ClampedPosition(Command command)

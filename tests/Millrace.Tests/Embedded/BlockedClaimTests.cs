@@ -53,7 +53,7 @@ public sealed class BlockedClaimTests
             switch (_random.Next(9))
             {
                 case 0: InTurn(_ => _ids.Add(Apply<Append, EntryId>(new("s", EntryFields.Create(("f", "v")))))); break;
-                case 1: InTurn(_ => Apply<ReadGroup, DeliveredEntry[]>(new("s", "g", "other", _random.Next(1, 3)))); break;
+                case 1: InTurn(_ => Apply<ReadGroup, DeliveredRange>(new("s", "g", "other", _random.Next(1, 3)))); break;
                 case 2: InTurn(_ => Apply<Ack, long>(new("s", "g", [id]))); break;
                 case 3: InTurn(now => Apply<ClaimAs, EntryId[]>(new("s", "g", "c", 0, now - _random.Next(500), 1, true, true, EntryId.Zero, [id]))); break;
                 case 4 when _random.Next(5) == 0: InTurn(_ => Apply<Nack, long>(new("s", "g", null, false, false, [id]))); break;
@@ -128,7 +128,7 @@ public sealed class BlockedClaimTests
             IsServed = ids.Length > 0
                 ? _store.ApplyNeedsLock<ClaimAs, EntryId[]>(
                     new("s", "g", _consumer, MinIdleMs, nowMs, null, false, false, EntryId.Zero, ids), nowMs).Length > 0
-                : _store.ApplyNeedsLock<ReadGroup, DeliveredEntry[]>(new("s", "g", _consumer, _count), nowMs).Length > 0;
+                : _store.ApplyNeedsLock<ReadGroup, DeliveredRange>(new("s", "g", _consumer, _count), nowMs).Count > 0;
             NextTryMs = FindGroup(out _).Pending.NextIdleMs(nowMs, MinIdleMs);
             return IsServed;
         }

@@ -34,7 +34,8 @@ public sealed class AllocationTests
             for (var i = 0; i < count; i++)
             {
                 engine.Apply(new Append("s", fields, null), i, out ids[0]);
-                engine.Apply(new ReadGroup("s", "g", "c", 10), i, out DeliveredEntry[] _);
+                engine.Apply(new ReadGroup("s", "g", "c", 10), i, out DeliveredRange delivered);
+                engine.FindStream("s")!.Copy(delivered);
                 engine.Apply(new Ack("s", "g", ids), i, out long acked);
                 total += acked;
                 engine.Signals.Clear();

@@ -41,8 +41,11 @@ internal sealed class EngineRun
     public bool CreateGroup(string stream, string group = "g", GroupStart start = default) =>
         Apply<CreateGroup, bool>(new(stream, group, start));
 
-    public DeliveredEntry[] Read(string stream, string consumer, int count = 100, string group = "g") =>
-        Apply<ReadGroup, DeliveredEntry[]>(new(stream, group, consumer, count));
+    public DeliveredEntry[] Read(string stream, string consumer, int count = 100, string group = "g")
+    {
+        var delivered = Apply<ReadGroup, DeliveredRange>(new(stream, group, consumer, count));
+        return Engine.FindStream(stream)!.Copy(delivered);
+    }
 
     public long Ack(string stream, params EntryId[] ids) => Apply<Ack, long>(new(stream, "g", ids));
 

@@ -11,10 +11,10 @@ internal static partial class GroupCommands
     private readonly record struct ClaimedEntry(EntryId Id, long IdleMs, long DeliveryCount);
 
     /// <summary>What a reader gets of one stream: its own pending entries, or those it claimed and then new ones.</summary>
-    private readonly record struct Delivery(EntryId[]? History, ClaimedEntry[]? Claimed, DeliveredEntry[]? New)
+    private readonly record struct Delivery(EntryId[]? History, ClaimedEntry[]? Claimed, DeliveredRange New)
     {
         /// <summary>A history always does, also an empty one.</summary>
-        public bool HasAnswer => History is not null || Claimed is { Length: > 0 } || New is { Length: > 0 };
+        public bool HasAnswer => History is not null || Claimed is { Length: > 0 } || New.Count > 0;
     }
 
     /// <summary>Delivers and writes the reply, or returns false when there is nothing to say. The groups exist.</summary>
@@ -56,7 +56,7 @@ internal static partial class GroupCommands
         if (request.After[index] is { } after)
         {
             count = CountHistory(stream, group, request.Consumer, after, count, ref budget);
-            return new(call.Apply<ReadHistory, EntryId[]>(new(stream.Name, group.Name, request.Consumer, after, count)), null, null);
+            return new(call.Apply<ReadHistory, EntryId[]>(new(stream.Name, group.Name, request.Consumer, after, count)), null, default);
         }
 
         ClaimedEntry[] claimed = [];
@@ -70,7 +70,7 @@ internal static partial class GroupCommands
         }
 
         // Also with nothing to deliver: the consumer is made, and was seen.
-        return new(null, claimed, call.Apply<ReadGroup, DeliveredEntry[]>(new(stream.Name, group.Name, request.Consumer, count, request.NoAck)));
+        return new(null, claimed, call.Apply<ReadGroup, DeliveredRange>(new(stream.Name, group.Name, request.Consumer, count, request.NoAck)));
     }
 
     /// <summary>How many of a consumer's pending entries may be answered. Without limits just <paramref name="count"/>.</summary>
@@ -147,7 +147,7 @@ internal static partial class GroupCommands
             return;
         }
 
-        call.Reply.WriteArray(delivery.Claimed!.Length + delivery.New!.Length);
+        call.Reply.WriteArray(delivery.Claimed!.Length + delivery.New.Count);
         foreach (var claimed in delivery.Claimed)
         {
             stream.Entries.TryFind(claimed.Id, out var entry);
@@ -158,25 +158,17 @@ internal static partial class GroupCommands
             call.Reply.WriteInteger(claimed.DeliveryCount);
         }
 
-        foreach (var entry in delivery.New)
-            WriteNew(ref call, entry, withDeliveries);
-    }
-
-    private static void WriteNew(ref CommandCall call, DeliveredEntry entry, bool withDeliveries)
-    {
-        call.Reply.WriteArray(withDeliveries ? 4 : 2);
-        call.WriteId(entry.Id);
-        call.Reply.WriteArray(2 * entry.Fields.Count);
-        foreach (var field in entry.Fields)
+        var range = stream.Entries.From(delivery.New.First, EntryId.Max);
+        for (var i = 0; i < delivery.New.Count && range.MoveNext(); i++)
         {
-            call.Reply.WriteBulk(field.Name.Span);
-            call.Reply.WriteBulk(field.Value.Span);
+            call.Reply.WriteArray(withDeliveries ? 4 : 2);
+            call.WriteId(range.Current.Id);
+            call.WriteFields(in range.Current);
+            if (!withDeliveries)
+                continue;
+            call.Reply.WriteInteger(0);
+            call.Reply.WriteInteger(0);
         }
-
-        if (!withDeliveries)
-            return;
-        call.Reply.WriteInteger(0);
-        call.Reply.WriteInteger(0);
     }
 
     private static void WriteHistory(ref CommandCall call, StreamValue stream, EntryId[] ids)

@@ -3,22 +3,22 @@ using Millrace.Streams.Engine.Records;
 namespace Millrace.Streams.Engine.Mutations;
 
 /// <summary>
-/// Delivers the next entries of a group to a consumer, which is made when it is new. The result is the entries. How many there are follows
+/// Delivers the next entries of a group to a consumer, which is made when it is new. The result says where the entries are. How many there are follows
 /// from the state of the stream, so the entries themselves are not in the record. Without acknowledgement none of them becomes pending.
 /// </summary>
 /// <remarks><code>stream text | group text | consumer text | count | 1 without acknowledgement, else 0</code></remarks>
-internal readonly record struct ReadGroup(string Stream, string Group, string Consumer, int Count, bool NoAck = false) : IMutation<DeliveredEntry[]>
+internal readonly record struct ReadGroup(string Stream, string Group, string Consumer, int Count, bool NoAck = false) : IMutation<DeliveredRange>
 {
     public MutationKind Kind => MutationKind.ReadGroup;
 
-    public bool Apply(StreamEngine engine, long nowMs, out DeliveredEntry[] result)
+    public bool Apply(StreamEngine engine, long nowMs, out DeliveredRange result)
     {
         var group = engine.GetGroup(Stream, Group, out var stream);
         var consumer = group.GetOrAddConsumer(Consumer, nowMs, out var isNew);
         result = stream.Deliver(group, NoAck ? null : consumer, Count, nowMs);
-        if (result.Length > 0 && !NoAck)
+        if (result.Count > 0 && !NoAck)
             engine.SignalPending(Stream);
-        return isNew || result.Length > 0;
+        return isNew || result.Count > 0;
     }
 
     public void Write(RecordWriter writer)

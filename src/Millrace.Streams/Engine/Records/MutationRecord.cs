@@ -94,7 +94,7 @@ internal static class MutationRecord
         {
             case MutationKind.Append: Apply<Append, EntryId>(engine, Append.Read(ref reader), reader, nowMs); break;
             case MutationKind.AppendMany: Apply<AppendMany, IReadOnlyList<EntryId>>(engine, AppendMany.Read(ref reader), reader, nowMs); break;
-            case MutationKind.ReadGroup: Apply<ReadGroup, DeliveredEntry[]>(engine, ReadGroup.Read(ref reader), reader, nowMs); break;
+            case MutationKind.ReadGroup: Apply<ReadGroup, DeliveredRange>(engine, ReadGroup.Read(ref reader), reader, nowMs); break;
             case MutationKind.Ack: Apply<Ack, long>(engine, Ack.Read(ref reader), reader, nowMs); break;
             case MutationKind.AckAndDelete: Apply<AckAndDelete, DeleteOutcome[]>(engine, AckAndDelete.Read(ref reader), reader, nowMs); break;
             case MutationKind.Extend: Apply<Extend, IReadOnlyList<EntryId>>(engine, Extend.Read(ref reader), reader, nowMs); break;
