@@ -1,3 +1,5 @@
+using Millrace.Streams.Engine;
+
 namespace Millrace.Server.Commands.Keys;
 
 /// <summary>The commands about how a value is kept.</summary>
@@ -49,9 +51,10 @@ internal static class ObjectCommands
 
     private static void References(ref CommandCall call)
     {
-        if (call.FindValue(2) is null)
+        // Redis shares the numbers below 10,000 among all keys and says so with the largest count there is.
+        if (call.FindValue(2) is not { } value)
             call.Reply.WriteNull();
         else
-            call.Reply.WriteInteger(1);
+            call.Reply.WriteInteger(value is StringValue { Number: >= 0 and < 10_000 } ? int.MaxValue : 1);
     }
 }

@@ -14,7 +14,20 @@ internal sealed class StringValue(ReadOnlyMemory<byte> bytes) : KeyspaceValue
 
     public override string TypeName => "string";
 
-    public override string Encoding => IsInteger(Bytes.Span) ? "int" : Bytes.Length <= MaxEmbeddedBytes ? "embstr" : "raw";
+    public override string Encoding => Number is not null ? "int" : Bytes.Length <= MaxEmbeddedBytes ? "embstr" : "raw";
+
+    /// <summary>The signed number of 64 bits that the bytes are in its one canonical form, or null.</summary>
+    public long? Number
+    {
+        get
+        {
+            Span<byte> canonical = stackalloc byte[20];
+            return Utf8Parser.TryParse(Bytes.Span, out long value, out var used) && used == Bytes.Length &&
+                Utf8Formatter.TryFormat(value, canonical, out var length) && Bytes.Span.SequenceEqual(canonical[..length])
+                ? value
+                : null;
+        }
+    }
 
     public override ValueKind Kind => ValueKind.String;
 
@@ -23,12 +36,4 @@ internal sealed class StringValue(ReadOnlyMemory<byte> bytes) : KeyspaceValue
     public override void Write(RecordWriter writer) => writer.Bytes(Bytes.Span);
 
     public override KeyspaceValue Clone() => new StringValue(Bytes);
-
-    /// <summary>Whether the bytes are a signed number of 64 bits in its one canonical form.</summary>
-    private static bool IsInteger(ReadOnlySpan<byte> text)
-    {
-        Span<byte> canonical = stackalloc byte[20];
-        return Utf8Parser.TryParse(text, out long value, out var used) && used == text.Length &&
-            Utf8Formatter.TryFormat(value, canonical, out var length) && text.SequenceEqual(canonical[..length]);
-    }
 }

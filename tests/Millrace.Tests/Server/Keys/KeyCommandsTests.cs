@@ -102,6 +102,18 @@ public sealed class KeyCommandsTests : ServerTest
         Expect(":0", "COPY", "none", "t", "DB", "1");
     }
 
+    [Theory]
+    [InlineData("421", int.MaxValue)]
+    [InlineData("9999", int.MaxValue)]
+    [InlineData("10000", 1)]
+    [InlineData("-1", 1)]
+    [InlineData("0421", 1)]
+    public void Small_numbers_are_shared_by_all_keys_as_redis_says(string value, int count)
+    {
+        Expect("+OK", "SET", "n", value);
+        Expect($":{count}", "OBJECT", "REFCOUNT", "n");
+    }
+
     [Fact]
     public void Keys_move_between_names_and_databases()
     {
