@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Embedded;
 using Millrace.Embedded.Journal;
+using Millrace.Embedded.Storage;
 
 namespace Millrace.Benchmarks;
 
@@ -34,7 +35,8 @@ internal static class JournalBenchmark
         for (var run = 0; run <= Runs; run++)
         {
             var directory = Directory.CreateTempSubdirectory("millrace-bench-").FullName;
-            await using (var journal = StreamJournal.Open(new() { Directory = directory, Sync = sync }, TimeProvider.System, NullLogger.Instance, _ => { }))
+            await using (var journal = StreamJournal.Open(
+                DiskDevice.Open(directory), new() { Sync = sync }, TimeProvider.System, NullLogger.Instance, _ => { }))
             {
                 var (start, bytes) = (Stopwatch.GetTimestamp(), GC.GetTotalAllocatedBytes());
                 var counts = await Task.WhenAll(Enumerable.Range(0, callers).Select(_ => Task.Run(() => AppendAsync(journal, start))));

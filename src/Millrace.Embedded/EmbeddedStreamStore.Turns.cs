@@ -20,7 +20,7 @@ public sealed partial class EmbeddedStreamStore
     internal SyncPolicy Sync => _sync;
 
     /// <summary>Whether it keeps a journal: if not, nothing ever waits.</summary>
-    internal bool IsDurable => _directory is not null;
+    internal bool IsDurable => _openDevice is not null;
 
     internal TimeProvider Time => _time;
 

@@ -2,6 +2,7 @@ using System.Buffers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Embedded.Journal;
+using Millrace.Embedded.Storage;
 using Millrace.Streams;
 using Millrace.Streams.Engine;
 using Millrace.Streams.Engine.Mutations;
@@ -28,7 +29,9 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// <summary>A record buffer that one large record blew up is given back above this size.</summary>
     private const int KeptRecordBytes = 1024 * 1024;
 
-    private readonly string? _directory;
+    /// <summary>Opens and locks the data directory; <see langword="null"/>: everything stays in memory.</summary>
+    private readonly Func<IStorageDevice>? _openDevice;
+
     private readonly SyncPolicy _sync;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
@@ -76,17 +79,27 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// <exception cref="ArgumentException">The directory is empty text.</exception>
     public EmbeddedStreamStore(
         EmbeddedStoreOptions options, TimeProvider? timeProvider = null, ILogger<EmbeddedStreamStore>? logger = null)
+        : this(options, timeProvider, logger, openDevice: null)
+    {
+    }
+
+    /// <summary>The same on a device of the caller's, which gets its directory for messages only.</summary>
+    internal EmbeddedStreamStore(EmbeddedStoreOptions options, TimeProvider? timeProvider, ILogger? logger, Func<IStorageDevice>? openDevice)
     {
         ArgumentNullException.ThrowIfNull(options);
-        if (options.Directory is not null)
-            ArgumentException.ThrowIfNullOrWhiteSpace(options.Directory);
-        _directory = options.Directory;
+        if (options.Directory is { } directory)
+        {
+            ArgumentException.ThrowIfNullOrWhiteSpace(directory);
+            openDevice ??= () => DiskDevice.Open(directory);
+        }
+
+        _openDevice = openDevice;
         _sync = options.Sync;
         _time = timeProvider ?? TimeProvider.System;
         _logger = logger ?? NullLogger<EmbeddedStreamStore>.Instance;
         _dueTimer = _time.CreateTimer(
             static store => ((EmbeddedStreamStore)store!).OnDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        _isOpen = _directory is null;
+        _isOpen = _openDevice is null;
     }
 
     /// <inheritdoc/>
@@ -132,8 +145,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     private void Recover()
     {
         var engine = new StreamEngine();
-        var options = new JournalOptions { Directory = _directory!, Sync = _sync };
-        var journal = OpenJournal(options, record => engine.Replay(record.Span));
+        var journal = OpenJournal(record => engine.Replay(record.Span));
         engine.Verify();
         lock (_lock)
         {
@@ -144,16 +156,15 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         }
     }
 
-    private StreamJournal OpenJournal(JournalOptions options, Action<ReadOnlyMemory<byte>> replay)
+    private StreamJournal OpenJournal(Action<ReadOnlyMemory<byte>> replay)
     {
         try
         {
-            return StreamJournal.Open(options, _time, _logger, replay);
+            return StreamJournal.Open(_openDevice!(), new() { Sync = _sync }, _time, _logger, replay);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        catch (IOException exception)
         {
-            throw new StreamException(
-                StreamErrorCode.Unavailable, $"The data directory '{options.Directory}' cannot be opened: {exception.Message}", exception);
+            throw new StreamException(StreamErrorCode.Unavailable, $"The data directory cannot be opened: {exception.Message}", exception);
         }
     }
 

@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Millrace.Embedded.Storage;
 using Millrace.Streams;
 
 namespace Millrace.Embedded.Journal;
@@ -6,54 +7,34 @@ namespace Millrace.Embedded.Journal;
 /// <summary>Makes the files of a data directory, so that a crash at any moment leaves all of one or nothing of it.</summary>
 internal static class JournalFiles
 {
-    /// <summary>Makes the directory and those above it, for their owner alone, and their names durable.</summary>
-    public static void CreateDirectory(string directory)
-    {
-        if (Directory.Exists(directory) || Path.GetDirectoryName(directory) is not { } parent)
-            return;
-
-        CreateDirectory(parent);
-        if (OperatingSystem.IsWindows())
-            Directory.CreateDirectory(directory);
-        else
-            Directory.CreateDirectory(directory, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-        DurableFile.SyncDirectory(parent);
-    }
-
-    /// <summary>Makes the segment when there is none, and returns its path. The caller holds the directory's lock.</summary>
+    /// <summary>Makes the segment when there is none, and returns its name.</summary>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: the directory holds segments of a later release.</exception>
-    public static string EnsureSegment(string directory)
+    public static string EnsureSegment(IStorageDevice device)
     {
-        var path = Path.Combine(directory, JournalFormat.SegmentFileName(1));
-        RefuseUnknownSegments(directory, path);
-        if (!File.Exists(path))
-            CreateSegment(directory, path);
-        return path;
-    }
-
-    /// <summary>Segments above the first come with a later release; to read the first one alone would drop what they hold.</summary>
-    private static void RefuseUnknownSegments(string directory, string path)
-    {
-        var other = Directory.EnumerateFiles(directory, "*.journal").FirstOrDefault(file => file != path);
-        if (other is not null)
+        var name = JournalFormat.SegmentFileName(1);
+        var segments = device.List().Where(file => file.EndsWith(".journal", StringComparison.Ordinal)).ToList();
+        if (segments.Find(file => file != name) is { } other)
             throw new StreamException(
                 StreamErrorCode.Corrupt,
-                $"'{other}' is not a journal this release knows: it reads '{Path.GetFileName(path)}' alone. A newer release may have written it.");
+                $"'{Path.Combine(device.Path, other)}' is not a journal this release knows: it reads '{name}' alone. A newer release may have written it.");
+        if (segments.Count == 0)
+            CreateSegment(device, name);
+        return name;
     }
 
     /// <summary>Written aside and renamed, so that a segment that exists has a whole header: a shorter file is damage, never a crash of ours.</summary>
-    private static void CreateSegment(string directory, string path)
+    private static void CreateSegment(IStorageDevice device, string name)
     {
         Span<byte> bytes = stackalloc byte[JournalFormat.SegmentHeaderBytes];
         JournalFormat.WriteSegmentHeader(bytes, new(Segment: 1, FirstLsn: 1, Salt: BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)))));
-        var temporary = path + ".new";
-        using (var file = File.OpenHandle(temporary, FileMode.Create, FileAccess.Write, FileShare.None))
+        var temporary = name + ".new";
+        using (var file = device.Create(temporary))
         {
-            RandomAccess.Write(file, bytes, 0);
-            DurableFile.Sync(file);
+            file.Write(bytes, 0);
+            file.Sync();
         }
 
-        File.Move(temporary, path);
-        DurableFile.SyncDirectory(directory);
+        device.Rename(temporary, name);
+        device.SyncDirectory();
     }
 }

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging;
-using Microsoft.Win32.SafeHandles;
+using Millrace.Embedded.Storage;
 using Millrace.Streams;
 
 namespace Millrace.Embedded.Journal;
@@ -12,11 +12,11 @@ namespace Millrace.Embedded.Journal;
 /// Streams the file through one window, so memory is bounded by the largest record, not by the file. The one thing it cannot tell apart from a
 /// cut-off write is damage to the very last record.
 /// </remarks>
-internal sealed class JournalRecovery(SafeFileHandle file, string path, ILogger logger)
+internal sealed class JournalRecovery(IStorageFile file, string path, ILogger logger)
 {
     private const int WindowBytes = 1024 * 1024;
 
-    private readonly long _fileLength = RandomAccess.GetLength(file);
+    private readonly long _fileLength = file.Length;
     private byte[] _window = new byte[WindowBytes];
     private long _windowOffset;
     private int _windowLength;
@@ -65,8 +65,8 @@ internal sealed class JournalRecovery(SafeFileHandle file, string path, ILogger 
                 $"The journal '{path}' is damaged at offset {offset}: record {missingLsn} is missing or fails its checksum, and record {next.Lsn} " +
                 $"at offset {next.Offset} behind it is whole. Nothing was changed. Restore the directory from a copy.");
 
-        RandomAccess.SetLength(file, offset);
-        DurableFile.Sync(file);
+        file.SetLength(offset);
+        file.Sync();
         JournalLog.TornTailTruncated(logger, path, _fileLength - offset, offset, missingLsn - 1);
     }
 
@@ -121,7 +121,7 @@ internal sealed class JournalRecovery(SafeFileHandle file, string path, ILogger 
         _windowLength = 0;
         while (_windowLength < _window.Length)
         {
-            var read = RandomAccess.Read(file, _window.AsSpan(_windowLength), offset + _windowLength);
+            var read = file.Read(_window.AsSpan(_windowLength), offset + _windowLength);
             if (read == 0)
                 return;
             _windowLength += read;

@@ -65,7 +65,7 @@ internal sealed partial class StreamJournal
 
         try
         {
-            DurableFile.SyncData(_file);
+            _file.SyncData();
         }
         catch (Exception exception)
         {

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Logging;
-using Microsoft.Win32.SafeHandles;
+using Millrace.Embedded.Storage;
 using Millrace.Streams;
 
 namespace Millrace.Embedded.Journal;
@@ -31,8 +31,8 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     private readonly SyncPolicy _policy;
     private readonly ILogger _logger;
     private readonly string _path;
-    private readonly DirectoryLock _directoryLock;
-    private readonly SafeFileHandle _file;
+    private readonly IStorageDevice _device;
+    private readonly IStorageFile _file;
     private readonly ulong _salt;
     private readonly ITimer _syncTimer;
 
@@ -71,12 +71,12 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     private bool _closed;
 
     private StreamJournal(
-        JournalOptions options, TimeProvider time, ILogger logger, string path, DirectoryLock directoryLock, SafeFileHandle file, RecoveredSegment segment)
+        IStorageDevice device, JournalOptions options, TimeProvider time, ILogger logger, string path, IStorageFile file, RecoveredSegment segment)
     {
         _policy = options.Sync;
         _logger = logger;
         _path = path;
-        _directoryLock = directoryLock;
+        _device = device;
         _file = file;
         _salt = segment.Header.Salt;
         _length = segment.Length;
@@ -84,29 +84,29 @@ internal sealed partial class StreamJournal : IAsyncDisposable
         _syncTimer = time.CreateTimer(static state => ((StreamJournal)state!).SyncWrittenBytes(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
-    /// <summary>Locks the directory, makes the journal when there is none, and replays it.</summary>
-    /// <param name="options">Where, and how durable.</param>
+    /// <summary>Makes the journal when there is none, and replays it.</summary>
+    /// <param name="device">The locked directory. It is the journal's from now on, and closed also when this fails.</param>
+    /// <param name="options">How durable.</param>
     /// <param name="time">Runs the timer of <see cref="SyncPolicy.EverySecond"/>; it is set only while there are unsynced bytes.</param>
     /// <param name="logger">Told of a torn tail, and of the failure that latches the journal.</param>
     /// <param name="replay">Called with each record in order. The memory is valid during the call only: copy what outlives it.</param>
-    /// <exception cref="StreamException"><see cref="StreamErrorCode.Locked"/> or <see cref="StreamErrorCode.Corrupt"/>.</exception>
-    public static StreamJournal Open(JournalOptions options, TimeProvider time, ILogger logger, Action<ReadOnlyMemory<byte>> replay)
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>.</exception>
+    public static StreamJournal Open(
+        IStorageDevice device, JournalOptions options, TimeProvider time, ILogger logger, Action<ReadOnlyMemory<byte>> replay)
     {
-        var directory = Path.TrimEndingDirectorySeparator(Path.GetFullPath(options.Directory));
-        JournalFiles.CreateDirectory(directory);
-        var directoryLock = DirectoryLock.Take(directory);
-        SafeFileHandle? file = null;
+        IStorageFile? file = null;
         try
         {
-            var path = JournalFiles.EnsureSegment(directory);
-            file = File.OpenHandle(path, FileMode.Open, FileAccess.ReadWrite, FileShare.Read);
+            var name = JournalFiles.EnsureSegment(device);
+            var path = Path.Combine(device.Path, name);
+            file = device.Open(name, writable: true);
             var segment = new JournalRecovery(file, path, logger).Run(replay);
-            return new(options, time, logger, path, directoryLock, file, segment);
+            return new(device, options, time, logger, path, file, segment);
         }
         catch
         {
             file?.Dispose();
-            directoryLock.Dispose();
+            device.Dispose();
             throw;
         }
     }
@@ -201,7 +201,7 @@ internal sealed partial class StreamJournal : IAsyncDisposable
         await WriteRestAsync().ConfigureAwait(false);
         SyncWrittenBytes();
         _file.Dispose();
-        _directoryLock.Dispose();
+        _device.Dispose();
         if (_failure is not null && !failedBefore)
             throw ReadOnly(_failure);
     }
@@ -281,9 +281,9 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     {
         try
         {
-            RandomAccess.Write(_file, batch.Bytes, _length);
+            _file.Write(batch.Bytes, _length);
             if (_policy == SyncPolicy.Always)
-                DurableFile.SyncData(_file);
+                _file.SyncData();
             return null;
         }
         catch (Exception exception)
@@ -301,9 +301,9 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     {
         try
         {
-            RandomAccess.SetLength(_file, _length);
+            _file.SetLength(_length);
         }
-        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
+        catch (IOException exception)
         {
             JournalLog.TruncateFailed(_logger, _path, _length, exception);
         }

@@ -1,5 +1,5 @@
 using System.Globalization;
-using Millrace.Embedded.Journal;
+using Millrace.Embedded.Storage;
 using Millrace.Server.Commands;
 using Millrace.Streams.Names;
 

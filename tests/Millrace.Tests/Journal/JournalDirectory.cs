@@ -3,6 +3,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Embedded;
 using Millrace.Embedded.Journal;
+using Millrace.Embedded.Storage;
 
 namespace Millrace.Tests.Journal;
 
@@ -20,7 +21,8 @@ internal sealed class JournalDirectory : IDisposable
     {
         Replayed.Clear();
         return StreamJournal.Open(
-            new() { Directory = Path, Sync = sync },
+            DiskDevice.Open(Path),
+            new() { Sync = sync },
             time ?? TimeProvider.System,
             logger ?? NullLogger.Instance,
             record => Replayed.Add(Encoding.UTF8.GetString(record.Span)));

@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using Millrace.Embedded;
 using Millrace.Embedded.Journal;
+using Millrace.Embedded.Storage;
 using Millrace.Streams;
 
 namespace Millrace.Tests.Journal;

@@ -2,6 +2,7 @@ using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Embedded;
 using Millrace.Embedded.Journal;
+using Millrace.Embedded.Storage;
 using Millrace.Streams;
 
 namespace Millrace.Tests.Journal;
@@ -150,8 +151,8 @@ public sealed class StreamJournalTests : IDisposable
     public async Task Directory_that_is_missing_is_made_with_those_above_it_for_its_owner_alone()
     {
         var nested = Path.Combine(_directory.Path, "a", "b");
-        var options = new JournalOptions { Directory = nested + Path.DirectorySeparatorChar };
-        await using (StreamJournal.Open(options, TimeProvider.System, NullLogger.Instance, _ => { }))
+        var device = DiskDevice.Open(nested + Path.DirectorySeparatorChar);
+        await using (StreamJournal.Open(device, new(), TimeProvider.System, NullLogger.Instance, _ => { }))
             Assert.True(File.Exists(Path.Combine(nested, JournalFormat.SegmentFileName(1))));
 
         if (!OperatingSystem.IsWindows())
@@ -205,7 +206,8 @@ public sealed class StreamJournalTests : IDisposable
         await _directory.WriteAsync("one", "two");
 
         var refused = Assert.Throws<StreamException>(() => StreamJournal.Open(
-            new() { Directory = _directory.Path },
+            DiskDevice.Open(_directory.Path),
+            new(),
             TimeProvider.System,
             NullLogger.Instance,
             _ => throw new FormatException("no such mutation")));

@@ -2,7 +2,7 @@ using System.ComponentModel;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
-namespace Millrace.Embedded.Journal;
+namespace Millrace.Embedded.Storage;
 
 /// <summary>
 /// The calls that make bytes durable, straight to the operating system: <c>RandomAccess.FlushToDisk</c> and <c>FileStream.Flush(true)</c>
@@ -32,7 +32,7 @@ internal static partial class DurableFile
             Sync(file);
     }
 
-    /// <summary>Makes the whole file durable. The name of a new file needs <see cref="SyncDirectory"/> besides.</summary>
+    /// <summary>Makes the whole file durable. The name of a new file needs <see cref="SyncDirectory(string)"/> besides.</summary>
     public static void Sync(SafeFileHandle file)
     {
         if (OperatingSystem.IsWindows())
@@ -55,8 +55,12 @@ internal static partial class DurableFile
             return;
 
         using var directory = OpenReadOnlyUnlocked(path);
-        Retry(directory, static handle => NativeMethods.Fsync(handle), "fsync of the directory");
+        SyncDirectory(directory);
     }
+
+    /// <summary>The same for a directory that is open. Not for Windows.</summary>
+    public static void SyncDirectory(SafeFileHandle directory) =>
+        Retry(directory, static handle => NativeMethods.Fsync(handle), "fsync of the directory");
 
     /// <summary>Opens a file or directory without the advisory lock that every managed open takes on Unix. Not for Windows.</summary>
     public static SafeFileHandle OpenReadOnlyUnlocked(string path)
