@@ -79,7 +79,8 @@ internal static class ServeCommand
         {
             Port, Bind, Data, Memory, Fsync, Password, Users, MaxMemory, MaxClients, TlsCertificate, TlsKey,
         };
-        command.Validators.Add(CheckTogether);
+        // On an option that always has a value, and a right one: errors of the command would keep those of its options from being found.
+        Memory.Validators.Add(static memory => CheckTogether((CommandResult)memory.Parent!));
         command.SetAction(RunAsync);
         return command;
     }

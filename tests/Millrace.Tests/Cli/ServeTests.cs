@@ -27,6 +27,17 @@ public sealed class ServeTests
         Assert.Equal(line, (await Tool.RunAsync(2, "", "dotnet", ["exec", MillraceServer.FindTool(), "serve", .. options])).Trim());
 
     [Fact]
+    public async Task Serve_has_a_line_for_each_thing_that_is_wrong() => Assert.Equal(
+        [
+            "--fsync takes always, everysec or no, not 'daily'.",
+            "--max-clients takes a number from 1 to 1000000, not '0'.",
+            "--port takes a number from 0 to 65535, not 'many'.",
+            "Give --data DIR to keep the streams, or --memory.",
+        ],
+        (await Tool.RunAsync(2, "", "dotnet", "exec", MillraceServer.FindTool(), "serve", "--port", "many", "--fsync", "daily", "--max-clients", "0"))
+            .Trim().Split('\n').Order(StringComparer.Ordinal));
+
+    [Fact]
     public async Task Unknown_command_is_refused_in_one_line() => Assert.Equal(
         "Unrecognized command or argument 'frobnicate'.",
         (await Tool.RunAsync(2, "", "dotnet", "exec", MillraceServer.FindTool(), "frobnicate", "7")).Trim());
