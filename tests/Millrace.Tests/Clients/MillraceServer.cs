@@ -15,7 +15,14 @@ public sealed class MillraceServer : IAsyncDisposable
     private readonly ConcurrentQueue<string> _output = new();
     private Process? _process;
 
-    private MillraceServer(string[] arguments) => _arguments = arguments;
+    /// <summary>A server that is not started yet, with these arguments besides the port.</summary>
+    public MillraceServer(params string[] arguments) => _arguments = arguments;
+
+    /// <summary>Words in front of the command, for a program that becomes it, such as <c>prlimit</c> and its options.</summary>
+    public string[] Wrapper { get; init; } = [];
+
+    /// <summary>Variables of the process's environment besides our own.</summary>
+    public Dictionary<string, string?> Variables { get; init; } = [];
 
     /// <summary>Where it listens; the same after a restart.</summary>
     public IPEndPoint Endpoint { get; private set; } = new(IPAddress.Loopback, 0);
@@ -25,6 +32,9 @@ public sealed class MillraceServer : IAsyncDisposable
 
     /// <summary>Whether the process still runs.</summary>
     public bool IsRunning => _process is { HasExited: false };
+
+    /// <summary>The process last started.</summary>
+    public Process Process => _process!;
 
     /// <summary>Memory of the process that is in RAM, in bytes, as the system counts it.</summary>
     public long ResidentBytes
@@ -52,16 +62,31 @@ public sealed class MillraceServer : IAsyncDisposable
         }
     }
 
-    /// <summary>Starts it again after <see cref="KillAsync"/> or <see cref="StopAsync"/>, on the same port.</summary>
+    /// <summary>Starts it, or starts it again after <see cref="KillAsync"/> or <see cref="StopAsync"/>, on the same port.</summary>
     public async Task StartAgainAsync()
     {
-        var process = Process.Start(new ProcessStartInfo(
-            "dotnet", ["exec", FindTool(), "serve", "--port", Endpoint.Port.ToString(CultureInfo.InvariantCulture), .. _arguments])
+        Endpoint = await Launch().WaitAsync(Deadline) is { } text
+            ? IPEndPoint.Parse(text)
+            : throw new InvalidOperationException($"millrace serve ended before it listened:\n{Output}");
+    }
+
+    /// <summary>Starts the process and waits for nothing.</summary>
+    /// <returns>The address it listens on, once it does; null when it ends before.</returns>
+    public Task<string?> Launch()
+    {
+        string[] command =
+        [
+            .. Wrapper, "dotnet", "exec", FindTool(), "serve", "--port", Endpoint.Port.ToString(CultureInfo.InvariantCulture), .. _arguments,
+        ];
+        var start = new ProcessStartInfo(command[0], command[1..])
         {
             RedirectStandardInput = true,
             RedirectStandardOutput = true,
             RedirectStandardError = true,
-        }) ?? throw new InvalidOperationException("dotnet cannot be started.");
+        };
+        foreach (var (name, value) in Variables)
+            start.Environment[name] = value;
+        var process = Process.Start(start) ?? throw new InvalidOperationException($"{command[0]} cannot be started.");
         _process = process;
         var address = new TaskCompletionSource<string?>(TaskCreationOptions.RunContinuationsAsynchronously);
         process.ErrorDataReceived += (_, line) => _output.Enqueue(line.Data ?? "");
@@ -75,9 +100,7 @@ public sealed class MillraceServer : IAsyncDisposable
         };
         process.BeginErrorReadLine();
         process.BeginOutputReadLine();
-        Endpoint = await address.Task.WaitAsync(Deadline) is { } text
-            ? IPEndPoint.Parse(text)
-            : throw new InvalidOperationException($"millrace serve ended before it listened:\n{Output}");
+        return address.Task;
     }
 
     /// <summary>Kills the process as <c>kill -9</c> does.</summary>
