@@ -1,3 +1,4 @@
+using Millrace.Embedded.Inspection;
 using Millrace.Streams;
 using Millrace.Streams.Engine;
 using Millrace.Streams.Engine.Mutations;
@@ -137,6 +138,9 @@ public sealed class MutationRecordTests
 
         reader.End();
         Assert.Equal(record, EngineRun.Encode(copy, NowMs));
+        var text = RecordText.Read(record);
+        Assert.Equal((mutation.Kind.ToString(), NowMs, 0), (text.Kind, text.Moment.ToUnixTimeMilliseconds(), text.Database));
+        Assert.NotEqual("", text.Key + text.Details);
         seen.Add(mutation.Kind);
     }
 

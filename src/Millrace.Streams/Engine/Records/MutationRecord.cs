@@ -80,6 +80,15 @@ internal static class MutationRecord
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: no engine of this version wrote it.</exception>
     public static void Replay(StreamEngine engine, ReadOnlySpan<byte> record)
     {
+        var replay = new Replayer(engine);
+        Read(record, ref replay);
+    }
+
+    /// <summary>Reads a record to its end and hands out the mutation.</summary>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: no engine of this version wrote it.</exception>
+    public static void Read<TTaker>(ReadOnlySpan<byte> record, ref TTaker taker)
+        where TTaker : struct, IMutationTaker
+    {
         var reader = new RecordReader(record);
         var kind = (MutationKind)reader.Byte();
         var version = reader.Byte();
@@ -88,60 +97,82 @@ internal static class MutationRecord
         var database = reader.Byte();
         if (database >= StreamEngine.DatabaseCount)
             throw EngineErrors.Damaged($"there is no database {database}", 2);
-        engine.Select(database);
-        var nowMs = reader.PositiveNumber();
+        var at = new RecordMoment(database, reader.PositiveNumber());
         switch (kind)
         {
-            case MutationKind.Append: Apply<Append, EntryId>(engine, Append.Read(ref reader), reader, nowMs); break;
-            case MutationKind.AppendMany: Apply<AppendMany, IReadOnlyList<EntryId>>(engine, AppendMany.Read(ref reader), reader, nowMs); break;
-            case MutationKind.ReadGroup: Apply<ReadGroup, DeliveredRange>(engine, ReadGroup.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Ack: Apply<Ack, long>(engine, Ack.Read(ref reader), reader, nowMs); break;
-            case MutationKind.AckAndDelete: Apply<AckAndDelete, DeleteOutcome[]>(engine, AckAndDelete.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Extend: Apply<Extend, IReadOnlyList<EntryId>>(engine, Extend.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Claim: Apply<Claim, ClaimResult>(engine, Claim.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Delete: Apply<Delete, long>(engine, Delete.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Trim: Apply<Trim, long>(engine, Trim.Read(ref reader), reader, nowMs); break;
-            case MutationKind.DeleteStream: Apply<DeleteStream, bool>(engine, DeleteStream.Read(ref reader), reader, nowMs); break;
-            case MutationKind.CreateGroup: Apply<CreateGroup, bool>(engine, CreateGroup.Read(ref reader), reader, nowMs); break;
-            case MutationKind.SetGroup: Apply<SetGroup, bool>(engine, SetGroup.Read(ref reader), reader, nowMs); break;
-            case MutationKind.DestroyGroup: Apply<DestroyGroup, bool>(engine, DestroyGroup.Read(ref reader), reader, nowMs); break;
-            case MutationKind.CreateConsumer: Apply<CreateConsumer, bool>(engine, CreateConsumer.Read(ref reader), reader, nowMs); break;
-            case MutationKind.DeleteConsumer: Apply<DeleteConsumer, long>(engine, DeleteConsumer.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Commit: Apply<ApplyCommit, CommitResult>(engine, ApplyCommit.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Tick: Apply<Tick, int>(engine, default, reader, nowMs); break;
-            case MutationKind.SetOption: Apply<SetOption, bool>(engine, SetOption.Read(ref reader), reader, nowMs); break;
-            case MutationKind.SetStreamId: Apply<SetStreamId, bool>(engine, SetStreamId.Read(ref reader), reader, nowMs); break;
+            case MutationKind.Append: Take<TTaker, Append, EntryId>(ref taker, Append.Read(ref reader), reader, at); break;
+            case MutationKind.AppendMany: Take<TTaker, AppendMany, IReadOnlyList<EntryId>>(ref taker, AppendMany.Read(ref reader), reader, at); break;
+            case MutationKind.ReadGroup: Take<TTaker, ReadGroup, DeliveredRange>(ref taker, ReadGroup.Read(ref reader), reader, at); break;
+            case MutationKind.Ack: Take<TTaker, Ack, long>(ref taker, Ack.Read(ref reader), reader, at); break;
+            case MutationKind.AckAndDelete: Take<TTaker, AckAndDelete, DeleteOutcome[]>(ref taker, AckAndDelete.Read(ref reader), reader, at); break;
+            case MutationKind.Extend: Take<TTaker, Extend, IReadOnlyList<EntryId>>(ref taker, Extend.Read(ref reader), reader, at); break;
+            case MutationKind.Claim: Take<TTaker, Claim, ClaimResult>(ref taker, Claim.Read(ref reader), reader, at); break;
+            case MutationKind.Delete: Take<TTaker, Delete, long>(ref taker, Delete.Read(ref reader), reader, at); break;
+            case MutationKind.Trim: Take<TTaker, Trim, long>(ref taker, Trim.Read(ref reader), reader, at); break;
+            case MutationKind.DeleteStream: Take<TTaker, DeleteStream, bool>(ref taker, DeleteStream.Read(ref reader), reader, at); break;
+            case MutationKind.CreateGroup: Take<TTaker, CreateGroup, bool>(ref taker, CreateGroup.Read(ref reader), reader, at); break;
+            case MutationKind.SetGroup: Take<TTaker, SetGroup, bool>(ref taker, SetGroup.Read(ref reader), reader, at); break;
+            case MutationKind.DestroyGroup: Take<TTaker, DestroyGroup, bool>(ref taker, DestroyGroup.Read(ref reader), reader, at); break;
+            case MutationKind.CreateConsumer: Take<TTaker, CreateConsumer, bool>(ref taker, CreateConsumer.Read(ref reader), reader, at); break;
+            case MutationKind.DeleteConsumer: Take<TTaker, DeleteConsumer, long>(ref taker, DeleteConsumer.Read(ref reader), reader, at); break;
+            case MutationKind.Commit: Take<TTaker, ApplyCommit, CommitResult>(ref taker, ApplyCommit.Read(ref reader), reader, at); break;
+            case MutationKind.Tick: Take<TTaker, Tick, int>(ref taker, default, reader, at); break;
+            case MutationKind.SetOption: Take<TTaker, SetOption, bool>(ref taker, SetOption.Read(ref reader), reader, at); break;
+            case MutationKind.SetStreamId: Take<TTaker, SetStreamId, bool>(ref taker, SetStreamId.Read(ref reader), reader, at); break;
             case MutationKind.DeleteReferenced:
-                Apply<DeleteReferenced, DeleteOutcome[]>(engine, DeleteReferenced.Read(ref reader), reader, nowMs);
+                Take<TTaker, DeleteReferenced, DeleteOutcome[]>(ref taker, DeleteReferenced.Read(ref reader), reader, at);
                 break;
-            case MutationKind.AppendOnce: Apply<AppendOnce, EntryId>(engine, AppendOnce.Read(ref reader), reader, nowMs); break;
-            case MutationKind.ConfigureProducers: Apply<ConfigureProducers, bool>(engine, ConfigureProducers.Read(ref reader), reader, nowMs); break;
-            case MutationKind.RecordProduced: Apply<RecordProduced, EntryId>(engine, RecordProduced.Read(ref reader), reader, nowMs); break;
-            case MutationKind.ReadHistory: Apply<ReadHistory, EntryId[]>(engine, ReadHistory.Read(ref reader), reader, nowMs); break;
-            case MutationKind.ClaimAs: Apply<ClaimAs, EntryId[]>(engine, ClaimAs.Read(ref reader), reader, nowMs); break;
-            case MutationKind.AutoClaim: Apply<AutoClaim, AutoClaimed>(engine, AutoClaim.Read(ref reader), reader, nowMs); break;
-            case MutationKind.Nack: Apply<Nack, long>(engine, Nack.Read(ref reader), reader, nowMs); break;
-            case MutationKind.DeleteKeys: Apply<DeleteKeys, long>(engine, DeleteKeys.Read(ref reader), reader, nowMs); break;
-            case MutationKind.ClearKeys: Apply<ClearKeys, long>(engine, ClearKeys.Read(ref reader), reader, nowMs); break;
-            case MutationKind.SetExpiry: Apply<SetExpiry, bool>(engine, SetExpiry.Read(ref reader), reader, nowMs); break;
-            case MutationKind.MoveKey: Apply<MoveKey, bool>(engine, MoveKey.Read(ref reader), reader, nowMs); break;
-            case MutationKind.CopyKey: Apply<CopyKey, bool>(engine, CopyKey.Read(ref reader), reader, nowMs); break;
-            case MutationKind.SwapDatabases: Apply<SwapDatabases, bool>(engine, SwapDatabases.Read(ref reader), reader, nowMs); break;
-            case MutationKind.SetString: Apply<SetString, bool>(engine, SetString.Read(ref reader), reader, nowMs); break;
-            case MutationKind.PushList: Apply<PushList, long>(engine, PushList.Read(ref reader), reader, nowMs); break;
-            case MutationKind.PopList: Apply<PopList, byte[][]>(engine, PopList.Read(ref reader), reader, nowMs); break;
-            case MutationKind.AddMembers: Apply<AddMembers, long>(engine, AddMembers.Read(ref reader), reader, nowMs); break;
-            case MutationKind.RemoveMembers: Apply<RemoveMembers, long>(engine, RemoveMembers.Read(ref reader), reader, nowMs); break;
-            case MutationKind.RestoreKey: Apply<RestoreKey, bool>(engine, RestoreKey.Read(ref reader), reader, nowMs); break;
+            case MutationKind.AppendOnce: Take<TTaker, AppendOnce, EntryId>(ref taker, AppendOnce.Read(ref reader), reader, at); break;
+            case MutationKind.ConfigureProducers: Take<TTaker, ConfigureProducers, bool>(ref taker, ConfigureProducers.Read(ref reader), reader, at); break;
+            case MutationKind.RecordProduced: Take<TTaker, RecordProduced, EntryId>(ref taker, RecordProduced.Read(ref reader), reader, at); break;
+            case MutationKind.ReadHistory: Take<TTaker, ReadHistory, EntryId[]>(ref taker, ReadHistory.Read(ref reader), reader, at); break;
+            case MutationKind.ClaimAs: Take<TTaker, ClaimAs, EntryId[]>(ref taker, ClaimAs.Read(ref reader), reader, at); break;
+            case MutationKind.AutoClaim: Take<TTaker, AutoClaim, AutoClaimed>(ref taker, AutoClaim.Read(ref reader), reader, at); break;
+            case MutationKind.Nack: Take<TTaker, Nack, long>(ref taker, Nack.Read(ref reader), reader, at); break;
+            case MutationKind.DeleteKeys: Take<TTaker, DeleteKeys, long>(ref taker, DeleteKeys.Read(ref reader), reader, at); break;
+            case MutationKind.ClearKeys: Take<TTaker, ClearKeys, long>(ref taker, ClearKeys.Read(ref reader), reader, at); break;
+            case MutationKind.SetExpiry: Take<TTaker, SetExpiry, bool>(ref taker, SetExpiry.Read(ref reader), reader, at); break;
+            case MutationKind.MoveKey: Take<TTaker, MoveKey, bool>(ref taker, MoveKey.Read(ref reader), reader, at); break;
+            case MutationKind.CopyKey: Take<TTaker, CopyKey, bool>(ref taker, CopyKey.Read(ref reader), reader, at); break;
+            case MutationKind.SwapDatabases: Take<TTaker, SwapDatabases, bool>(ref taker, SwapDatabases.Read(ref reader), reader, at); break;
+            case MutationKind.SetString: Take<TTaker, SetString, bool>(ref taker, SetString.Read(ref reader), reader, at); break;
+            case MutationKind.PushList: Take<TTaker, PushList, long>(ref taker, PushList.Read(ref reader), reader, at); break;
+            case MutationKind.PopList: Take<TTaker, PopList, byte[][]>(ref taker, PopList.Read(ref reader), reader, at); break;
+            case MutationKind.AddMembers: Take<TTaker, AddMembers, long>(ref taker, AddMembers.Read(ref reader), reader, at); break;
+            case MutationKind.RemoveMembers: Take<TTaker, RemoveMembers, long>(ref taker, RemoveMembers.Read(ref reader), reader, at); break;
+            case MutationKind.RestoreKey: Take<TTaker, RestoreKey, bool>(ref taker, RestoreKey.Read(ref reader), reader, at); break;
             default: throw EngineErrors.Damaged($"there is no mutation {(byte)kind}", 0);
         }
     }
 
-    private static void Apply<TMutation, TResult>(StreamEngine engine, TMutation mutation, RecordReader reader, long nowMs)
+    private static void Take<TTaker, TMutation, TResult>(ref TTaker taker, TMutation mutation, RecordReader reader, RecordMoment at)
+        where TTaker : struct, IMutationTaker
         where TMutation : struct, IMutation<TResult>
     {
         reader.End();
-        var changed = engine.Apply(mutation, nowMs, out TResult _);
-        Debug.Assert(changed, "Only what changed something is journaled, so it changes something again.");
+        taker.Take<TMutation, TResult>(mutation, at);
     }
+
+    private readonly struct Replayer(StreamEngine engine) : IMutationTaker
+    {
+        public void Take<TMutation, TResult>(in TMutation mutation, RecordMoment at)
+            where TMutation : struct, IMutation<TResult>
+        {
+            engine.Select(at.Database);
+            var changed = engine.Apply(mutation, at.Milliseconds, out TResult _);
+            Debug.Assert(changed, "Only what changed something is journaled, so it changes something again.");
+        }
+    }
+}
+
+/// <summary>Where and when a mutation was applied.</summary>
+/// <param name="Database">The database.</param>
+/// <param name="Milliseconds">The moment, in Unix milliseconds.</param>
+internal readonly record struct RecordMoment(int Database, long Milliseconds);
+
+/// <summary>What becomes of the mutation of a record: replay applies it, the journal's tools print it. A struct, so that replay costs no call.</summary>
+internal interface IMutationTaker
+{
+    void Take<TMutation, TResult>(in TMutation mutation, RecordMoment at)
+        where TMutation : struct, IMutation<TResult>;
 }
