@@ -6,6 +6,26 @@ namespace Millrace.Embedded;
 /// <summary>What time does by itself: scheduled entries come due, state documents expire, pending entries become idle enough to be claimed.</summary>
 public sealed partial class EmbeddedStreamStore
 {
+    /// <summary>
+    /// While something is due at all, the clock is looked at this often: a timer goes by the monotonic clock and does not see that the wall
+    /// clock jumped. What a jump makes due is late by no more.
+    /// </summary>
+    private static readonly TimeSpan LongestDueTimer = TimeSpan.FromMinutes(1);
+
+    /// <summary>Takes note of a jump of time, before anybody sees the new moment.</summary>
+    private void SkipTimeNeedsLock(long nowMs)
+    {
+        try
+        {
+            ApplyNeedsLock<SkipTime, bool>(new(_clock.SkippedMs), nowMs);
+            _clock.ClearSkipped();
+        }
+        catch (StreamException e) when (e.Code is StreamErrorCode.ReadOnly or StreamErrorCode.Busy)
+        {
+            // The journal takes nothing now, so that nobody claims either; the next call tries again. Reads go on.
+        }
+    }
+
     private void TickNeedsLock(long nowMs)
     {
         if (_engine.NextDueMs <= nowMs)
@@ -37,7 +57,7 @@ public sealed partial class EmbeddedStreamStore
         _timerDueMs = dueMs;
         var delay = dueMs == long.MaxValue
             ? Timeout.InfiniteTimeSpan
-            : TimeSpan.FromMilliseconds(Math.Clamp(dueMs - nowMs, 1, (long)LongestTimer.TotalMilliseconds));
+            : TimeSpan.FromMilliseconds(Math.Clamp(dueMs - nowMs, 1, (long)LongestDueTimer.TotalMilliseconds));
         _dueTimer.Change(delay, Timeout.InfiniteTimeSpan);
     }
 

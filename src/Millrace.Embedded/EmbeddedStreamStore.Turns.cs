@@ -103,7 +103,7 @@ public sealed partial class EmbeddedStreamStore
     {
         // Not on this thread, which may have the turn: the journal writes on its caller's.
         await Task.Run(() => _journal!.SyncAsync(lsn)).ConfigureAwait(false);
-        Volatile.Write(ref _lastSyncMs, NowMs());
+        Volatile.Write(ref _lastSyncMs, _time.GetUtcNow().ToUnixTimeMilliseconds());
     }
 
     /// <summary>When <see cref="SyncAsync"/> last made everything durable, in Unix milliseconds; 0: never yet.</summary>

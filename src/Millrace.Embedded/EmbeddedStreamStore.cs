@@ -23,7 +23,7 @@ namespace Millrace.Embedded;
 /// </remarks>
 public sealed partial class EmbeddedStreamStore : IStreamStore
 {
-    /// <summary>The longest time a timer takes; a longer wait sets it again.</summary>
+    /// <summary>The longest wait that a timer can measure.</summary>
     private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(45);
 
     /// <summary>A record buffer that one large record blew up is given back above this size.</summary>
@@ -35,6 +35,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     private readonly SyncPolicy _sync;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly StoreClock _clock;
 
     /// <summary>Set to the next schedule, expiry or claim, and only when there is one.</summary>
     private readonly ITimer _dueTimer;
@@ -96,6 +97,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         _openDevice = openDevice;
         _sync = options.Sync;
         _time = timeProvider ?? TimeProvider.System;
+        _clock = new(_time);
         _logger = logger ?? NullLogger<EmbeddedStreamStore>.Instance;
         _dueTimer = _time.CreateTimer(
             static store => ((EmbeddedStreamStore)store!).OnDue(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -152,7 +154,8 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             _engine = engine;
             _journal = journal;
             _isOpen = true;
-            SetTimerNeedsLock(NowMs());
+            _clock.StartFrom(engine.NewestMs);
+            SetTimerNeedsLock(_clock.ReadMs());
         }
     }
 
@@ -260,8 +263,10 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     {
         if (_isClosed)
             throw Closed();
-        var nowMs = NowMs();
+        var nowMs = _clock.ReadMs();
         _engine.Select(0);
+        if (_clock.SkippedMs > 0)
+            SkipTimeNeedsLock(nowMs);
         TickNeedsLock(nowMs);
         WakeNeedsLock(nowMs);
         return nowMs;
@@ -362,8 +367,6 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             await _journal.WhenRoomAsync().ConfigureAwait(false);
         cancellationToken.ThrowIfCancellationRequested();
     }
-
-    private long NowMs() => Math.Max(0, _time.GetUtcNow().ToUnixTimeMilliseconds());
 
     private static StreamException Closed() => new(StreamErrorCode.Closed, "The embedded store was closed.");
 }

@@ -79,6 +79,7 @@ internal sealed record RecordText(string Kind, DateTimeOffset Moment, int Databa
         RecordProduced m => (m.Stream, $"{m.Id} producer {Quote(m.Producer)} idempotent ID {Quote(m.IdempotentId)}"),
         ApplyCommit m => ("", string.Join("; ", m.Commit.Changes.Take(MaxNamed).Select(Describe)) + More(m.Commit.Changes.Count)),
         Tick => ("", "what was due"),
+        SkipTime m => ("", $"{m.SkippedMs} ms that nobody was idle"),
         SetOption m => ("", $"{m.Option} {m.Value}"),
         SetExpiry m => (m.Key, m.ExpiresMs is { } due ? $"at {due} ms" : "never"),
         MoveKey m => (m.Key, $"to {Quote(m.TargetKey)} in database {m.TargetDatabase}"),

@@ -34,6 +34,9 @@ internal sealed partial class StreamEngine
     /// <summary>When a <see cref="Tick"/> will change something, in Unix milliseconds; <see cref="long.MaxValue"/>: never.</summary>
     public long NextDueMs => _due.NextMs;
 
+    /// <summary>The latest moment at which a mutation was applied, in Unix milliseconds: after a restart, time goes on from here.</summary>
+    public long NewestMs { get; private set; }
+
     /// <summary>The database that mutations and queries work on. The contract's streams are in database 0.</summary>
     public int Database { get; private set; }
 
@@ -77,7 +80,11 @@ internal sealed partial class StreamEngine
     /// <returns>Whether anything changed: what changed nothing need not be journaled.</returns>
     /// <exception cref="StreamException">Refused; nothing changed.</exception>
     public bool Apply<TMutation, TResult>(in TMutation mutation, long nowMs, out TResult result)
-        where TMutation : struct, IMutation<TResult> => mutation.Apply(this, nowMs, out result);
+        where TMutation : struct, IMutation<TResult>
+    {
+        NewestMs = Math.Max(NewestMs, nowMs);
+        return mutation.Apply(this, nowMs, out result);
+    }
 
     /// <summary>Applies a record of the journal, exactly as its mutation was applied first.</summary>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>.</exception>

@@ -1,11 +1,14 @@
 namespace Millrace.Tests.Embedded;
 
-/// <summary>A clock that stands still until the test moves it. Timers fire on the thread that does.</summary>
+/// <summary>
+/// Two clocks that stand still until the test moves them, together or apart. Timers go by the monotonic one, and fire on the thread that moves it.
+/// </summary>
 internal sealed class ManualTime : TimeProvider
 {
     private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
     private DateTimeOffset _now = DateTimeOffset.UnixEpoch.AddDays(20_000);
+    private TimeSpan _elapsed;
 
     /// <summary>Timers that are set.</summary>
     public int SetTimers
@@ -23,6 +26,14 @@ internal sealed class ManualTime : TimeProvider
             return _now;
     }
 
+    public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+    public override long GetTimestamp()
+    {
+        lock (_lock)
+            return _elapsed.Ticks;
+    }
+
     public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
     {
         var timer = new ManualTimer(this, () => callback(state));
@@ -32,11 +43,17 @@ internal sealed class ManualTime : TimeProvider
         return timer;
     }
 
-    /// <summary>Moves the clock, also back, and fires what is due then.</summary>
-    public void Move(TimeSpan by)
+    /// <summary>Lets time pass, and fires what is due then.</summary>
+    public void Move(TimeSpan by) => Move(by, by);
+
+    /// <summary>Sets the wall clock, also back. No time passes.</summary>
+    public void Jump(TimeSpan by) => Move(TimeSpan.Zero, by);
+
+    /// <summary>Lets time pass by the one clock and by the other.</summary>
+    public void Move(TimeSpan elapsed, TimeSpan wall)
     {
         lock (_lock)
-            _now += by;
+            (_elapsed, _now) = (_elapsed + elapsed, _now + wall);
         while (TakeDue() is { } timer)
             timer.Fire();
     }
@@ -45,7 +62,7 @@ internal sealed class ManualTime : TimeProvider
     {
         lock (_lock)
         {
-            var due = _timers.Where(timer => timer.Due <= _now).MinBy(timer => timer.Due);
+            var due = _timers.Where(timer => timer.Due <= _elapsed).MinBy(timer => timer.Due);
             if (due is not null)
                 due.Due = null;
             return due;
@@ -54,14 +71,14 @@ internal sealed class ManualTime : TimeProvider
 
     private sealed class ManualTimer(ManualTime time, Action callback) : ITimer
     {
-        public DateTimeOffset? Due { get; set; }
+        public TimeSpan? Due { get; set; }
 
         public void Fire() => callback();
 
         public bool Change(TimeSpan dueTime, TimeSpan period)
         {
             lock (time._lock)
-                Due = dueTime == Timeout.InfiniteTimeSpan ? null : time._now + dueTime;
+                Due = dueTime == Timeout.InfiniteTimeSpan ? null : time._elapsed + dueTime;
             return true;
         }
 

@@ -48,6 +48,7 @@ public sealed class MutationRecordTests
         Check(new ApplyCommit(EveryChange()), ApplyCommit.Read, seen);
         Check(new Tick(), (ref RecordReader _) => default, seen);
         Check(new SetOption(EngineOption.StreamIdmpMaxSize, 10_000), SetOption.Read, seen);
+        Check(new SkipTime(86_400_000), SkipTime.Read, seen);
         Check(new DeleteKeys(["a", "é"]), DeleteKeys.Read, seen);
         Check(new ClearKeys(true), ClearKeys.Read, seen);
         Check(new SetExpiry("k", NowMs), SetExpiry.Read, seen);

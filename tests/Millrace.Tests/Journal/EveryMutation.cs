@@ -95,6 +95,7 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
         await ApplyAsync<ReadHistory, EntryId[]>(new("orders", "billing", "other", EntryId.Zero, 1));
         await ApplyAsync<Nack, long>(new("orders", "billing", 3, false, false, [ids[3]]));
         await ApplyAsync<AutoClaim, AutoClaimed>(new("orders", "late", "thief", 1_000, EntryId.Zero, 2, false));
+        await ApplyAsync<SkipTime, bool>(new(500));
     }
 
     private async Task ValuesAsync()

@@ -96,6 +96,18 @@ internal sealed partial class ConsumerGroup(string name, EntryId lastDeliveredId
     public bool IsHeld(string consumer, HeldEntry held) =>
         Pending.TryGet(held.Id, out var pending) && pending.DeliveryCount == held.DeliveryCount && pending.Owner?.Name == consumer;
 
+    /// <summary>Moves the times of deliveries and of the consumers' calls ahead: so much time was skipped.</summary>
+    public void SkipTime(long skippedMs)
+    {
+        Pending.SkipTime(skippedMs);
+        foreach (var consumer in _consumers.Values)
+        {
+            consumer.SeenMs = Saturating.Add(consumer.SeenMs, skippedMs);
+            if (consumer.ActiveMs >= 0)
+                consumer.ActiveMs = Saturating.Add(consumer.ActiveMs, skippedMs);
+        }
+    }
+
     /// <summary>Takes an entry out of the pending entries.</summary>
     /// <returns>Whether it was pending.</returns>
     public bool Ack(EntryId id) => Pending.Remove(id);

@@ -224,6 +224,20 @@ internal sealed class PendingChunk(int capacity)
             Insert(End, next[i]);
     }
 
+    /// <summary>Moves the time of every delivery ahead, in packed form with the base alone. What has no time gets none.</summary>
+    public void SkipTime(long skippedMs)
+    {
+        if (_baseTimeMs is { } baseTimeMs)
+            _baseTimeMs = unchecked(baseTimeMs + skippedMs);
+        for (var i = Start; _full is not null && i < End; i++)
+        {
+            if (_full[i].DeliveredMs > 0)
+                _full[i] = _full[i] with { DeliveredMs = Saturating.Add(_full[i].DeliveredMs, skippedMs) };
+        }
+
+        Tighten();
+    }
+
     public PendingChunk Reset()
     {
         (Start, End) = (0, 0);

@@ -147,6 +147,13 @@ internal sealed partial class PendingEntries
         _freeSlots.Push(consumer.Slot);
     }
 
+    /// <summary>Moves the time of every delivery ahead.</summary>
+    public void SkipTime(long skippedMs)
+    {
+        for (var at = _start; at < _end; at++)
+            At(at).SkipTime(skippedMs);
+    }
+
     /// <summary>A deep copy with copies of the consumers, which are handed out.</summary>
     public PendingEntries Clone(Action<Consumer> copied)
     {

@@ -25,6 +25,7 @@ internal enum MutationKind : byte
     Commit = 16,
     Tick = 17,
     SetOption = 18,
+    SkipTime = 19,
     SetStreamId = 20,
     DeleteReferenced = 21,
     AppendOnce = 24,
@@ -118,6 +119,7 @@ internal static class MutationRecord
             case MutationKind.Commit: Take<TTaker, ApplyCommit, CommitResult>(ref taker, ApplyCommit.Read(ref reader), reader, at); break;
             case MutationKind.Tick: Take<TTaker, Tick, int>(ref taker, default, reader, at); break;
             case MutationKind.SetOption: Take<TTaker, SetOption, bool>(ref taker, SetOption.Read(ref reader), reader, at); break;
+            case MutationKind.SkipTime: Take<TTaker, SkipTime, bool>(ref taker, SkipTime.Read(ref reader), reader, at); break;
             case MutationKind.SetStreamId: Take<TTaker, SetStreamId, bool>(ref taker, SetStreamId.Read(ref reader), reader, at); break;
             case MutationKind.DeleteReferenced:
                 Take<TTaker, DeleteReferenced, DeleteOutcome[]>(ref taker, DeleteReferenced.Read(ref reader), reader, at);
