@@ -12,7 +12,7 @@ public sealed partial class EmbeddedStreamStore
     internal StreamEngine EngineNeedsLock => _engine;
 
     /// <summary>The LSN of the last record: what is shown now must wait for it.</summary>
-    internal long LastLsnNeedsLock => _lastLsn;
+    internal long LastLsnNeedsLock => _records.Count > 0 ? _lastLsn + 1 : _lastLsn;
 
     /// <summary>Who waits for keys.</summary>
     internal BlockedReads BlockedNeedsLock => _blocked;

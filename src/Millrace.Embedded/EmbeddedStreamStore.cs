@@ -1,4 +1,3 @@
-using System.Buffers;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Embedded.Journal;
@@ -26,9 +25,6 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// <summary>The longest wait that a timer can measure.</summary>
     private static readonly TimeSpan LongestTimer = TimeSpan.FromDays(45);
 
-    /// <summary>A record buffer that one large record blew up is given back above this size.</summary>
-    private const int KeptRecordBytes = 1024 * 1024;
-
     /// <summary>Opens and locks the data directory; <see langword="null"/>: everything stays in memory.</summary>
     private readonly Func<IStorageDevice>? _openDevice;
 
@@ -45,8 +41,10 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
 
     private readonly BlockedReads _blocked = new();
 
-    /// <summary>The record being written. Under the lock there is only one.</summary>
-    private ArrayBufferWriter<byte> _record = new();
+    /// <summary>What was applied and is not yet in the journal: the record being written, or those of a transaction.</summary>
+    private readonly GroupRecord _records = new();
+
+    private bool _isTransaction;
 
     /// <summary>Replaced once, by recovery.</summary>
     private StreamEngine _engine = new();
@@ -318,21 +316,44 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             return inMemory;
         }
 
-        if (_record.Capacity > KeptRecordBytes)
-            _record = new();
-        _record.ResetWrittenCount();
-        MutationRecord.Write(_record, mutation, _engine.Database, nowMs);
-        _journal.CheckAppend(_record.WrittenCount);
-        if (_engine.Apply(mutation, nowMs, out TResult result))
-            _lastLsn = AppendNeedsLock(_journal);
-        return result;
+        _records.Begin();
+        try
+        {
+            MutationRecord.Write(_records, mutation, _engine.Database, nowMs);
+            _journal.CheckAppend(_records.Length);
+            if (!_engine.Apply(mutation, nowMs, out TResult result))
+            {
+                _records.Drop();
+                return result;
+            }
+
+            _records.Keep();
+            if (!_isTransaction)
+                AppendNeedsLock(_journal);
+            return result;
+        }
+        catch
+        {
+            _records.Drop();
+            throw;
+        }
     }
 
-    private long AppendNeedsLock(StreamJournal journal)
+    /// <summary>What is applied until <see cref="EndTransactionNeedsLock"/> becomes one record: a crash leaves all of it or nothing.</summary>
+    internal void BeginTransactionNeedsLock() => _isTransaction = true;
+
+    internal void EndTransactionNeedsLock()
+    {
+        _isTransaction = false;
+        if (_records.Count > 0)
+            AppendNeedsLock(_journal!);
+    }
+
+    private void AppendNeedsLock(StreamJournal journal)
     {
         try
         {
-            return journal.Append(_record.WrittenSpan);
+            _lastLsn = journal.Append(_records.Written);
         }
         catch
         {
@@ -340,6 +361,10 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             // now: blocked reads look at the field without the lock.
             _lastLsn = long.MaxValue;
             throw;
+        }
+        finally
+        {
+            _records.Clear();
         }
     }
 

@@ -24,9 +24,22 @@ internal sealed record RecordText(string Kind, DateTimeOffset Moment, int Databa
     {
         var taker = new Taker();
         MutationRecord.Read(record, ref taker);
-        var (key, details) = Describe(taker.Mutation!);
+        var mutations = taker.Mutations;
         var moment = DateTimeOffset.FromUnixTimeMilliseconds(Math.Min(taker.At.Milliseconds, DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()));
-        return new(taker.Mutation!.Kind.ToString(), moment, taker.At.Database, key.Length == 0 ? "" : Quote(key), details);
+        if (mutations.Count > 1)
+        {
+            var lines = string.Join("; ", mutations.Take(MaxNamed).Select(Line));
+            return new(nameof(MutationKind.Group), moment, taker.At.Database, "", lines + More(mutations.Count));
+        }
+
+        var (key, details) = Describe(mutations[0]);
+        return new(mutations[0].Kind.ToString(), moment, taker.At.Database, key.Length == 0 ? "" : Quote(key), details);
+    }
+
+    private static string Line(IMutation mutation)
+    {
+        var (key, details) = Describe(mutation);
+        return $"{mutation.Kind} {(key.Length == 0 ? "" : Quote(key))} {details}".TrimEnd();
     }
 
     /// <summary>A name as <c>redis-cli</c> shows it, without quotes where it is plain.</summary>
@@ -130,16 +143,16 @@ internal sealed record RecordText(string Kind, DateTimeOffset Moment, int Databa
 
     private static string More(int count) => count > MaxNamed ? $" and {count - MaxNamed} more" : "";
 
-    private struct Taker : IMutationTaker
+    private struct Taker() : IMutationTaker
     {
-        public IMutation? Mutation { get; private set; }
+        public List<IMutation> Mutations { get; } = [];
 
         public RecordMoment At { get; private set; }
 
         public void Take<TMutation, TResult>(in TMutation mutation, RecordMoment at)
             where TMutation : struct, IMutation<TResult>
         {
-            Mutation = mutation;
+            Mutations.Add(mutation);
             At = at;
         }
     }

@@ -25,6 +25,7 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
         await GroupsAsync();
         await ValuesAsync();
         await CommitsAsync();
+        await TransactionAsync();
     }
 
     /// <summary>Applies one mutation as a command of the server would, and waits until it is durable.</summary>
@@ -138,6 +139,34 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
             new CommitChange.Release("orders", "late", new(ids[^3], 1)),
             new CommitChange.DeleteState(new("orders", "kept")),
             new CommitChange.PutState(new("orders", "doc"), new byte[] { 4, 5, 6 }));
+    }
+
+    private async Task TransactionAsync()
+    {
+        await store.WhenTurnPossibleAsync(TestContext.Current.CancellationToken);
+        await store.WhenDurableAsync(Turn());
+        Kinds.Add(MutationKind.Group);
+
+        long Turn()
+        {
+            var nowMs = store.BeginTurn();
+            try
+            {
+                var before = store.LastLsnNeedsLock;
+                store.BeginTransactionNeedsLock();
+                store.ApplyNeedsLock<Append, EntryId>(new("orders", Fields), nowMs);
+                store.ApplyNeedsLock<Delete, long>(new("orders", [EntryId.Max]), nowMs);
+                store.ApplyNeedsLock<Append, EntryId>(new("orders", Fields), nowMs);
+                store.EndTransactionNeedsLock();
+                Assert.Equal(before + 1, store.LastLsnNeedsLock);
+                store.LeaveTurnNeedsLock(nowMs);
+                return store.LastLsnNeedsLock;
+            }
+            finally
+            {
+                store.ExitTurn();
+            }
+        }
     }
 
     private async Task CommitAsync(params CommitChange[] changes)

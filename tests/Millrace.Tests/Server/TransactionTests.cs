@@ -1,3 +1,5 @@
+using Millrace.Tests.Journal;
+
 namespace Millrace.Tests.Server;
 
 /// <summary>MULTI, EXEC, DISCARD, WATCH, UNWATCH.</summary>
@@ -18,6 +20,41 @@ public sealed class TransactionTests
         Assert.Equal("+QUEUED\r\n", client.Exchange("PING"));
         Assert.Equal("*3\r\n$3\r\none\r\n-ERR value is not an integer or out of range\r\n+PONG\r\n", client.Exchange("EXEC"));
         Assert.Equal("+PONG\r\n", client.Exchange("PING"));
+    }
+
+    [Fact]
+    public async Task Exec_is_one_record_of_the_journal_so_that_a_crash_leaves_all_of_it_or_nothing()
+    {
+        using var directory = new JournalDirectory();
+        await using var server = await TestServer.StartAsync(directory: directory.Path);
+        using var client = server.Connect();
+        client.Exchange("XADD s 1-1 f v");
+        var before = Lsn();
+        client.Exchange("MULTI");
+        client.Exchange("XADD s 1-2 f v");
+        client.Exchange("XADD s 1-2 f v");
+        client.Exchange("XADD t 1-1 f v");
+        client.Exchange("SET k v");
+        Assert.Contains("-ERR The ID specified", client.Exchange("EXEC"), StringComparison.Ordinal);
+        Assert.Equal(before + 1, Lsn());
+        Assert.Equal(":2\r\n", client.Exchange("XLEN s"));
+        client.Exchange("MULTI");
+        client.Exchange("XLEN s");
+        client.Exchange("EXEC");
+        Assert.Equal(before + 1, Lsn());
+
+        long Lsn()
+        {
+            server.Store.BeginTurn();
+            try
+            {
+                return server.Store.LastLsnNeedsLock;
+            }
+            finally
+            {
+                server.Store.ExitTurn();
+            }
+        }
     }
 
     [Fact]

@@ -75,6 +75,19 @@ internal static class TransactionCommands
             return;
         }
 
+        call.Store.BeginTransactionNeedsLock();
+        try
+        {
+            Run(ref call, queue);
+        }
+        finally
+        {
+            call.Store.EndTransactionNeedsLock();
+        }
+    }
+
+    private static void Run(ref CommandCall call, StoredRequest[] queue)
+    {
         call.Reply.WriteArray(queue.Length);
         foreach (var request in queue)
         {

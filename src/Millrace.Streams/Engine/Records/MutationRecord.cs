@@ -47,6 +47,9 @@ internal enum MutationKind : byte
     AddMembers = 49,
     RemoveMembers = 50,
     RestoreKey = 51,
+
+    /// <summary>Several records, drawn at <see cref="GroupRecord"/>.</summary>
+    Group = 60,
 }
 
 /// <summary>A mutation and the moment it was applied, as the journal keeps it.</summary>
@@ -64,7 +67,7 @@ internal enum MutationKind : byte
 internal static class MutationRecord
 {
     /// <summary>The only version of every kind so far.</summary>
-    private const byte Version = 1;
+    public const byte Version = 1;
 
     public static void Write<TMutation>(IBufferWriter<byte> output, in TMutation mutation, int database, long nowMs)
         where TMutation : struct, IMutation
@@ -85,7 +88,7 @@ internal static class MutationRecord
         Read(record, ref replay);
     }
 
-    /// <summary>Reads a record to its end and hands out the mutation.</summary>
+    /// <summary>Reads a record to its end and hands out the mutation, or of a group each one in order.</summary>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: no engine of this version wrote it.</exception>
     public static void Read<TTaker>(ReadOnlySpan<byte> record, ref TTaker taker)
         where TTaker : struct, IMutationTaker
@@ -95,6 +98,15 @@ internal static class MutationRecord
         var version = reader.Byte();
         if (version != Version)
             throw EngineErrors.Damaged($"version {version} of {kind} is newer than this program", 1);
+        if (kind == MutationKind.Group)
+        {
+            var group = record[2..];
+            do
+                Read(GroupRecord.Next(ref group), ref taker);
+            while (!group.IsEmpty);
+            return;
+        }
+
         var database = reader.Byte();
         if (database >= StreamEngine.DatabaseCount)
             throw EngineErrors.Damaged($"there is no database {database}", 2);
