@@ -36,7 +36,7 @@ internal static class JournalBenchmark
         {
             var directory = Directory.CreateTempSubdirectory("millrace-bench-").FullName;
             await using (var journal = StreamJournal.Open(
-                DiskDevice.Open(directory), new() { Sync = sync }, TimeProvider.System, NullLogger.Instance, _ => { }))
+                DiskDevice.Open(directory), new() { Sync = sync }, TimeProvider.System, NullLogger.Instance, new NothingToReplay()))
             {
                 var (start, bytes) = (Stopwatch.GetTimestamp(), GC.GetTotalAllocatedBytes());
                 var counts = await Task.WhenAll(Enumerable.Range(0, callers).Select(_ => Task.Run(() => AppendAsync(journal, start))));
@@ -66,5 +66,20 @@ internal static class JournalBenchmark
         }
 
         return count;
+    }
+
+    private sealed class NothingToReplay : IJournalReplay
+    {
+        public void SnapshotPart(ReadOnlySpan<byte> part)
+        {
+        }
+
+        public void SnapshotEnd()
+        {
+        }
+
+        public void Record(ReadOnlySpan<byte> record)
+        {
+        }
     }
 }

@@ -1,3 +1,5 @@
+using Millrace.Embedded.Journal;
+
 namespace Millrace.Embedded;
 
 /// <summary>Where the embedded store keeps its streams. Read once, when the store is made.</summary>
@@ -11,4 +13,7 @@ public sealed class EmbeddedStoreOptions
 
     /// <summary>When a write counts as durable and its reply may leave. Default <see cref="SyncPolicy.EverySecond"/>.</summary>
     public SyncPolicy Sync { get; set; } = SyncPolicy.EverySecond;
+
+    /// <summary>Sizes that tests make small; its policy is <see cref="Sync"/>.</summary>
+    internal JournalOptions Journal { get; set; } = new();
 }

@@ -92,7 +92,7 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <summary>Whether a write or sync of the journal failed, so that it takes no more.</summary>
-    internal bool IsBroken => _journal?.HasFailed ?? false;
+    internal bool IsBroken => _journal?.Failure is not null;
 
     /// <summary>Whether the record is known to be on the device.</summary>
     internal bool IsSynced(long lsn) => _journal?.IsSynced(lsn) ?? false;

@@ -29,6 +29,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     private readonly Func<IStorageDevice>? _openDevice;
 
     private readonly SyncPolicy _sync;
+    private readonly JournalOptions _journalOptions;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly StoreClock _clock;
@@ -94,6 +95,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
 
         _openDevice = openDevice;
         _sync = options.Sync;
+        _journalOptions = options.Journal with { Sync = options.Sync };
         _time = timeProvider ?? TimeProvider.System;
         _clock = new(_time);
         _logger = logger ?? NullLogger<EmbeddedStreamStore>.Instance;
@@ -145,7 +147,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     private void Recover()
     {
         var engine = new StreamEngine();
-        var journal = OpenJournal(record => engine.Replay(record.Span));
+        var journal = OpenJournal(new EngineReplay(engine));
         engine.Verify();
         lock (_lock)
         {
@@ -157,11 +159,11 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         }
     }
 
-    private StreamJournal OpenJournal(Action<ReadOnlyMemory<byte>> replay)
+    private StreamJournal OpenJournal(EngineReplay replay)
     {
         try
         {
-            return StreamJournal.Open(_openDevice!(), new() { Sync = _sync }, _time, _logger, replay);
+            return StreamJournal.Open(_openDevice!(), _journalOptions, _time, _logger, replay);
         }
         catch (IOException exception)
         {

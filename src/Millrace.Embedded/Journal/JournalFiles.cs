@@ -1,40 +1,58 @@
+using System.Globalization;
 using System.Security.Cryptography;
 using Millrace.Embedded.Storage;
 using Millrace.Streams;
 
 namespace Millrace.Embedded.Journal;
 
-/// <summary>Makes the files of a data directory, so that a crash at any moment leaves all of one or nothing of it.</summary>
+/// <summary>The names of the files in a data directory, and how a file comes to be: whole, or not at all.</summary>
 internal static class JournalFiles
 {
-    /// <summary>Makes the segment when there is none, and returns its name.</summary>
-    /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: the directory holds segments of a later release.</exception>
-    public static string EnsureSegment(IStorageDevice device)
-    {
-        var name = JournalFormat.SegmentFileName(1);
-        var segments = device.List().Where(file => file.EndsWith(".journal", StringComparison.Ordinal)).ToList();
-        if (segments.Find(file => file != name) is { } other)
-            throw new StreamException(
-                StreamErrorCode.Corrupt,
-                $"'{Path.Combine(device.Path, other)}' is not a journal this release knows: it reads '{name}' alone. A newer release may have written it.");
-        if (segments.Count == 0)
-            CreateSegment(device, name);
-        return name;
-    }
+    /// <summary>Behind the name of a file that is being made. Whoever opens the directory deletes what a crash left of it.</summary>
+    public const string NewSuffix = ".new";
 
-    /// <summary>Written aside and renamed, so that a segment that exists has a whole header: a shorter file is damage, never a crash of ours.</summary>
-    private static void CreateSegment(IStorageDevice device, string name)
+    /// <summary>Behind the name of a tail that a crash cut off and recovery took out of the journal.</summary>
+    public const string SetAsideSuffix = ".bad";
+
+    private const string SegmentSuffix = ".journal";
+    private const string SnapshotSuffix = ".snapshot";
+
+    /// <summary>Twenty digits: every unsigned 64-bit number, and names sort like numbers.</summary>
+    private const int Digits = 20;
+
+    public static string SegmentName(long segment) => segment.ToString("D20", CultureInfo.InvariantCulture) + SegmentSuffix;
+
+    public static string SnapshotName(long coveredLsn) => coveredLsn.ToString("D20", CultureInfo.InvariantCulture) + SnapshotSuffix;
+
+    /// <summary>The numbers of all segments, in order.</summary>
+    public static List<long> Segments(IStorageDevice device) => Numbers(device, SegmentSuffix);
+
+    /// <summary>The covered LSNs of all snapshots, in order.</summary>
+    public static List<long> Snapshots(IStorageDevice device) => Numbers(device, SnapshotSuffix);
+
+    /// <summary>Whether a file was being made when a crash came.</summary>
+    public static bool IsUnfinished(string name) =>
+        name.EndsWith(SegmentSuffix + NewSuffix, StringComparison.Ordinal) || name.EndsWith(SnapshotSuffix + NewSuffix, StringComparison.Ordinal);
+
+    public static ulong NewSalt() => BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)));
+
+    public static string PathOf(IStorageDevice device, string name) => Path.Combine(device.Path, name);
+
+    private static List<long> Numbers(IStorageDevice device, string suffix)
     {
-        Span<byte> bytes = stackalloc byte[JournalFormat.SegmentHeaderBytes];
-        JournalFormat.WriteSegmentHeader(bytes, new(Segment: 1, FirstLsn: 1, Salt: BitConverter.ToUInt64(RandomNumberGenerator.GetBytes(sizeof(ulong)))));
-        var temporary = name + ".new";
-        using (var file = device.Create(temporary))
+        var numbers = new List<long>();
+        foreach (var name in device.List())
         {
-            file.Write(bytes, 0);
-            file.Sync();
+            if (!name.EndsWith(suffix, StringComparison.Ordinal))
+                continue;
+            if (name.Length != Digits + suffix.Length
+                || !long.TryParse(name.AsSpan(0, Digits), NumberStyles.None, CultureInfo.InvariantCulture, out var number))
+                throw new StreamException(
+                    StreamErrorCode.Corrupt, $"'{PathOf(device, name)}' has a name that no release gave it. Move it to another directory.");
+            numbers.Add(number);
         }
 
-        device.Rename(temporary, name);
-        device.SyncDirectory();
+        numbers.Sort();
+        return numbers;
     }
 }

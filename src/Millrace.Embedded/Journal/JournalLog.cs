@@ -6,13 +6,15 @@ namespace Millrace.Embedded.Journal;
 internal static partial class JournalLog
 {
     [LoggerMessage(1100, LogLevel.Information,
-        "Recovered the journal '{Path}': {Records} records, {Bytes} bytes.")]
-    public static partial void Recovered(ILogger logger, string path, long records, long bytes);
+        "Recovered the journal in '{Directory}' in {DurationMs} ms: a snapshot of {SnapshotBytes} bytes and {Records} records of {Bytes} bytes.")]
+    public static partial void Recovered(ILogger logger, string directory, long durationMs, long snapshotBytes, long records, long bytes);
 
     [LoggerMessage(1101, LogLevel.Warning,
-        "The journal '{Path}' ended in a write that was cut off: truncated {Bytes} bytes at offset {Offset}, after record {Lsn}. " +
-        "A killed process or a power cut leaves this; the cut-off write was never acknowledged.")]
-    public static partial void TornTailTruncated(ILogger logger, string path, long bytes, long offset, long lsn);
+        "The journal '{Path}' ended in a write that was cut off: truncated {Bytes} bytes at offset {Offset}, after record {Lsn}, and {Segments} segments " +
+        "behind it. Kept {KeptBytes} bytes and the segments in '{Directory}', as *.bad. A crash or power cut leaves this; nothing in it was known to be " +
+        "on the device.")]
+    public static partial void TornTailTruncated(
+        ILogger logger, string path, long bytes, long offset, long lsn, long keptBytes, int segments, string directory);
 
     [LoggerMessage(1102, LogLevel.Critical,
         "The journal '{Path}' takes no more writes: {Reason} Restart the process when the cause is gone.")]
@@ -21,4 +23,27 @@ internal static partial class JournalLog
     [LoggerMessage(1103, LogLevel.Warning,
         "The failed write could not be cut off the journal '{Path}' at offset {Offset}; the next start will.")]
     public static partial void TruncateFailed(ILogger logger, string path, long offset, Exception cause);
+
+    [LoggerMessage(1104, LogLevel.Error,
+        "The device of the journal '{Path}' is full: {Reason} Writes are refused until there is room; it is tried once a second.")]
+    public static partial void Full(ILogger logger, string path, string reason, Exception cause);
+
+    [LoggerMessage(1105, LogLevel.Warning, "The journal '{Path}' takes writes again: there is room on its device.")]
+    public static partial void RoomAgain(ILogger logger, string path);
+
+    [LoggerMessage(1106, LogLevel.Warning,
+        "The segment behind '{Path}' cannot be made: {Reason} The present one goes on; it is tried again with the next mebibyte.")]
+    public static partial void RollPostponed(ILogger logger, string path, string reason, Exception cause);
+
+    [LoggerMessage(1107, LogLevel.Warning, "No end could be written to the segment '{Path}': {Reason} The next segment was begun nevertheless.")]
+    public static partial void EndNotWritten(ILogger logger, string path, string reason, Exception cause);
+
+    [LoggerMessage(1108, LogLevel.Information, "Snapshot '{Path}' of {Bytes} bytes is current; deleted {Segments} segments that it covers.")]
+    public static partial void SnapshotPublished(ILogger logger, string path, long bytes, int segments);
+
+    [LoggerMessage(1109, LogLevel.Warning, "The file '{Path}' is not needed any more and could not be deleted: {Reason} The next start will.")]
+    public static partial void NotDeleted(ILogger logger, string path, string reason, Exception cause);
+
+    [LoggerMessage(1110, LogLevel.Warning, "The cut-off tail could not be set aside in '{Path}', and is gone: {Reason}")]
+    public static partial void NotSetAside(ILogger logger, string path, string reason, Exception cause);
 }

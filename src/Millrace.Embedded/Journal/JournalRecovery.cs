@@ -5,134 +5,237 @@ using Millrace.Streams;
 namespace Millrace.Embedded.Journal;
 
 /// <summary>
-/// Reads a segment from its start and hands out each whole record once. What is wrong at the end is a write that a crash cut off: it was never
-/// acknowledged and is truncated. What is wrong in front of a whole record is damage to acknowledged data: recovery stops and touches nothing.
+/// Reads a data directory: the newest snapshot, then each record behind it once, in order. What is missing or damaged although it was known to be on
+/// the device stops recovery, and nothing is changed. What is wrong where nothing was known to be on the device is a write that a crash cut off: it
+/// is taken out (<see cref="TornTail"/>).
 /// </summary>
 /// <remarks>
-/// Streams the file through one window, so memory is bounded by the largest record, not by the file. The one thing it cannot tell apart from a
-/// cut-off write is damage to the very last record.
+/// Streams the files, so memory is bounded by the largest frame. Everything it does may be cut off by a crash and done again. It ends with a sync
+/// of what it found: a killed process leaves records in the operating system's memory, and nobody must see what a power cut could still take.
 /// </remarks>
-internal sealed class JournalRecovery(IStorageFile file, string path, ILogger logger)
+internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, ILogger logger)
 {
-    private const int WindowBytes = 1024 * 1024;
+    /// <summary>The record that comes next.</summary>
+    private long _lsn;
 
-    private readonly long _fileLength = file.Length;
-    private byte[] _window = new byte[WindowBytes];
-    private long _windowOffset;
-    private int _windowLength;
+    private long _markedLsn;
+    private long _recordCount;
+    private long _recordBytes;
 
-    /// <summary>Replays the segment and cuts a torn tail off.</summary>
-    /// <param name="replay">Called with the payload of each record in order. The memory is valid during the call only.</param>
+    /// <summary>What to do with a directory that is damaged.</summary>
+    public static string Advice(string path) =>
+        $"Restore the directory from a copy, or keep what can be read: millrace journal salvage '{Path.GetDirectoryName(path)}'";
+
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>, naming file and offset.</exception>
-    public RecoveredSegment Run(Action<ReadOnlyMemory<byte>> replay)
+    public RecoveredJournal Run(IJournalReplay replay)
     {
-        var header = JournalFormat.ReadSegmentHeader(Read(0, JournalFormat.SegmentHeaderBytes).Span, path);
-        long offset = JournalFormat.SegmentHeaderBytes;
-        var lsn = header.FirstLsn;
-        while (TryReadRecord(offset, header.Salt, out var record) && record.Lsn == lsn)
-        {
-            Replay(replay, record, offset);
-            offset += JournalFormat.RecordHeaderBytes + record.Payload.Length;
-            lsn++;
-        }
+        var started = time.GetTimestamp();
+        var snapshots = JournalFiles.Snapshots(device);
+        var snapshotLsn = snapshots.Count > 0 ? snapshots[^1] : 0;
+        var numbers = JournalFiles.Segments(device);
+        if (numbers.Count == 0 && snapshots.Count > 0)
+            throw Corrupt(JournalFiles.SnapshotName(snapshotLsn), "has no journal behind it: every file of that is missing.");
+        if (numbers.Count == 0)
+            MakeFirstSegment(numbers);
 
-        if (offset < _fileLength)
-            TruncateTornTail(offset, header.Salt, lsn);
-        JournalLog.Recovered(logger, path, lsn - header.FirstLsn, offset);
-        return new(header, offset, lsn - 1);
-    }
-
-    private void Replay(Action<ReadOnlyMemory<byte>> replay, Record record, long offset)
-    {
+        var headers = numbers.ConvertAll(ReadHeader);
+        var first = FindFirst(headers, snapshotLsn);
+        var snapshotBytes = snapshotLsn > 0 ? ReadSnapshot(snapshotLsn, replay) : 0;
+        _lsn = headers[first].FirstLsn;
+        _markedLsn = snapshotLsn;
+        var segment = ReadSegments(headers[first..], snapshotLsn, replay);
         try
         {
-            replay(record.Payload);
+            DeleteLeftovers(snapshots, headers[..first]);
         }
-        catch (Exception exception)
+        catch
         {
-            throw new StreamException(
-                StreamErrorCode.Corrupt,
-                $"Record {record.Lsn} at offset {offset} of the journal '{path}' is whole but cannot be applied: {exception.Message}",
-                exception);
+            segment.Dispose();
+            throw;
         }
+
+        var spans = headers[first..]
+            .Where(header => header.Number <= segment.Header.Number)
+            .Select(header => new SegmentSpan(header.Number, header.FirstLsn));
+        JournalLog.Recovered(
+            logger, device.Path, (long)time.GetElapsedTime(started).TotalMilliseconds, snapshotBytes, _recordCount, _recordBytes);
+        return new(segment, [.. spans], _lsn - 1, _markedLsn, _recordBytes, snapshotLsn, snapshotBytes);
     }
 
-    private void TruncateTornTail(long offset, ulong salt, long missingLsn)
+    private void MakeFirstSegment(List<long> numbers)
     {
-        if (FindRecord(offset, salt, missingLsn) is { } next)
-            throw new StreamException(
-                StreamErrorCode.Corrupt,
-                $"The journal '{path}' is damaged at offset {offset}: record {missingLsn} is missing or fails its checksum, and record {next.Lsn} " +
-                $"at offset {next.Offset} behind it is whole. Nothing was changed. Restore the directory from a copy.");
+        using var segment = JournalSegment.Make(device, number: 1, firstLsn: 1);
+        segment.Publish(device);
+        numbers.Add(1);
+    }
 
-        file.SetLength(offset);
-        file.Sync();
-        JournalLog.TornTailTruncated(logger, path, _fileLength - offset, offset, missingLsn - 1);
+    private FileHeader ReadHeader(long number)
+    {
+        var name = JournalFiles.SegmentName(number);
+        using var file = device.Open(name, writable: false);
+        Span<byte> bytes = stackalloc byte[JournalFormat.FileHeaderBytes];
+        var length = 0;
+        while (length < bytes.Length && file.Read(bytes[length..], length) is > 0 and var read)
+            length += read;
+
+        var header = JournalFormat.ReadFileHeader(bytes[..length], isSnapshot: false, JournalFiles.PathOf(device, name));
+        return header.Number == number && header.FirstLsn > 0
+            ? header
+            : throw Corrupt(name, $"says in its header that it is segment {header.Number} from record {header.FirstLsn}: it was renamed.");
     }
 
     /// <summary>
-    /// Looks for a whole record that a tail could not have. Tries every byte, because a damaged length hides where the next record begins;
-    /// only a plausible LSN is worth a checksum, so this is one pass over the bytes.
+    /// Where reading begins: the last segment that still starts in what the snapshot covers. Those in front of it are covered wholly, and may have
+    /// holes where a crash came while they were deleted; from it on none may be missing.
     /// </summary>
-    private (long Offset, long Lsn)? FindRecord(long start, ulong salt, long fromLsn)
+    private int FindFirst(List<FileHeader> headers, long snapshotLsn)
     {
-        var lastLsn = fromLsn + ((_fileLength - start) / JournalFormat.RecordHeaderBytes);
-        for (var offset = start; offset + JournalFormat.RecordHeaderBytes <= _fileLength; offset++)
+        var first = headers.FindLastIndex(header => header.FirstLsn <= snapshotLsn + 1);
+        if (first < 0)
+            throw Corrupt(
+                JournalFiles.SegmentName(headers[0].Number),
+                $"begins with record {headers[0].FirstLsn}: records {snapshotLsn + 1} to {headers[0].FirstLsn - 1} are missing with their files.");
+        for (var i = first + 1; i < headers.Count; i++)
         {
-            var lsn = JournalFormat.ReadRecordHeader(Read(offset, JournalFormat.RecordHeaderBytes).Span).Lsn;
-            if (lsn >= fromLsn && lsn <= lastLsn && TryReadRecord(offset, salt, out _))
-                return (offset, lsn);
+            if (headers[i].Number != headers[i - 1].Number + 1)
+                throw Corrupt(JournalFiles.SegmentName(headers[i - 1].Number + 1), $"is missing; segment {headers[i].Number} behind it is there.");
         }
 
-        return null;
+        return first;
     }
 
-    private bool TryReadRecord(long offset, ulong salt, out Record record)
+    private long ReadSnapshot(long coveredLsn, IJournalReplay replay)
     {
-        record = default;
-        var headerBytes = Read(offset, JournalFormat.RecordHeaderBytes);
-        if (headerBytes.Length < JournalFormat.RecordHeaderBytes)
-            return false;
-
-        // The length is not trusted before the checksum is: bounded by the limit and the file before anything is allocated for it.
-        var header = JournalFormat.ReadRecordHeader(headerBytes.Span);
-        if (header.Length > JournalFormat.MaxRecordBytes || header.Length > _fileLength - offset - JournalFormat.RecordHeaderBytes)
-            return false;
-
-        var payload = Read(offset, JournalFormat.RecordHeaderBytes + (int)header.Length)[JournalFormat.RecordHeaderBytes..];
-        record = new(header.Lsn, payload);
-        return JournalFormat.RecordCrc(salt, header.Lsn, payload.Span) == header.Crc;
+        var name = JournalFiles.SnapshotName(coveredLsn);
+        using var file = device.Open(name, writable: false);
+        return SnapshotFile.Read(file, JournalFiles.PathOf(device, name), coveredLsn, replay);
     }
 
-    /// <summary>Bytes of the file, fewer only at its end. Valid until the next call.</summary>
-    private ReadOnlyMemory<byte> Read(long offset, int count)
+    /// <returns>The segment that takes the next records.</returns>
+    private JournalSegment ReadSegments(List<FileHeader> headers, long snapshotLsn, IJournalReplay replay)
     {
-        if (offset < _windowOffset || offset + count > _windowOffset + _windowLength)
-            FillWindow(offset, count);
-        var start = (int)(offset - _windowOffset);
-        return _window.AsMemory(start, Math.Min(count, _windowLength - start));
-    }
-
-    private void FillWindow(long offset, int count)
-    {
-        if (count > _window.Length)
-            _window = new byte[count];
-        _windowOffset = offset;
-        _windowLength = 0;
-        while (_windowLength < _window.Length)
+        for (var i = 0; ; i++)
         {
-            var read = file.Read(_window.AsSpan(_windowLength), offset + _windowLength);
-            if (read == 0)
-                return;
-            _windowLength += read;
+            var name = JournalFiles.SegmentName(headers[i].Number);
+            var file = device.Open(name, writable: true);
+            try
+            {
+                var reader = new FrameReader(file, isSnapshot: false, JournalFiles.PathOf(device, name));
+                var isEnded = ReadFrames(reader, snapshotLsn, replay);
+                var isLast = i == headers.Count - 1;
+                if (isEnded && (isLast || headers[i + 1].FirstLsn != _lsn))
+                    throw Corrupt(
+                        JournalFiles.SegmentName(headers[i].Number + 1),
+                        $"is missing, or does not begin with record {_lsn}, as the segment before it says.");
+
+                // Also when the file ends between two frames: what came behind them then never reached the device, and the next segment did.
+                var isTorn = reader.Offset < reader.FileLength || (!isLast && headers[i + 1].FirstLsn != _lsn);
+                if (isTorn)
+                    new TornTail(device, logger).Cut(reader, file, _lsn, snapshotLsn, headers[(i + 1)..]);
+                if (isLast || isTorn)
+                {
+                    file.SyncData();
+                    return _lsn > snapshotLsn
+                        ? new JournalSegment(file, reader.Path, reader.Header, reader.Offset)
+                        : throw Corrupt(name, $"ends before record {_lsn}, which the snapshot covers.");
+                }
+
+                file.SyncData();
+                file.Dispose();
+            }
+            catch
+            {
+                file.Dispose();
+                throw;
+            }
         }
     }
 
-    private readonly record struct Record(long Lsn, ReadOnlyMemory<byte> Payload);
+    /// <summary>Reads frames up to the first that is not whole. The reader stays in front of that.</summary>
+    /// <returns>Whether the last frame says that another segment follows.</returns>
+    private bool ReadFrames(FrameReader reader, long snapshotLsn, IJournalReplay replay)
+    {
+        while (reader.TryRead(_lsn, out var frame, out var payload))
+        {
+            if (frame.Kind == FrameKind.End)
+                return true;
+            if (frame.Kind == FrameKind.Mark)
+                _markedLsn = Math.Max(_markedLsn, _lsn - 1);
+            else
+                ReplayRecords(reader, frame, payload, snapshotLsn, replay);
+        }
+
+        return false;
+    }
+
+    private void ReplayRecords(FrameReader reader, in FrameHeader frame, ReadOnlySpan<byte> payload, long snapshotLsn, IJournalReplay replay)
+    {
+        var records = new FrameRecords(payload);
+        for (var i = 0; i < frame.Count; i++)
+        {
+            if (!records.TryNext(out var record))
+                throw Refused("does not fit into its frame", null);
+            if (_lsn > snapshotLsn)
+            {
+                Replay(record);
+                _recordCount++;
+                _recordBytes += record.Length;
+            }
+
+            _lsn++;
+        }
+
+        if (!records.IsAtEnd)
+            throw Refused("is not in a frame that has bytes of it", null);
+
+        void Replay(ReadOnlySpan<byte> record)
+        {
+            try
+            {
+                replay.Record(record);
+            }
+            catch (Exception exception)
+            {
+                throw Refused($"is whole but cannot be applied: {exception.Message}", exception);
+            }
+        }
+
+        StreamException Refused(string why, Exception? cause) => new(
+            StreamErrorCode.Corrupt, $"Record {_lsn} before offset {reader.Offset} of the journal '{reader.Path}' {why}. {Advice(reader.Path)}", cause);
+    }
+
+    /// <summary>What crashes and earlier snapshots left. The oldest first, so that another crash leaves no hole.</summary>
+    private void DeleteLeftovers(List<long> snapshots, List<FileHeader> covered)
+    {
+        var names = device.List().Where(JournalFiles.IsUnfinished).ToList();
+        names.AddRange(snapshots.SkipLast(1).Select(JournalFiles.SnapshotName));
+        names.AddRange(covered.Select(header => JournalFiles.SegmentName(header.Number)));
+        foreach (var name in names)
+            device.Delete(name);
+        if (names.Count > 0)
+            device.SyncDirectory();
+    }
+
+    private StreamException Corrupt(string name, string what)
+    {
+        var path = JournalFiles.PathOf(device, name);
+        return new(StreamErrorCode.Corrupt, $"The file '{path}' {what} Nothing was changed. {Advice(path)}");
+    }
 }
 
-/// <summary>Where a recovered segment ends and the next record goes.</summary>
-/// <param name="Header">The segment's header.</param>
-/// <param name="Length">Bytes of the segment, the torn tail not counted.</param>
-/// <param name="LastLsn">The last record's LSN; one less than the first LSN when there is no record.</param>
-internal readonly record struct RecoveredSegment(SegmentHeader Header, long Length, long LastLsn);
+/// <summary>Where recovery ended and the next record goes.</summary>
+/// <param name="Segment">Takes the next records.</param>
+/// <param name="Segments">Every segment that is needed, that one included.</param>
+/// <param name="LastLsn">The last record; zero: there is none.</param>
+/// <param name="MarkedLsn">Up to where a mark or the snapshot says that all is on the device.</param>
+/// <param name="BytesSinceSnapshot">Bytes of the records behind the snapshot.</param>
+/// <param name="SnapshotLsn">The last record that the snapshot covers; zero: there is none.</param>
+/// <param name="SnapshotBytes">Its size.</param>
+internal sealed record RecoveredJournal(
+    JournalSegment Segment,
+    List<SegmentSpan> Segments,
+    long LastLsn,
+    long MarkedLsn,
+    long BytesSinceSnapshot,
+    long SnapshotLsn,
+    long SnapshotBytes);

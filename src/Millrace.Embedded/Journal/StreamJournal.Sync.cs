@@ -1,12 +1,19 @@
+using Millrace.Embedded.Storage;
 using Millrace.Streams;
 
 namespace Millrace.Embedded.Journal;
 
-/// <summary>Getting what is written onto the device: a second later, when somebody asks, or at the end.</summary>
+/// <summary>Getting what is written onto the device: with each batch, a second later, when somebody asks, or at the end.</summary>
 internal sealed partial class StreamJournal
 {
-    /// <summary>Whether a write or sync failed.</summary>
-    public bool HasFailed => Volatile.Read(ref _failure) is not null;
+    /// <summary>Unsynced bytes are synced this long after the first of them was written, under <see cref="SyncPolicy.EverySecond"/>.</summary>
+    private static readonly TimeSpan SyncDelay = TimeSpan.FromSeconds(1);
+
+    /// <summary>Held during a sync: the next one may find that this one has done its work.</summary>
+    private readonly Lock _syncing = new();
+
+    /// <summary>Whether a file has bytes that the device may lack, and the timer is set to sync them.</summary>
+    private bool _syncPending;
 
     /// <summary>Whether the record is known to be on the device.</summary>
     public bool IsSynced(long lsn) => Volatile.Read(ref _syncedLsn) >= lsn;
@@ -20,12 +27,9 @@ internal sealed partial class StreamJournal
             return;
 
         // Not on the caller's thread, which may be the one that polls the sockets.
-        await Task.Run(Sync).ConfigureAwait(false);
-        lock (_gate)
-        {
-            if (_failure is not null)
-                throw ReadOnly(_failure);
-        }
+        await Task.Run(() => Sync(lsn)).ConfigureAwait(false);
+        if (!IsSynced(lsn))
+            throw ReadOnly(_failure!);
     }
 
     private void SetSyncTimerNeedsLock()
@@ -40,42 +44,75 @@ internal sealed partial class StreamJournal
     }
 
     /// <summary>Syncs what is written, if the device may lack any of it.</summary>
-    private void SyncWrittenBytes()
-    {
-        lock (_gate)
-        {
-            if (!_syncPending)
-                return;
-        }
+    private void SyncWrittenBytes() => Sync(Volatile.Read(ref _writtenLsn));
 
-        Sync();
+    /// <summary>
+    /// Syncs what is written, unless another call did so up to the record meanwhile. Runs beside writes: they may go on, and set the timer again
+    /// for what this sync does not cover. A failure latches the journal.
+    /// </summary>
+    private void Sync(long lsn)
+    {
+        lock (_syncing)
+        {
+            long writtenLsn;
+            JournalSegment[] files;
+            lock (_gate)
+            {
+                if (_syncedLsn >= lsn || _failure is not null)
+                    return;
+                writtenLsn = _writtenLsn;
+                _syncPending = false;
+                files = [.. _ended, _segment];
+            }
+
+            try
+            {
+                foreach (var file in files)
+                    file.File.SyncData();
+            }
+            catch (Exception exception)
+            {
+                Latch(exception);
+                return;
+            }
+
+            lock (_gate)
+            {
+                Volatile.Write(ref _syncedLsn, Math.Max(_syncedLsn, writtenLsn));
+                _ended.RemoveRange(0, files.Length - 1);
+            }
+
+            foreach (var ended in files.AsSpan(..^1))
+                ended.Dispose();
+        }
     }
 
-    /// <summary>Syncs what is written. Runs beside writes: they may go on, and set the timer again for what this sync does not cover.</summary>
-    private void Sync()
+    /// <summary>The last thing in a journal that is closed: a frame that says that all is synced.</summary>
+    private void MarkClose()
     {
-        long writtenLsn;
-        lock (_gate)
-        {
-            if (_failure is not null)
-                return;
-            writtenLsn = _durableLsn;
-            _syncPending = false;
-        }
-
+        if (Failure is not null || _markedLsn == _syncedLsn)
+            return;
         try
         {
-            _file.SyncData();
+            _segment.Write(FrameKind.Mark, _appendedLsn + 1, _syncedLsn);
+            _segment.File.SyncData();
+        }
+        catch (StorageFullException exception)
+        {
+            // Nothing is lost without it: only damage to the last frame would pass for a write that was cut off.
+            JournalLog.Full(_logger, _segment.Path, exception.Message, exception);
+            CutOff(exception);
         }
         catch (Exception exception)
         {
-            JournalLog.Latched(_logger, _path, exception.Message, exception);
-            lock (_gate)
-                _failure ??= exception;
-            return;
+            Latch(exception);
         }
+    }
 
-        lock (_gate)
-            Volatile.Write(ref _syncedLsn, Math.Max(_syncedLsn, writtenLsn));
+    private void CloseFiles()
+    {
+        foreach (var ended in _ended)
+            ended.Dispose();
+        _segment.Dispose();
     }
 }

@@ -8,31 +8,44 @@ using Millrace.Embedded.Storage;
 namespace Millrace.Tests.Journal;
 
 /// <summary>A data directory of one test, deleted afterwards, and what the tests do with it.</summary>
-internal sealed class JournalDirectory : IDisposable
+internal sealed class JournalDirectory : IDisposable, IJournalReplay
 {
     public string Path { get; } = Directory.CreateTempSubdirectory("millrace-journal-").FullName;
 
-    public string SegmentPath => System.IO.Path.Combine(Path, JournalFormat.SegmentFileName(1));
+    public string SegmentPath => PathOf(1);
 
     /// <summary>What the last <see cref="Open"/> replayed, as text.</summary>
     public List<string> Replayed { get; } = [];
 
-    public StreamJournal Open(SyncPolicy sync = SyncPolicy.EverySecond, TimeProvider? time = null, ILogger? logger = null)
+    /// <summary>The parts of the snapshot that the last <see cref="Open"/> read, as text; the end as a full stop.</summary>
+    public List<string> Parts { get; } = [];
+
+    public string PathOf(long segment) => System.IO.Path.Combine(Path, JournalFiles.SegmentName(segment));
+
+    public string[] FileNames => [.. Directory.GetFiles(Path).Select(file => System.IO.Path.GetFileName(file)).Order(StringComparer.Ordinal)];
+
+    public StreamJournal Open(
+        SyncPolicy sync = SyncPolicy.EverySecond,
+        TimeProvider? time = null,
+        ILogger? logger = null,
+        JournalOptions? options = null,
+        IStorageDevice? device = null)
     {
         Replayed.Clear();
+        Parts.Clear();
         return StreamJournal.Open(
-            DiskDevice.Open(Path),
-            new() { Sync = sync },
+            device ?? DiskDevice.Open(Path),
+            (options ?? new()) with { Sync = sync },
             time ?? TimeProvider.System,
             logger ?? NullLogger.Instance,
-            record => Replayed.Add(Encoding.UTF8.GetString(record.Span)));
+            this);
     }
 
-    /// <summary>Writes records and closes; returns the offset of each, and the file's length behind them.</summary>
+    /// <summary>Writes records, each in a frame of its own, and closes; returns the offset of each, and the one of the mark behind them.</summary>
     public async Task<long[]> WriteAsync(params string[] records)
     {
         var offsets = new long[records.Length + 1];
-        offsets[0] = JournalFormat.SegmentHeaderBytes;
+        offsets[0] = JournalFormat.FileHeaderBytes;
         await using var journal = Open();
         for (var i = 0; i < records.Length; i++)
         {
@@ -44,4 +57,10 @@ internal sealed class JournalDirectory : IDisposable
     }
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
+
+    void IJournalReplay.SnapshotPart(ReadOnlySpan<byte> part) => Parts.Add(Encoding.UTF8.GetString(part));
+
+    void IJournalReplay.SnapshotEnd() => Parts.Add(".");
+
+    void IJournalReplay.Record(ReadOnlySpan<byte> record) => Replayed.Add(Encoding.UTF8.GetString(record));
 }

@@ -8,8 +8,8 @@ namespace Millrace.Tests.Journal;
 
 /// <summary>
 /// Real failures of real system calls, without root and without tools: the journal's open descriptor is replaced by a device. Everything written
-/// to <c>/dev/full</c> fails with "no space left"; <c>/dev/null</c> takes every write and refuses fdatasync, which is the failure that the
-/// runtime's own flush swallows.
+/// to <c>/dev/full</c> fails with "no space left", and cannot be cut off either; <c>/dev/null</c> takes every write and
+/// refuses fdatasync, which is the failure that the runtime's own flush swallows.
 /// </summary>
 public sealed class JournalFailureTests : IDisposable
 {
@@ -18,7 +18,7 @@ public sealed class JournalFailureTests : IDisposable
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    public async Task Full_disk_latches_the_journal_and_what_was_acknowledged_stays()
+    public async Task Full_disk_that_cannot_be_cut_off_latches_the_journal_and_what_was_acknowledged_stays()
     {
         var journal = _directory.Open();
         await journal.WhenDurableAsync(journal.Append("kept"u8));
@@ -170,7 +170,7 @@ public sealed class JournalFailureTests : IDisposable
 
         public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
         {
-            _callback = () => callback(state);
+            _callback ??= () => callback(state); // The first timer is the one that syncs.
             return this;
         }
 

@@ -17,7 +17,7 @@ public sealed class JournalRecoveryTests : IDisposable
         var offsets = await _directory.WriteAsync(Records);
         var whole = await File.ReadAllBytesAsync(_directory.SegmentPath);
 
-        for (var length = JournalFormat.SegmentHeaderBytes; length <= whole.Length; length++)
+        for (var length = JournalFormat.FileHeaderBytes; length <= whole.Length; length++)
         {
             await File.WriteAllBytesAsync(_directory.SegmentPath, whole[..length]);
             var expected = Records.Where((_, i) => offsets[i + 1] <= length).ToArray();
@@ -26,7 +26,7 @@ public sealed class JournalRecoveryTests : IDisposable
             await using (var journal = _directory.Open(logger: log))
             {
                 Assert.Equal(expected, _directory.Replayed);
-                Assert.Equal(!offsets.Contains(length), log.Lines.Any(line => line.Contains("truncated")));
+                Assert.Equal(!offsets.Contains(length) && length < whole.Length, log.Lines.Any(line => line.Contains("truncated")));
                 Assert.Equal(expected.Length + 1, journal.Append("new"u8));
             }
 
@@ -50,7 +50,9 @@ public sealed class JournalRecoveryTests : IDisposable
             Assert.Contains(_directory.SegmentPath, line);
         }
 
-        Assert.Equal(offsets[^2], new FileInfo(_directory.SegmentPath).Length);
+        Assert.Equal(offsets[^2] + JournalFormat.FrameHeaderBytes, new FileInfo(_directory.SegmentPath).Length);
+        var aside = Path.Combine(_directory.Path, $"{JournalFiles.SegmentName(1)}.{offsets[^2]}.bad");
+        Assert.Equal(offsets[^1] - 3 - offsets[^2], new FileInfo(aside).Length);
     }
 
     [Fact]
@@ -71,12 +73,12 @@ public sealed class JournalRecoveryTests : IDisposable
     }
 
     [Fact]
-    public async Task Bit_flipped_anywhere_before_the_last_record_stops_recovery_and_changes_nothing()
+    public async Task Bit_flipped_in_a_journal_that_was_closed_stops_recovery_and_changes_nothing()
     {
         var offsets = await _directory.WriteAsync(Records);
         var whole = await File.ReadAllBytesAsync(_directory.SegmentPath);
 
-        for (var bit = 0; bit < offsets[^2] * 8; bit++)
+        for (var bit = 0; bit < offsets[^1] * 8; bit++)
         {
             var damaged = (byte[])whole.Clone();
             damaged[bit / 8] ^= (byte)(1 << (bit % 8));
@@ -94,11 +96,12 @@ public sealed class JournalRecoveryTests : IDisposable
     }
 
     [Fact]
-    public async Task Bit_flipped_in_the_last_record_never_serves_a_wrong_payload()
+    public async Task Bit_flipped_in_the_last_record_of_a_killed_process_never_serves_a_wrong_payload()
     {
         var offsets = await _directory.WriteAsync(Records);
         var whole = await File.ReadAllBytesAsync(_directory.SegmentPath);
 
+        whole = whole[..(int)offsets[^1]];
         for (var bit = offsets[^2] * 8; bit < whole.Length * 8; bit++)
         {
             var damaged = (byte[])whole.Clone();
@@ -120,7 +123,7 @@ public sealed class JournalRecoveryTests : IDisposable
         var refused = Assert.Throws<StreamException>(() => _directory.Open());
 
         Assert.Contains($"damaged at offset {offsets[1]}:", refused.Message);
-        Assert.Contains($"record 3 at offset {offsets[2]}", refused.Message);
+        Assert.Contains($"the frame at offset {offsets[3]} says", refused.Message);
     }
 
     [Fact]
@@ -134,13 +137,14 @@ public sealed class JournalRecoveryTests : IDisposable
     }
 
     [Fact]
-    public async Task Records_of_another_segment_behind_the_tail_are_not_replayed()
+    public async Task Frames_of_another_file_behind_the_tail_are_not_replayed()
     {
         using var other = new JournalDirectory();
-        await other.WriteAsync("a", "b", "c", "d", "e", "phantom");
+        var offsets = await other.WriteAsync("a", "b", "c", "d", "e", "phantom");
         await _directory.WriteAsync("a", "b", "c", "d", "e");
-        var foreign = (await File.ReadAllBytesAsync(other.SegmentPath))[(int)new FileInfo(_directory.SegmentPath).Length..];
-        await File.AppendAllBytesAsync(_directory.SegmentPath, foreign);
+        var ours = (await File.ReadAllBytesAsync(_directory.SegmentPath))[..(int)offsets[5]];
+        var foreign = (await File.ReadAllBytesAsync(other.SegmentPath))[(int)offsets[5]..];
+        await File.WriteAllBytesAsync(_directory.SegmentPath, [.. ours, .. foreign]);
 
         await using (_directory.Open())
             Assert.Equal(["a", "b", "c", "d", "e"], _directory.Replayed);
@@ -170,10 +174,10 @@ public sealed class JournalRecoveryTests : IDisposable
         Assert.Contains("format version", Assert.Throws<StreamException>(() => _directory.Open()).Message);
         await FlipAsync(8);
 
-        await File.WriteAllTextAsync(Path.Combine(_directory.Path, JournalFormat.SegmentFileName(2)), "later");
+        await File.WriteAllTextAsync(Path.Combine(_directory.Path, JournalFiles.SegmentName(2)), "later");
         var refused = Assert.Throws<StreamException>(() => _directory.Open());
         Assert.Equal(StreamErrorCode.Corrupt, refused.Code);
-        Assert.Contains(JournalFormat.SegmentFileName(2), refused.Message);
+        Assert.Contains(JournalFiles.SegmentName(2), refused.Message);
     }
 
     [Fact]

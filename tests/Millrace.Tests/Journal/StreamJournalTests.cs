@@ -84,12 +84,12 @@ public sealed class StreamJournalTests : IDisposable
         Assert.True(room.IsCompletedSuccessfully);
         await room;
 
-        for (var i = 0; i < 3; i++)
+        for (var i = 0; i < 4; i++)
             journal.Append(record);
         Assert.Equal(StreamErrorCode.Busy, Assert.Throws<StreamException>(() => journal.Append(record)).Code);
 
         await journal.WhenRoomAsync();
-        Assert.Equal(4, journal.Append("room again"u8));
+        Assert.Equal(5, journal.Append("room again"u8));
     }
 
     [Theory]
@@ -119,7 +119,7 @@ public sealed class StreamJournalTests : IDisposable
             })));
 
             // Everything was acknowledged, so everything is in the file although the journal is still open.
-            Assert.Equal(expected, ReadRecords(await File.ReadAllBytesAsync(_directory.SegmentPath)));
+            Assert.Equal(expected, ReadRecords(_directory.SegmentPath));
         }
 
         await using (_directory.Open())
@@ -152,8 +152,8 @@ public sealed class StreamJournalTests : IDisposable
     {
         var nested = Path.Combine(_directory.Path, "a", "b");
         var device = DiskDevice.Open(nested + Path.DirectorySeparatorChar);
-        await using (StreamJournal.Open(device, new(), TimeProvider.System, NullLogger.Instance, _ => { }))
-            Assert.True(File.Exists(Path.Combine(nested, JournalFormat.SegmentFileName(1))));
+        await using (_directory.Open(device: device))
+            Assert.True(File.Exists(Path.Combine(nested, JournalFiles.SegmentName(1))));
 
         if (!OperatingSystem.IsWindows())
             Assert.Equal(UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute, File.GetUnixFileMode(nested));
@@ -206,24 +206,41 @@ public sealed class StreamJournalTests : IDisposable
         await _directory.WriteAsync("one", "two");
 
         var refused = Assert.Throws<StreamException>(() => StreamJournal.Open(
-            DiskDevice.Open(_directory.Path),
-            new(),
-            TimeProvider.System,
-            NullLogger.Instance,
-            _ => throw new FormatException("no such mutation")));
+            DiskDevice.Open(_directory.Path), new(), TimeProvider.System, NullLogger.Instance, new RefusingReplay()));
 
         Assert.Equal(StreamErrorCode.Corrupt, refused.Code);
-        Assert.Contains("Record 1 at offset 40", refused.Message);
+        Assert.Contains("Record 1 before offset 76", refused.Message);
+        Assert.Contains("no such mutation", refused.Message);
         await _directory.Open().DisposeAsync();
     }
 
-    private static IEnumerable<string> ReadRecords(byte[] segment)
+    private static List<string> ReadRecords(string path)
     {
-        for (var offset = JournalFormat.SegmentHeaderBytes; offset < segment.Length;)
+        using var device = DiskDevice.Open(Directory.CreateTempSubdirectory("millrace-copy-").FullName);
+        File.Copy(path, Path.Combine(device.Path, "copy"));
+        using var file = device.Open("copy", writable: false);
+        var reader = new FrameReader(file, isSnapshot: false, path);
+        List<string> all = [];
+        while (reader.TryRead(all.Count + 1, out var frame, out var payload))
         {
-            var header = JournalFormat.ReadRecordHeader(segment.AsSpan(offset));
-            yield return Encoding.UTF8.GetString(segment, offset + JournalFormat.RecordHeaderBytes, (int)header.Length);
-            offset += JournalFormat.RecordHeaderBytes + (int)header.Length;
+            var records = new FrameRecords(payload);
+            for (var i = 0; i < frame.Count; i++)
+            {
+                Assert.True(records.TryNext(out var record));
+                all.Add(Encoding.UTF8.GetString(record));
+            }
         }
+
+        Assert.Equal(reader.FileLength, reader.Offset);
+        return all;
+    }
+
+    private sealed class RefusingReplay : IJournalReplay
+    {
+        public void SnapshotPart(ReadOnlySpan<byte> part) => throw new InvalidOperationException();
+
+        public void SnapshotEnd() => throw new InvalidOperationException();
+
+        public void Record(ReadOnlySpan<byte> record) => throw new FormatException("no such mutation");
     }
 }

@@ -18,7 +18,7 @@ namespace Millrace.Tests.Server.Restarts;
 /// </summary>
 internal sealed class RestartRun : IDisposable
 {
-    private static readonly string Segment = JournalFormat.SegmentFileName(1);
+    private static readonly string Segment = JournalFiles.SegmentName(1);
 
     private readonly int _seed;
     private readonly string _directory = Directory.CreateTempSubdirectory("millrace-restart-").FullName;
@@ -88,7 +88,7 @@ internal sealed class RestartRun : IDisposable
         }
 
         using (var torn = File.OpenWrite(Path.Combine(Torn, Segment)))
-            torn.SetLength(new Random(_seed).NextInt64(JournalFormat.SegmentHeaderBytes, torn.Length + 1));
+            torn.SetLength(new Random(_seed).NextInt64(JournalFormat.FileHeaderBytes, torn.Length + 1));
         await OpenAsync(Torn);
         return Compare(script, dump, await OpenAsync(Middle));
     }
