@@ -1,6 +1,6 @@
 // Measures Millrace end to end and prints a markdown report.
-//   dotnet run -c Release --project bench/Millrace.Benchmarks -- NAME
-// with one of latency|idle|journal|throughput|engine|served-append|served-read|served-wake-up|memory|in-process|all.
+//   dotnet run -c Release --project bench/Millrace.Benchmarks -- NAME [PAIRS]
+// with one of those listed below, or all.
 using Millrace.Benchmarks;
 
 var benchmarks = new Dictionary<string, Func<Task>>
@@ -15,14 +15,29 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["served-wake-up"] = ServedBenchmark.WakeUpAsync,
     ["memory"] = MemoryBenchmark.RunAsync,
     ["in-process"] = EngineBenchmark.AgainstRedisAsync,
+    ["durable-in-process"] = DurableBenchmark.InProcessAsync,
+    ["durable-one-by-one"] = DurableBenchmark.OneByOneAsync,
+    ["durable-served"] = DurableBenchmark.ServedAsync,
+    ["restart"] = RestartBenchmark.RunAsync,
+    ["restart-memory"] = RestartBenchmark.MemoryAsync,
 };
 
-var name = args.Length == 1 ? args[0] : "";
-if (name != "all" && !benchmarks.ContainsKey(name))
+if (args is ["open", var directory])
 {
-    Console.Error.WriteLine($"Usage: Millrace.Benchmarks {string.Join('|', benchmarks.Keys)}|all");
+    // A process that a benchmark starts, to look at its memory.
+    await RestartBenchmark.OpenAsync(directory);
+    return 0;
+}
+
+var name = args.Length > 0 ? args[0] : "";
+var pairs = Pairs.Count;
+if ((name != "all" && !benchmarks.ContainsKey(name)) || (args.Length > 1 && !int.TryParse(args[1], out pairs)))
+{
+    Console.Error.WriteLine($"Usage: Millrace.Benchmarks {string.Join('|', benchmarks.Keys)}|all [PAIRS]");
     return 2;
 }
+
+Pairs.Count = pairs;
 
 Machine.Print();
 foreach (var benchmark in benchmarks.Where(benchmark => name == "all" || benchmark.Key == name))

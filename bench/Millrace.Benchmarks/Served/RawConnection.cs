@@ -50,6 +50,13 @@ internal sealed class RawConnection : IDisposable
         return Encoding.UTF8.GetString(ReadBulk((int)ReadHeader('$')));
     }
 
+    /// <summary>Sends one command and returns its reply, a number.</summary>
+    public long AskNumber(params ReadOnlySpan<string> words)
+    {
+        Send(Command(words));
+        return ReadHeader(':');
+    }
+
     /// <summary>Appends as many entries as fast as it goes, in pipelines of 1,000.</summary>
     public void Append(byte[] xadd, int count)
     {

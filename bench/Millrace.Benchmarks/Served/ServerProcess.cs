@@ -4,7 +4,7 @@ using Millrace.Tests.Fixtures;
 
 namespace Millrace.Benchmarks;
 
-/// <summary>A server in a process of its own, in memory only: redis-server, or <c>millrace serve</c> as it is built.</summary>
+/// <summary>A server in a process of its own: redis-server, or <c>millrace serve</c> as it is built.</summary>
 internal sealed class ServerProcess : IAsyncDisposable
 {
     private readonly IAsyncDisposable _owner;
@@ -32,16 +32,30 @@ internal sealed class ServerProcess : IAsyncDisposable
         }
     }
 
-    public static async Task<ServerProcess> StartRedisAsync()
+    /// <summary>In memory only, unless the arguments say otherwise.</summary>
+    public static async Task<ServerProcess> StartRedisAsync(params string[] arguments)
     {
-        var redis = await RedisServer.StartAsync();
+        var redis = await RedisServer.StartAsync(arguments);
         return new("redis-server", redis.Port, redis);
     }
 
-    public static async Task<ServerProcess> StartMillraceAsync()
+    /// <summary>In memory only.</summary>
+    public static Task<ServerProcess> StartMillraceAsync() => StartMillraceAsync("--memory");
+
+    public static async Task<ServerProcess> StartMillraceAsync(params string[] arguments)
     {
-        var started = await MillraceProcess.StartAsync();
+        var started = await MillraceProcess.StartAsync(arguments);
         return new("millrace", started.Port, started);
+    }
+
+    /// <summary>The tool, beside this program's own output: artifacts/bin/project/configuration.</summary>
+    public static string Tool
+    {
+        get
+        {
+            var directory = new DirectoryInfo(AppContext.BaseDirectory);
+            return Path.Combine(directory.Parent!.Parent!.FullName, "Millrace.Cli", directory.Name, "millrace.dll");
+        }
     }
 
     public ValueTask DisposeAsync()
@@ -54,12 +68,9 @@ internal sealed class ServerProcess : IAsyncDisposable
     {
         public int Port { get; } = port;
 
-        public static async Task<MillraceProcess> StartAsync()
+        public static async Task<MillraceProcess> StartAsync(string[] arguments)
         {
-            // Beside this program's own output: artifacts/bin/<project>/<configuration>.
-            var directory = new DirectoryInfo(AppContext.BaseDirectory);
-            var tool = Path.Combine(directory.Parent!.Parent!.FullName, "Millrace.Cli", directory.Name, "millrace.dll");
-            var process = Process.Start(new ProcessStartInfo("dotnet", [tool, "serve", "--port", "0", "--memory"]) { RedirectStandardOutput = true })!;
+            var process = Process.Start(new ProcessStartInfo("dotnet", [Tool, "serve", "--port", "0", .. arguments]) { RedirectStandardOutput = true })!;
             var line = await process.StandardOutput.ReadLineAsync() ?? throw new InvalidOperationException("millrace serve did not start.");
             return new(process, int.Parse(line.Split(':')[^1], CultureInfo.InvariantCulture));
         }
