@@ -23,6 +23,9 @@ internal sealed partial class StreamEngine
     private readonly HashSet<KeyRef> _touched = [];
     private readonly CommitPlan _plan = new();
 
+    /// <summary>Made by the first record that is replayed.</summary>
+    private ReplayBuffers? _replay;
+
     /// <summary>
     /// The version last given to a state document, which lies in the keyspace as <see cref="StateText"/> draws it. One counter for all keys, so
     /// that a key made again does not repeat one.
@@ -90,7 +93,8 @@ internal sealed partial class StreamEngine
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>.</exception>
     public void Replay(ReadOnlySpan<byte> record)
     {
-        MutationRecord.Replay(this, record);
+        _replay ??= new();
+        MutationRecord.Replay(this, _replay.Copy(record), _replay);
         _signals.Clear();
         _touched.Clear();
         Select(0);

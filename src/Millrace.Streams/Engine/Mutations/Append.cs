@@ -41,7 +41,7 @@ internal readonly record struct Append(string Stream, EntryFields Fields, TrimRe
             writer.Id(id);
     }
 
-    public static Append Read(ref RecordReader reader) => new(reader.Text(), reader.Fields(), reader.Trim(), reader.Byte() switch
+    public static Append Read(ref RecordReader reader) => new(reader.Text(), reader.EntryFields(), reader.Trim(), reader.Byte() switch
     {
         0 => null,
         1 => reader.Id(),

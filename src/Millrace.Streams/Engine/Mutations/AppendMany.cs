@@ -46,7 +46,7 @@ internal readonly record struct AppendMany(string Stream, IReadOnlyList<EntryFie
         var trim = reader.Trim();
         var entries = new EntryFields[reader.Count()];
         for (var i = 0; i < entries.Length; i++)
-            entries[i] = reader.Fields();
+            entries[i] = reader.EntryFields();
         return new(stream, entries, trim);
     }
 }

@@ -81,19 +81,24 @@ internal static class MutationRecord
     }
 
     /// <summary>Applies a record to the engine it is replayed into.</summary>
+    /// <param name="engine">The engine.</param>
+    /// <param name="record">The record, which stays as it is until this returns.</param>
+    /// <param name="buffers">Of this replay.</param>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: no engine of this version wrote it.</exception>
-    public static void Replay(StreamEngine engine, ReadOnlySpan<byte> record)
+    public static void Replay(StreamEngine engine, ReadOnlyMemory<byte> record, ReplayBuffers buffers)
     {
         var replay = new Replayer(engine);
-        Read(record, ref replay);
+        Read(record.Span, new(record.Span, record, buffers), ref replay);
     }
 
     /// <summary>Reads a record to its end and hands out the mutation, or of a group each one in order.</summary>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: no engine of this version wrote it.</exception>
     public static void Read<TTaker>(ReadOnlySpan<byte> record, ref TTaker taker)
+        where TTaker : struct, IMutationTaker => Read(record, new(record), ref taker);
+
+    private static void Read<TTaker>(ReadOnlySpan<byte> record, RecordReader reader, ref TTaker taker)
         where TTaker : struct, IMutationTaker
     {
-        var reader = new RecordReader(record);
         var kind = (MutationKind)reader.Byte();
         var version = reader.Byte();
         if (version != Version)
@@ -111,9 +116,19 @@ internal static class MutationRecord
         if (database >= StreamEngine.DatabaseCount)
             throw EngineErrors.Damaged($"there is no database {database}", 2);
         var at = new RecordMoment(database, reader.PositiveNumber());
+
+        // The many apart: a method with all of them in it clears the room for all of them at each call.
+        if (kind == MutationKind.Append)
+            Take<TTaker, Append, EntryId>(ref taker, Append.Read(ref reader), reader, at);
+        else
+            ReadOther(kind, reader, at, ref taker);
+    }
+
+    private static void ReadOther<TTaker>(MutationKind kind, RecordReader reader, RecordMoment at, ref TTaker taker)
+        where TTaker : struct, IMutationTaker
+    {
         switch (kind)
         {
-            case MutationKind.Append: Take<TTaker, Append, EntryId>(ref taker, Append.Read(ref reader), reader, at); break;
             case MutationKind.AppendMany: Take<TTaker, AppendMany, IReadOnlyList<EntryId>>(ref taker, AppendMany.Read(ref reader), reader, at); break;
             case MutationKind.ReadGroup: Take<TTaker, ReadGroup, DeliveredRange>(ref taker, ReadGroup.Read(ref reader), reader, at); break;
             case MutationKind.Ack: Take<TTaker, Ack, long>(ref taker, Ack.Read(ref reader), reader, at); break;

@@ -7,9 +7,13 @@ namespace Millrace.Streams.Engine.Records;
 /// engine will keep: the record's buffer belongs to the caller.
 /// </summary>
 /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: the record is cut off or holds what no writer writes.</exception>
-internal ref struct RecordReader(ReadOnlySpan<byte> record)
+/// <param name="record">The record.</param>
+/// <param name="memory">The same bytes, if they stay as they are until the mutation is applied; so an entry's fields need not be copied twice.</param>
+/// <param name="buffers">Of the replay, which remembers names; null: every name becomes a string of its own.</param>
+internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte> memory = default, ReplayBuffers? buffers = null)
 {
     private readonly ReadOnlySpan<byte> _record = record;
+    private readonly ReadOnlyMemory<byte> _memory = memory;
     private int _offset;
 
     public byte Byte()
@@ -53,7 +57,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
         var other => throw EngineErrors.Damaged($"{other} is neither yes nor no", _offset),
     };
 
-    public string Text() => KeyText.Decode(Slice());
+    public string Text() => buffers is null ? KeyText.Decode(Slice()) : buffers.Name(Slice());
 
     public byte[] Bytes() => Slice().ToArray();
 
@@ -78,18 +82,15 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
             : throw EngineErrors.Damaged("a count is larger than the record", _offset);
     }
 
-    public EntryFields Fields()
-    {
-        try
-        {
-            return EntryFields.FromPacked(Bytes());
-        }
-        catch (FormatException e)
-        {
-            throw EngineErrors.Damaged(e.Message, _offset);
-        }
-    }
+    /// <summary>Fields that may be kept.</summary>
+    public EntryFields Fields() => ToFields(Bytes());
 
+    /// <summary>Fields for an entry, into which they are copied: valid only until the mutation is applied.</summary>
+    public EntryFields EntryFields()
+    {
+        var length = Slice().Length;
+        return ToFields(_memory.IsEmpty ? _record.Slice(_offset - length, length).ToArray() : _memory.Slice(_offset - length, length));
+    }
     public TrimRequest Trim()
     {
         var kind = Byte();
@@ -119,6 +120,18 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record)
     {
         if (_offset != _record.Length)
             throw EngineErrors.Damaged("bytes follow its last part", _offset);
+    }
+
+    private readonly EntryFields ToFields(ReadOnlyMemory<byte> packed)
+    {
+        try
+        {
+            return Streams.EntryFields.FromPacked(packed);
+        }
+        catch (FormatException e)
+        {
+            throw EngineErrors.Damaged(e.Message, _offset);
+        }
     }
 
     private readonly ReferencePolicy ToPolicy(int number) => number <= (int)ReferencePolicy.Acked
