@@ -26,6 +26,8 @@ internal sealed class EngineOptions
 
     /// <summary>Entries that approximate trimming without a LIMIT removes at most: 100 blocks, between one entry and a million.</summary>
     public long DefaultTrimLimit => StreamNodeMaxEntries == 0 ? 10_000 : Math.Clamp(StreamNodeMaxEntries * 100, 1, 1_000_000);
+
+    public EngineOptions Clone() => (EngineOptions)MemberwiseClone();
 }
 
 /// <summary>The options by number, as the journal keeps them. Never reuse one.</summary>

@@ -41,6 +41,9 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
     /// <summary>Messages ever recognized as sent before. Stays when the IDs are forgotten.</summary>
     public long Duplicates { get; private set; }
 
+    /// <summary>Nothing but its limits is known.</summary>
+    public bool IsUnused => Added == 0 && Duplicates == 0 && _producers.Count == 0;
+
     /// <summary>The entry a message became when it was sent before.</summary>
     public bool TryFind(string producer, string id, long nowMs, out EntryId entry)
     {
@@ -136,15 +139,57 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
 
     public static IdempotentProducers Read(ref RecordReader reader)
     {
+        var producers = ReadHead(ref reader);
+        for (var left = reader.Count(); left > 0; left--)
+            producers.Remember(reader.Text(), reader.Text(), reader.Id());
+        return producers;
+    }
+
+    private static IdempotentProducers ReadHead(ref RecordReader reader)
+    {
         var producers = new IdempotentProducers(reader.PositiveNumber(), reader.PositiveNumber())
         {
             Added = reader.PositiveNumber(),
             Duplicates = reader.PositiveNumber(),
         };
-        if (producers.DurationSeconds > EngineOptions.LongestIdmpDurationSeconds)
-            throw EngineErrors.Damaged("an ID is remembered for too long", 0);
+        return producers.DurationSeconds <= EngineOptions.LongestIdmpDurationSeconds
+            ? producers
+            : throw EngineErrors.Damaged("an ID is remembered for too long", 0);
+    }
+
+    /// <summary>Writes the parts of a snapshot, drawn at <see cref="Snapshots.SnapshotWriter"/>.</summary>
+    public void WriteSnapshot(RecordWriter writer)
+    {
+        writer.Number(DurationSeconds);
+        writer.Number(MaxSize);
+        writer.Number(Added);
+        writer.Number(Duplicates);
+        writer.Number(_byLastAdded.Count);
+        foreach (var producer in _byLastAdded)
+        {
+            writer.Text(producer.Name);
+            writer.Id(producer.LastEntry);
+            writer.Number(producer.Order.Count);
+            foreach (var id in producer.Order)
+            {
+                writer.Text(id);
+                writer.Id(producer.Entries[id]);
+            }
+        }
+    }
+
+    public static IdempotentProducers ReadSnapshot(ref RecordReader reader)
+    {
+        var producers = ReadHead(ref reader);
         for (var left = reader.Count(); left > 0; left--)
-            producers.Remember(reader.Text(), reader.Text(), reader.Id());
+        {
+            var producer = Producer.ReadSnapshot(ref reader);
+            if (!producers._producers.TryAdd(producer.Name, producer))
+                throw EngineErrors.Damaged("a producer comes twice", 0);
+            producers._byLastAdded.AddLast(producer.Node);
+            producers._rememberedBytes += producer.SizeBytes;
+        }
+
         return producers;
     }
 
@@ -268,6 +313,17 @@ internal sealed class IdempotentProducers(long durationSeconds, long maxSize)
                 Entries.Remove(Order.Dequeue());
                 _characters -= oldest.Length;
             }
+        }
+
+        public static Producer ReadSnapshot(ref RecordReader reader)
+        {
+            var producer = new Producer(reader.Text()) { LastEntry = reader.Id() };
+            var (last, count) = (producer.LastEntry, reader.Count());
+            for (var left = count; left > 0; left--)
+                producer.Add(reader.Text(), reader.Id());
+            return count > 0 && producer.Order.Count == count && producer.LastEntry == last
+                ? producer
+                : throw EngineErrors.Damaged("a producer's IDs are not its own", 0);
         }
 
         public Producer Clone() => new(Name)

@@ -40,8 +40,14 @@ internal abstract class KeyspaceValue
     /// <summary>Writes the parts of a record, drawn at <see cref="ValueRecord"/>, without key and expiry.</summary>
     public abstract void Write(RecordWriter writer);
 
-    /// <summary>A deep copy of the value, under no key and without an expiry.</summary>
+    /// <summary>A deep copy of the value, under no key and without an expiry. What never changes is shared.</summary>
     public abstract KeyspaceValue Clone();
+
+    /// <summary>The value as it is now, for a snapshot, whatever becomes of this one. Called under the store's lock: cheap.</summary>
+    public virtual KeyspaceValue Capture() => Clone();
+
+    /// <summary>Writes the parts of a snapshot, drawn at <see cref="Snapshots.SnapshotWriter"/>: those of a record unless more is needed.</summary>
+    public virtual void WriteSnapshot(RecordWriter writer) => Write(writer);
 }
 
 /// <summary>The entries that wait for their time to be appended to one stream.</summary>

@@ -43,18 +43,24 @@ internal sealed partial class StreamValue
             MaxDeletedId = reader.Id(),
             EntriesAdded = (long)reader.Number(),
         };
-        if (stream.Entries.LastAddedId > stream.LastGeneratedId || (ulong)stream.Entries.Count > (ulong)stream.EntriesAdded)
-            throw EngineErrors.Damaged("a stream has more entries than were added", 0);
-        if (stream.EntriesAdded is < 0 and > long.MinValue / 2)
-            throw EngineErrors.Damaged("nobody can have added so many entries", 0);
+        stream.CheckCounters();
         for (var left = reader.Count(); left > 0; left--)
-        {
-            var group = ConsumerGroup.Read(ref reader);
-            if (stream._groups.ContainsKey(group.Name))
-                throw EngineErrors.Damaged("a group comes twice", 0);
-            stream.Add(group);
-        }
-
+            stream.AddNew(ConsumerGroup.Read(ref reader));
         return stream;
+    }
+
+    private void CheckCounters()
+    {
+        if (Entries.LastAddedId > LastGeneratedId || (ulong)Entries.Count > (ulong)EntriesAdded)
+            throw EngineErrors.Damaged("a stream has more entries than were added", 0);
+        if (EntriesAdded is < 0 and > long.MinValue / 2)
+            throw EngineErrors.Damaged("nobody can have added so many entries", 0);
+    }
+
+    private void AddNew(ConsumerGroup group)
+    {
+        if (_groups.ContainsKey(group.Name))
+            throw EngineErrors.Damaged("a group comes twice", 0);
+        Add(group);
     }
 }

@@ -12,7 +12,14 @@ internal sealed class BlockList
 
     public int Count { get; private set; }
 
-    public EntryBlock this[int index] => _blocks[_start + index];
+    public EntryBlock this[int index]
+    {
+        get => _blocks[_start + index];
+        set => _blocks[_start + index] = value;
+    }
+
+    /// <summary>A list of its own of the same blocks.</summary>
+    public BlockList Clone() => new() { _blocks = _blocks.AsSpan(_start, Count).ToArray(), Count = Count };
 
     public void Add(EntryBlock block)
     {

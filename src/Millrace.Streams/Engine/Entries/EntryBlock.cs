@@ -26,7 +26,7 @@ namespace Millrace.Streams.Engine;
 /// have the form of <see cref="EntryFields"/>, so entries are copied in and out in whole parts. A sealed block has no free space and its
 /// bytes never change; entries are deleted by a bitmap beside them.
 /// </remarks>
-internal sealed class EntryBlock(EntryId baseId)
+internal sealed partial class EntryBlock(EntryId baseId, int generation)
 {
     /// <summary>Entries from one checkpoint to the next: half a byte per entry, and four entries to step over to find one.</summary>
     public const int CheckpointInterval = 8;
@@ -44,6 +44,11 @@ internal sealed class EntryBlock(EntryId baseId)
     private ulong[]? _deleted;
 
     private int _deletedBytes;
+
+    /// <summary>
+    /// The generation of the <see cref="EntryLog"/> it was made in. Logs of a later one may share it with their clones, and change a copy.
+    /// </summary>
+    public int Generation { get; } = generation;
 
     /// <summary>The ID of the entry that opened the block, also when it was deleted since.</summary>
     public EntryId BaseId { get; } = baseId;
@@ -173,12 +178,17 @@ internal sealed class EntryBlock(EntryId baseId)
     }
 
     /// <summary>A block of its own over the same bytes: what is deleted in one stays in the other.</summary>
-    public EntryBlock Clone()
+    public EntryBlock Clone(int generation) => new(BaseId, generation)
     {
-        var clone = (EntryBlock)MemberwiseClone();
-        clone._deleted = (ulong[]?)_deleted?.Clone();
-        return clone;
-    }
+        _deleted = (ulong[]?)_deleted?.Clone(),
+        _deletedBytes = _deletedBytes,
+        LastAddedId = LastAddedId,
+        Bytes = Bytes,
+        Used = Used,
+        Stored = Stored,
+        Added = Added,
+        Live = Live,
+    };
 
     [Conditional("DEBUG")]
     public void Verify()

@@ -8,7 +8,7 @@ namespace Millrace.Streams.Engine;
 /// Packs entries into the open block of a stream, in a buffer that serves one block after the other: only a sealed block is allocated, in
 /// exactly its size. The encoding is drawn at <see cref="EntryBlock"/>.
 /// </summary>
-internal sealed class EntryBlockWriter
+internal sealed partial class EntryBlockWriter
 {
     /// <summary>
     /// Shapes looked for in a block. A stream with more of them in turn writes names again; more would make its appends slow instead.
@@ -24,7 +24,7 @@ internal sealed class EntryBlockWriter
     /// Blocks from here on go where the collector does not move them: most live long, and would be copied twice on their way to the oldest
     /// generation, a seventh of the processor time of a busy server. Smaller ones would leave holes worth more than that.
     /// </summary>
-    private const int PinnedBytes = 4 * 1024;
+    public const int PinnedBytes = 4 * 1024;
 
     /// <summary>What an entry needs beside its packed fields: two numbers of its ID, two of its shape, a field count and a checkpoint.</summary>
     private const int MaxOverheadBytes = (2 * Varint.MaxLength) + (3 * 5) + sizeof(int);
@@ -41,14 +41,20 @@ internal sealed class EntryBlockWriter
     /// <summary>The place in <see cref="_shapes"/> of the last entry's shape, which the next one most likely has too.</summary>
     private int _lastShape;
 
+    /// <summary>
+    /// A clone has the same buffer: it is not written any more. Whoever appends next takes a copy of the open block into a buffer of its own.
+    /// </summary>
+    private bool _isShared;
+
     public int BufferBytes => _buffer.Length;
 
     /// <summary>A block that begins with an entry that is appended next.</summary>
-    public EntryBlock Open(EntryId baseId)
+    public EntryBlock Open(EntryId baseId, int generation)
     {
         _shapesWritten = 0;
         _lastShape = 0;
-        var block = new EntryBlock(baseId);
+        LeaveShared();
+        var block = new EntryBlock(baseId, generation);
         block.MoveTo(_buffer);
         return block;
     }
@@ -58,6 +64,7 @@ internal sealed class EntryBlockWriter
     {
         _shapesWritten = 0;
         _lastShape = 0;
+        LeaveShared();
         if (_buffer.Length < block.Bytes.Length)
             _buffer = new byte[block.Bytes.Length];
         CopyTo(_buffer, block);
@@ -73,7 +80,7 @@ internal sealed class EntryBlockWriter
     {
         var checkpointBytes = EntryBlock.CheckpointBytes(block.Stored);
         var needed = block.Used + packed.Length + MaxOverheadBytes + checkpointBytes;
-        if (needed > _buffer.Length)
+        if (needed > _buffer.Length || _isShared)
             Grow(block, needed);
 
         var bytes = _buffer.AsSpan();
@@ -97,6 +104,7 @@ internal sealed class EntryBlockWriter
         var exact = GC.AllocateUninitializedArray<byte>(size, pinned: size >= PinnedBytes);
         CopyTo(exact, block);
         block.MoveTo(exact);
+        LeaveShared();
         if (_buffer.Length > KeptBufferBytes)
             _buffer = [];
     }
@@ -105,7 +113,7 @@ internal sealed class EntryBlockWriter
     public static void Squeeze(EntryBlock block)
     {
         var writer = new EntryBlockWriter { _buffer = new byte[(block.Bytes.Length / 2) + MaxOverheadBytes] };
-        var squeezed = writer.Open(block.BaseId);
+        var squeezed = writer.Open(block.BaseId, block.Generation);
 
         // An entry with its names is never larger than the block in which they stand.
         var scratch = ArrayPool<byte>.Shared.Rent(block.Used);
@@ -125,14 +133,20 @@ internal sealed class EntryBlockWriter
         block.SqueezeTo(squeezed);
     }
 
-    /// <summary>A writer of its own with the open block in it.</summary>
-    public EntryBlockWriter Clone(EntryBlock openClone)
+    /// <summary>A writer of its own with the same block open.</summary>
+    public EntryBlockWriter Clone()
     {
+        _isShared = true;
         var clone = (EntryBlockWriter)MemberwiseClone();
-        clone._buffer = (byte[])_buffer.Clone();
         clone._shapes = (int[])_shapes.Clone();
-        openClone.MoveTo(clone._buffer);
         return clone;
+    }
+
+    private void LeaveShared()
+    {
+        if (_isShared)
+            _buffer = [];
+        _isShared = false;
     }
 
     /// <summary>Copies what a block holds to another array: entries to its front, checkpoints to its end.</summary>
@@ -156,6 +170,7 @@ internal sealed class EntryBlockWriter
         var grown = new byte[Math.Max(needed, Math.Clamp(_buffer.Length * 2, FirstBufferBytes, KeptBufferBytes))];
         CopyTo(grown, block);
         _buffer = grown;
+        _isShared = false;
         block.MoveTo(grown);
     }
 

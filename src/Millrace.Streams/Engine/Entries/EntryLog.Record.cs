@@ -5,9 +5,6 @@ namespace Millrace.Streams.Engine;
 /// <summary>The entries as bytes, drawn at <see cref="StreamValue.Write"/>: block by block, so that a copy trims like the original.</summary>
 internal sealed partial class EntryLog
 {
-    /// <summary>More entries than ever fit a block, deleted ones included, and far from where the count would overflow.</summary>
-    private const int MaxAdded = 1 << 30;
-
     /// <summary>The largest ID ever added to a block that is still there.</summary>
     public EntryId LastAddedId => _blocks.Count == 0 ? EntryId.Zero : _blocks[^1].LastAddedId;
 
@@ -45,11 +42,11 @@ internal sealed partial class EntryLog
     {
         var (baseId, lastAddedId) = (reader.Id(), reader.Id());
         var (added, count) = (reader.PositiveNumber(), reader.Count());
-        if (baseId > lastAddedId || (_blocks.Count > 0 && baseId <= LastAddedId) || added < count || added > MaxAdded)
+        if (baseId > lastAddedId || (_blocks.Count > 0 && baseId <= LastAddedId) || added < count || added > EntryBlock.MaxAdded)
             throw EngineErrors.Damaged("a block is out of order", 0);
-        if (_open is { } full)
-            SealOpen(full);
-        _blocks.Add(_open = _writer.Open(baseId));
+        if (_open is not null)
+            SealOpen();
+        _blocks.Add(_open = _writer.Open(baseId, _generation));
         for (var i = 0; i < count; i++)
         {
             var (id, fields) = (reader.Id(), reader.Fields());

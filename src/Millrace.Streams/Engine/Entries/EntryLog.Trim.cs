@@ -30,6 +30,7 @@ internal sealed partial class EntryLog
             // Whoever asks looks at each entry anyway: as in Redis, whole blocks matter no more then.
             if (!isBelow && trim.IsApproximate && mayDrop is null)
                 break;
+            block = Own(at);
             dropped += TrimWithin(block, trim, isBelow, mayDrop);
             if (!isBelow)
                 break;
@@ -71,7 +72,9 @@ internal sealed partial class EntryLog
             offset = entry.End;
         }
 
-        SqueezeIfWorth(block);
+        // Only then: what drops nothing is not journaled, and a replay has to find the same bytes.
+        if (dropped > 0)
+            SqueezeIfWorth(block);
         return dropped;
     }
 }

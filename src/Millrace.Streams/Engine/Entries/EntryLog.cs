@@ -25,6 +25,12 @@ internal sealed partial class EntryLog
     /// <summary>Bytes of all other blocks.</summary>
     private long _sealedBytes;
 
+    /// <summary>
+    /// Counts clones: blocks of earlier generations may be in a clone as well, and are replaced by copies before they change. That makes a clone
+    /// cheap, however many entries there are, and a delete or append after it dearer by one block.
+    /// </summary>
+    private int _generation;
+
     public EntryLog()
         : this(new(), new(), null)
     {
@@ -69,6 +75,8 @@ internal sealed partial class EntryLog
 
     private void AppendTo(EntryBlock block, EntryId id, EntryFields fields)
     {
+        if (block.Generation != _generation)
+            block = Own(_blocks.Count - 1);
         _writer.Append(block, id, fields.Packed.Span, fields.Count);
         LastId = id;
         if (Count++ == 0)
@@ -98,7 +106,7 @@ internal sealed partial class EntryLog
         if (at < 0 || !_blocks[at].TryFind(id, out var index, out var offset, out var entry))
             return false;
 
-        var block = _blocks[at];
+        var block = Own(at);
         block.Delete(index, entry.End - offset);
         Count--;
         if (block.Live == 0)
@@ -122,7 +130,7 @@ internal sealed partial class EntryLog
             RemoveBlock(_blocks.Count - 1);
         if (_blocks.Count == 0 || LastAddedId == LastId)
             return;
-        var block = _blocks[^1];
+        var block = Own(_blocks.Count - 1);
         if (block == _open)
         {
             _writer.Seal(block);
@@ -178,25 +186,17 @@ internal sealed partial class EntryLog
     /// <summary>The nodes of the tree in which Redis would keep the blocks.</summary>
     public long CountRadixNodes() => RadixTree.CountNodes(_blocks);
 
-    /// <summary>The same entries in the same blocks, to be changed apart. Sealed blocks share their bytes.</summary>
+    /// <summary>The same entries in the same blocks, to be changed apart. Both share each block until one of them changes it.</summary>
     public EntryLog Clone()
     {
-        var blocks = new BlockList();
-        EntryBlock? open = null;
-        for (var at = 0; at < _blocks.Count; at++)
-        {
-            var block = _blocks[at].Clone();
-            blocks.Add(block);
-            if (_blocks[at] == _open)
-                open = block;
-        }
-
-        return new(blocks, open is null ? new() : _writer.Clone(open), open)
+        _generation++;
+        return new(_blocks.Clone(), _open is null ? new() : _writer.Clone(), _open)
         {
             Count = Count,
             FirstId = FirstId,
             LastId = LastId,
             _sealedBytes = _sealedBytes,
+            _generation = _generation,
         };
     }
 
@@ -222,27 +222,41 @@ internal sealed partial class EntryLog
     /// <summary>The block for an entry that the open one does not take: mostly a new one.</summary>
     private EntryBlock OpenBlock(EntryId id, int maxBlockEntries)
     {
-        if (_open is { } full)
+        if (_open is not null)
         {
-            SealOpen(full);
+            SealOpen();
         }
         else if (_blocks.Count > 0 && !_blocks[^1].IsClosed(maxBlockEntries))
         {
             // The open block is gone with its entries, or blocks may be larger than they were.
-            _sealedBytes -= _blocks[^1].Bytes.Length;
-            _writer.Reopen(_blocks[^1]);
-            return _open = _blocks[^1];
+            _open = Own(_blocks.Count - 1);
+            _sealedBytes -= _open.Bytes.Length;
+            _writer.Reopen(_open);
+            return _open;
         }
 
-        _blocks.Add(_open = _writer.Open(id));
+        _blocks.Add(_open = _writer.Open(id, _generation));
         return _open;
     }
 
-    private void SealOpen(EntryBlock full)
+    private void SealOpen()
     {
+        var full = Own(_blocks.Count - 1);
         _writer.Seal(full);
         _sealedBytes += full.Bytes.Length;
         SqueezeIfWorth(full);
+    }
+
+    /// <summary>A block to change: a copy in its place, if a clone may have it too.</summary>
+    private EntryBlock Own(int at)
+    {
+        var block = _blocks[at];
+        if (block.Generation == _generation)
+            return block;
+        var own = _blocks[at] = block.Clone(_generation);
+        if (block == _open)
+            _open = own;
+        return own;
     }
 
     private void RemoveBlock(int at)

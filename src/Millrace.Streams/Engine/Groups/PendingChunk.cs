@@ -22,7 +22,7 @@ internal readonly record struct PendingItem(EntryId Id, long DeliveredMs, long D
 /// </code>
 /// The bases come from the first item (with a time). A chunk that is given a value that does not fit becomes full as a whole, and stays so.
 /// </remarks>
-internal sealed class PendingChunk(int capacity)
+internal sealed class PendingChunk(int capacity, int generation)
 {
     /// <summary>
     /// Large enough that a million items need no more than 8,000 chunks and an object's overhead hardly counts, small enough that moving
@@ -51,6 +51,11 @@ internal sealed class PendingChunk(int capacity)
 
     /// <summary>Null until an item with a time comes: what was handed back has none.</summary>
     private long? _baseTimeMs;
+
+    /// <summary>
+    /// The generation of the <see cref="PendingEntries"/> it was made in. Those of a later one may share it with their clones, and change a copy.
+    /// </summary>
+    public int Generation { get; private set; } = generation;
 
     public int Start { get; private set; }
 
@@ -211,7 +216,7 @@ internal sealed class PendingChunk(int capacity)
     /// <summary>Moves the items from an index on to a new chunk.</summary>
     public PendingChunk SplitAt(int index)
     {
-        var upper = Clone();
+        var upper = Clone(Generation);
         upper.Start = index;
         End = index;
         return upper;
@@ -244,9 +249,10 @@ internal sealed class PendingChunk(int capacity)
         return this;
     }
 
-    public PendingChunk Clone()
+    public PendingChunk Clone(int generation)
     {
         var clone = (PendingChunk)MemberwiseClone();
+        clone.Generation = generation;
         clone._packed = (Packed[]?)_packed?.Clone();
         clone._full = (PendingItem[]?)_full?.Clone();
         return clone;

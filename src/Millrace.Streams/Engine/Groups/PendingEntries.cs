@@ -38,6 +38,9 @@ internal sealed partial class PendingEntries
 
     private long _chunkBytes;
 
+    /// <summary>Counts clones: chunks of earlier generations may be in a clone as well, and are replaced by copies before they change.</summary>
+    private int _generation;
+
     /// <summary>Number of pending entries.</summary>
     public long Count { get; private set; }
 
@@ -76,7 +79,7 @@ internal sealed partial class PendingEntries
         }
         else if (TryFind(id, out var at, out var index))
         {
-            var chunk = At(at);
+            var chunk = Own(at);
             _owners[chunk.SlotAt(index)]!.HeldCount--;
             _chunkBytes -= chunk.SizeBytes;
             chunk.Set(index, item);
@@ -134,6 +137,7 @@ internal sealed partial class PendingEntries
             var chunk = At(at);
             if (!chunk.MayHold(consumer.Slot))
                 continue;
+            chunk = Own(at);
             var before = chunk.Count;
             chunk.RemoveOf(consumer.Slot);
             left -= before - chunk.Count;
@@ -151,22 +155,24 @@ internal sealed partial class PendingEntries
     public void SkipTime(long skippedMs)
     {
         for (var at = _start; at < _end; at++)
-            At(at).SkipTime(skippedMs);
+            Own(at).SkipTime(skippedMs);
     }
 
-    /// <summary>A deep copy with copies of the consumers, which are handed out.</summary>
+    /// <summary>
+    /// The same, to be changed apart, with copies of the consumers, which are handed out. Both share each chunk until one of them changes it.
+    /// </summary>
     public PendingEntries Clone(Action<Consumer> copied)
     {
+        _generation++;
         var clone = new PendingEntries
         {
             Count = Count,
-            _chunks = new PendingChunk?[_end - _start],
+            _chunks = _chunks.AsSpan(_start.._end).ToArray(),
             _end = _end - _start,
             _releases = _releases,
             _chunkBytes = _chunkBytes,
+            _generation = _generation,
         };
-        for (var at = _start; at < _end; at++)
-            clone._chunks[at - _start] = At(at).Clone();
         clone._owners[Nobody] = _owners[Nobody]!.Clone();
         for (var slot = Nobody + 1; slot < _owners.Count; slot++)
         {
@@ -209,6 +215,13 @@ internal sealed partial class PendingEntries
     }
 
     private PendingChunk At(int at) => _chunks[at]!;
+
+    /// <summary>A chunk to change: a copy in its place, if a clone may have it too.</summary>
+    private PendingChunk Own(int at)
+    {
+        var chunk = At(at);
+        return chunk.Generation == _generation ? chunk : _chunks[at] = chunk.Clone(_generation);
+    }
 
     private Pending ToPending(in PendingItem item) => item.Slot == Nobody
         ? new(null, 0, item.DeliveryCount)
@@ -271,17 +284,17 @@ internal sealed partial class PendingEntries
     {
         if (_start == _end || At(_end - 1).IsUsedUp)
         {
-            AddChunk(_end, _spare ?? new(_start == _end ? FirstCapacity : PendingChunk.MaxCapacity));
+            AddChunk(_end, _spare ?? new(_start == _end ? FirstCapacity : PendingChunk.MaxCapacity, _generation));
             _spare = null;
         }
 
-        var last = At(_end - 1);
+        var last = Own(_end - 1);
         Insert(last, last.End, item);
     }
 
     private void Insert(int at, int index, in PendingItem item)
     {
-        var chunk = At(at);
+        var chunk = Own(at);
         if (chunk.IsFull)
         {
             // Entries that are delivered again arrive in order in front of larger ones: splitting where they arrive leaves full chunks behind.
@@ -301,7 +314,7 @@ internal sealed partial class PendingEntries
 
     private void RemoveAt(int at, int index)
     {
-        var chunk = At(at);
+        var chunk = Own(at);
         _owners[chunk.SlotAt(index)]!.HeldCount--;
         Count--;
         chunk.RemoveAt(index);
@@ -350,9 +363,10 @@ internal sealed partial class PendingEntries
 
     private void MergeWithNext(int at)
     {
-        _chunkBytes -= At(at).SizeBytes;
-        At(at).Append(At(at + 1));
-        _chunkBytes += At(at).SizeBytes;
+        var chunk = Own(at);
+        _chunkBytes -= chunk.SizeBytes;
+        chunk.Append(At(at + 1));
+        _chunkBytes += chunk.SizeBytes;
         DropChunk(at + 1);
     }
 

@@ -7,19 +7,26 @@ namespace Millrace.Streams.Engine.Records;
 /// engine will keep: the record's buffer belongs to the caller.
 /// </summary>
 /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: the record is cut off or holds what no writer writes.</exception>
-/// <param name="record">The record.</param>
+/// <param name="record">The record, or the first part of one that comes in many.</param>
 /// <param name="memory">The same bytes, if they stay as they are until the mutation is applied; so an entry's fields need not be copied twice.</param>
 /// <param name="buffers">Of the replay, which remembers names; null: every name becomes a string of its own.</param>
-internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte> memory = default, ReplayBuffers? buffers = null)
+/// <param name="nextPart">
+/// Gives the next part, or nothing at the end. Each is valid until the next is asked for. Null: the record is whole.
+/// </param>
+internal ref partial struct RecordReader(
+    ReadOnlySpan<byte> record,
+    ReadOnlyMemory<byte> memory = default,
+    ReplayBuffers? buffers = null,
+    Func<ReadOnlyMemory<byte>>? nextPart = null)
 {
-    private readonly ReadOnlySpan<byte> _record = record;
     private readonly ReadOnlyMemory<byte> _memory = memory;
+    private ReadOnlySpan<byte> _record = record;
     private int _offset;
 
     public byte Byte()
     {
         if (_offset >= _record.Length)
-            throw EngineErrors.Damaged("it is cut off", _offset);
+            NextPart();
         return _record[_offset++];
     }
 
@@ -30,8 +37,11 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte>
         return database < StreamEngine.DatabaseCount ? database : throw EngineErrors.Damaged($"there is no database {database}", _offset - 1);
     }
 
-    public ulong Number() =>
-        Varint.TryRead(_record, ref _offset, out var value) ? value : throw EngineErrors.Damaged("a number is cut off", _offset);
+    public ulong Number()
+    {
+        var start = _offset;
+        return Varint.TryRead(_record, ref _offset, out var value) ? value : NumberAcrossParts(start);
+    }
 
     public long PositiveNumber()
     {
@@ -59,7 +69,11 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte>
 
     public string Text() => buffers is null ? KeyText.Decode(Slice()) : buffers.Name(Slice());
 
-    public byte[] Bytes() => Slice().ToArray();
+    public byte[] Bytes()
+    {
+        var length = Count();
+        return Raw(length);
+    }
 
     public EntryId Id() => new(Number(), Number());
 
@@ -72,12 +86,13 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte>
     }
 
     /// <summary>
-    /// A number of items that follow: each takes a byte at least, so that a damaged count cannot make us allocate gigabytes.
+    /// A number of items that follow: each takes a byte at least, so that a damaged count cannot make us allocate gigabytes. Where parts follow
+    /// it can be larger than what is there: nothing must be allocated by it.
     /// </summary>
     public int Count()
     {
         var count = Number();
-        return count <= (ulong)(_record.Length - _offset)
+        return count <= (ulong)(nextPart is null ? _record.Length - _offset : Array.MaxLength)
             ? (int)count
             : throw EngineErrors.Damaged("a count is larger than the record", _offset);
     }
@@ -91,6 +106,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte>
         var length = Slice().Length;
         return ToFields(_memory.IsEmpty ? _record.Slice(_offset - length, length).ToArray() : _memory.Slice(_offset - length, length));
     }
+
     public TrimRequest Trim()
     {
         var kind = Byte();
@@ -118,7 +134,7 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte>
     /// <summary>Everything must have been read.</summary>
     public readonly void End()
     {
-        if (_offset != _record.Length)
+        if (_offset != _record.Length || (nextPart is not null && !nextPart().IsEmpty))
             throw EngineErrors.Damaged("bytes follow its last part", _offset);
     }
 
@@ -141,6 +157,8 @@ internal ref struct RecordReader(ReadOnlySpan<byte> record, ReadOnlyMemory<byte>
     private ReadOnlySpan<byte> Slice()
     {
         var length = Count();
+        if (length > _record.Length - _offset)
+            return Raw(length);
         var slice = _record.Slice(_offset, length);
         _offset += length;
         return slice;

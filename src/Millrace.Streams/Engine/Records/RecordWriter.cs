@@ -39,6 +39,9 @@ internal readonly struct RecordWriter(IBufferWriter<byte> output)
         output.Write(value);
     }
 
+    /// <summary>The bytes without a length: the reader knows it.</summary>
+    public void Raw(ReadOnlySpan<byte> value) => output.Write(value);
+
     /// <summary>Milliseconds, then sequence.</summary>
     public void Id(EntryId id)
     {

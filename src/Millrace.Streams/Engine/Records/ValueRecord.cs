@@ -67,18 +67,21 @@ internal static class ValueRecord
         if (!IsWhole(record))
             throw EngineErrors.Damaged("it is no value of this version, or was changed", 0);
         var reader = new RecordReader(record[(HeadBytes - 1)..^ChecksumBytes]);
-        KeyspaceValue value = (ValueKind)reader.Byte() switch
-        {
-            ValueKind.String => new StringValue(reader.Bytes()),
-            ValueKind.List => ListValue.Read(ref reader),
-            ValueKind.Set => SetValue.Read(ref reader),
-            ValueKind.Schedule => ScheduleValue.Read(ref reader),
-            ValueKind.Stream => StreamValue.Read(ref reader),
-            var other => throw EngineErrors.Damaged($"there is no value {(byte)other}", HeadBytes - 1),
-        };
+        var kind = (ValueKind)reader.Byte();
+        var value = kind == ValueKind.Stream ? StreamValue.Read(ref reader) : ReadSimple(kind, ref reader);
         reader.End();
         return value;
     }
+
+    /// <summary>Reads the parts of whatever is no stream.</summary>
+    public static KeyspaceValue ReadSimple(ValueKind kind, ref RecordReader reader) => kind switch
+    {
+        ValueKind.String => new StringValue(reader.Bytes()),
+        ValueKind.List => ListValue.Read(ref reader),
+        ValueKind.Set => SetValue.Read(ref reader),
+        ValueKind.Schedule => ScheduleValue.Read(ref reader),
+        _ => throw EngineErrors.Damaged($"there is no value {(byte)kind}", HeadBytes - 1),
+    };
 
     private static uint ChecksumOf(ReadOnlySpan<byte> bytes) => ~Crc32C.Append(uint.MaxValue, bytes);
 }

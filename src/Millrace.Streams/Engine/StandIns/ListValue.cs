@@ -70,10 +70,7 @@ internal sealed class ListValue : KeyspaceValue
     public override KeyspaceValue Clone()
     {
         // Items never change, so that both lists can hold them.
-        var clone = new ListValue();
-        for (var i = 0; i < Count; i++)
-            clone.Push(this[i], atHead: false);
-        return clone;
+        return new ListValue { _ring = (byte[]?[])_ring.Clone(), _first = _first, Count = Count, _itemBytes = _itemBytes };
     }
 
     private void Grow()

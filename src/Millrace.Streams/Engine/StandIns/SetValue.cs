@@ -9,9 +9,13 @@ internal sealed class SetValue : KeyspaceValue
     /// <summary>Up to so many numbers Redis keeps packed (<c>set-max-intset-entries</c>).</summary>
     private const int MaxPackedNumbers = 512;
 
-    private readonly HashSet<string> _members = new(StringComparer.Ordinal);
+    private readonly HashSet<string> _members;
 
     private long _characters;
+
+    public SetValue() => _members = new(StringComparer.Ordinal);
+
+    private SetValue(SetValue other) => (_members, _characters) = (new(other._members, StringComparer.Ordinal), other._characters);
 
     public IReadOnlySet<string> Members => _members;
 
@@ -61,13 +65,7 @@ internal sealed class SetValue : KeyspaceValue
         return set;
     }
 
-    public override KeyspaceValue Clone()
-    {
-        var clone = new SetValue();
-        foreach (var member in _members)
-            clone.Add(member);
-        return clone;
-    }
+    public override KeyspaceValue Clone() => new SetValue(this);
 
     private static bool IsInteger(string text) =>
         long.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out var value) &&

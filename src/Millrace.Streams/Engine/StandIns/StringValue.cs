@@ -36,4 +36,6 @@ internal sealed class StringValue(ReadOnlyMemory<byte> bytes) : KeyspaceValue
     public override void Write(RecordWriter writer) => writer.Bytes(Bytes.Span);
 
     public override KeyspaceValue Clone() => new StringValue(Bytes);
+
+    public override KeyspaceValue Capture() => this;
 }

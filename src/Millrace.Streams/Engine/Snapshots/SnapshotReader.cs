@@ -1,0 +1,25 @@
+using Millrace.Streams.Engine.Records;
+
+namespace Millrace.Streams.Engine.Snapshots;
+
+/// <summary>
+/// Makes an engine of the parts that <see cref="SnapshotWriter"/> wrote. Trusts nothing: every structure is looked at as a whole, each entry
+/// included, before an engine stands on it. Holds no more than the engine and one part.
+/// </summary>
+internal static class SnapshotReader
+{
+    /// <summary>Reads a snapshot.</summary>
+    /// <param name="nextPart">Gives the parts in order, and nothing after the last. Each must be valid until the next is asked for.</param>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: these are not the parts of a snapshot of this version.</exception>
+    public static StreamEngine Read(Func<ReadOnlyMemory<byte>> nextPart)
+    {
+        var engine = new StreamEngine();
+        var reader = new RecordReader(default, nextPart: nextPart);
+        var version = reader.Byte();
+        if (version != SnapshotWriter.Version)
+            throw EngineErrors.Damaged($"version {version} of a snapshot is not known to this program", 0);
+        engine.Restore(ref reader);
+        reader.End();
+        return engine;
+    }
+}
