@@ -14,6 +14,9 @@ public sealed partial class EmbeddedStreamStore
     /// <summary>The LSN of the last record: what is shown now must wait for it.</summary>
     internal long LastLsnNeedsLock => _records.Count > 0 ? _lastLsn + 1 : _lastLsn;
 
+    /// <summary>Told of each record when it was appended, under the lock: what a simulation expects to find again. The bytes are the call's.</summary>
+    internal Action<ReadOnlySpan<byte>>? Recorded { get; set; }
+
     /// <summary>Who waits for keys.</summary>
     internal BlockedReads BlockedNeedsLock => _blocked;
 
@@ -93,6 +96,9 @@ public sealed partial class EmbeddedStreamStore
 
     /// <summary>Whether a write or sync of the journal failed, so that it takes no more.</summary>
     internal bool IsBroken => _journal?.Failure is not null;
+
+    /// <summary>Whether the record is as durable as the policy promises, so that who waits for it is told.</summary>
+    internal bool IsAcknowledged(long lsn) => _journal?.IsDurable(lsn) ?? true;
 
     /// <summary>Whether the record is known to be on the device.</summary>
     internal bool IsSynced(long lsn) => _journal?.IsSynced(lsn) ?? false;

@@ -153,6 +153,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         {
             _engine = engine;
             _journal = journal;
+            _lastLsn = journal.LastLsn;
             _isOpen = true;
             _clock.StartFrom(engine.NewestMs);
             SetTimerNeedsLock(_clock.ReadMs());
@@ -356,6 +357,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         try
         {
             _lastLsn = journal.Append(_records.Written);
+            Recorded?.Invoke(_records.Written);
         }
         catch
         {

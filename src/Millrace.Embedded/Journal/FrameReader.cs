@@ -12,7 +12,7 @@ internal sealed class FrameReader
     private const int WindowBytes = 2 * 1024 * 1024;
 
     private readonly IStorageFile _file;
-    private byte[] _window = new byte[WindowBytes];
+    private byte[] _window;
     private long _windowOffset;
     private int _windowLength;
 
@@ -23,6 +23,7 @@ internal sealed class FrameReader
         _file = file;
         Path = path;
         FileLength = file.Length;
+        _window = new byte[Math.Clamp(FileLength, JournalFormat.FileHeaderBytes, WindowBytes)];
         Header = JournalFormat.ReadFileHeader(Read(0, JournalFormat.FileHeaderBytes), isSnapshot, path);
         Offset = JournalFormat.FileHeaderBytes;
     }

@@ -11,4 +11,8 @@ internal sealed record JournalOptions
 
     /// <summary>Records are gathered into frames up to this: 1 MiB, far above where the 32 bytes of a header count.</summary>
     public int FrameBytes { get; init; } = 1024 * 1024;
+
+    /// <summary>Runs what no caller does itself. Default: the thread pool; a simulation runs it on its own thread.</summary>
+    public Action<Action> Background { get; init; } =
+        static work => ThreadPool.UnsafeQueueUserWorkItem(static work => work(), work, preferLocal: false);
 }

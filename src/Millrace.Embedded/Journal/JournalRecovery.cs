@@ -204,9 +204,13 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
             StreamErrorCode.Corrupt, $"Record {_lsn} before offset {reader.Offset} of the journal '{reader.Path}' {why}. {Advice(reader.Path)}", cause);
     }
 
-    /// <summary>What crashes and earlier snapshots left. The oldest first, so that another crash leaves no hole.</summary>
+    /// <summary>
+    /// What crashes and earlier snapshots left. The oldest first, so that another crash leaves no hole. The names of what stays come first: a killed
+    /// process may have renamed a segment or a snapshot and not synced that, and all that is acknowledged from now on depends on it.
+    /// </summary>
     private void DeleteLeftovers(List<long> snapshots, List<FileHeader> covered)
     {
+        device.SyncDirectory();
         var names = device.List().Where(JournalFiles.IsUnfinished).ToList();
         names.AddRange(snapshots.SkipLast(1).Select(JournalFiles.SnapshotName));
         names.AddRange(covered.Select(header => JournalFiles.SegmentName(header.Number)));

@@ -15,6 +15,11 @@ internal sealed partial class StreamJournal
     /// <summary>Whether a file has bytes that the device may lack, and the timer is set to sync them.</summary>
     private bool _syncPending;
 
+    /// <summary>
+    /// A sync failed, so that none is tried again. Another failure does not end syncs: what was acknowledged before it still gets to the device.
+    /// </summary>
+    private bool _syncFailed;
+
     /// <summary>Whether the record is known to be on the device.</summary>
     public bool IsSynced(long lsn) => Volatile.Read(ref _syncedLsn) >= lsn;
 
@@ -58,7 +63,7 @@ internal sealed partial class StreamJournal
             JournalSegment[] files;
             lock (_gate)
             {
-                if (_syncedLsn >= lsn || _failure is not null)
+                if (_syncedLsn >= lsn || _syncFailed)
                     return;
                 writtenLsn = _writtenLsn;
                 _syncPending = false;
@@ -72,6 +77,7 @@ internal sealed partial class StreamJournal
             }
             catch (Exception exception)
             {
+                _syncFailed = true;
                 Latch(exception);
                 return;
             }

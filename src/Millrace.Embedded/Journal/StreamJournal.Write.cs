@@ -82,7 +82,7 @@ internal sealed partial class StreamJournal
         }
 
         if (writeNext)
-            ThreadPool.UnsafeQueueUserWorkItem(static journal => journal.WriteBatch(), this, preferLocal: false);
+            _options.Background(() => WriteBatch());
         if (failure is null)
             written?.SetResult();
         else

@@ -156,6 +156,9 @@ internal sealed partial class StreamJournal : IAsyncDisposable
         }
     }
 
+    /// <summary>The LSN of the last record appended; after opening, of the last one recovered.</summary>
+    public long LastLsn => Volatile.Read(ref _appendedLsn);
+
     /// <summary>Whether the record is as durable as the policy promises.</summary>
     public bool IsDurable(long lsn) => Volatile.Read(ref _durableLsn) >= lsn;
 
