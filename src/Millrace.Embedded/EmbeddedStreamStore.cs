@@ -18,7 +18,8 @@ namespace Millrace.Embedded;
 /// waits and every call but a blocked read completes at once.</para>
 /// <para>Nothing polls: a blocked read is woken by the write it waits for, and one timer is set to the next schedule, expiry or claim.</para>
 /// <para>When the disk fails the store takes no more writes (<see cref="StreamErrorCode.ReadOnly"/>) until the process is restarted, and
-/// refuses reads as well if they would show what did not become durable.</para>
+/// refuses reads as well if they would show what did not become durable. When the disk is full, only until there is room (<see cref="Health"/>).
+/// </para>
 /// </remarks>
 public sealed partial class EmbeddedStreamStore : IStreamStore
 {
@@ -124,6 +125,11 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         }
     }
 
+    /// <summary>Whether the store takes writes, for a health check. No IO.</summary>
+    public StoreHealth Health => _journal?.Failure is not { } failure
+        ? new(StoreState.Writable, null)
+        : new(failure is StorageFullException ? StoreState.DiskFull : StoreState.DiskFailed, failure.Message);
+
     /// <summary>Ends every wait with <see cref="StreamErrorCode.Closed"/>, writes what is left and lets go of the directory.</summary>
     public async ValueTask DisposeAsync()
     {
@@ -148,7 +154,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     {
         var engine = new StreamEngine();
         var journal = OpenJournal(new EngineReplay(engine));
-        engine.Verify();
+        Verify(engine, journal);
         lock (_lock)
         {
             _engine = engine;
@@ -157,6 +163,20 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             _isOpen = true;
             _clock.StartFrom(engine.NewestMs);
             SetTimerNeedsLock(_clock.ReadMs());
+        }
+    }
+
+    /// <summary>An engine that is wrong must not hold the directory: a repaired copy may take its place.</summary>
+    private static void Verify(StreamEngine engine, StreamJournal journal)
+    {
+        try
+        {
+            engine.Verify();
+        }
+        catch
+        {
+            journal.Abandon();
+            throw;
         }
     }
 

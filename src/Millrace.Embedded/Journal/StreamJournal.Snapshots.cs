@@ -51,10 +51,14 @@ internal sealed partial class StreamJournal
         long length;
         try
         {
-            using var file = _device.Create(temporary);
-            length = SnapshotFile.Write(file, coveredLsn, _options.FrameBytes, parts, cancellationToken);
-            await SyncAsync(coveredLsn).ConfigureAwait(false);
-            file.Sync();
+            using (var file = _device.Create(temporary))
+            {
+                length = SnapshotFile.Write(file, coveredLsn, _options.FrameBytes, parts, cancellationToken);
+                await SyncAsync(coveredLsn).ConfigureAwait(false);
+                file.Sync();
+            }
+
+            _device.Rename(temporary, name);
         }
         catch
         {
@@ -62,7 +66,6 @@ internal sealed partial class StreamJournal
             throw;
         }
 
-        _device.Rename(temporary, name);
         _device.SyncDirectory();
         (SnapshotLsn, SnapshotBytes) = (coveredLsn, length);
         DeleteCovered(coveredLsn);

@@ -216,6 +216,17 @@ internal sealed partial class StreamJournal : IAsyncDisposable
             throw ReadOnly(failure);
     }
 
+    /// <summary>Lets go of the directory and writes nothing: what was recovered turned out wrong.</summary>
+    public void Abandon()
+    {
+        lock (_gate)
+            _closed = true;
+        _syncTimer.Dispose();
+        _probeTimer.Dispose();
+        CloseFiles();
+        _device.Dispose();
+    }
+
     private void CheckAppendNeedsLock(int recordBytes)
     {
         if (_failure is not null)

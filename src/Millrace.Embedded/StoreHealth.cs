@@ -1,0 +1,22 @@
+namespace Millrace.Embedded;
+
+/// <summary>Whether an <see cref="EmbeddedStreamStore"/> takes writes.</summary>
+/// <param name="State">Whether it does, and when it will again.</param>
+/// <param name="Reason">What is wrong, in words for an operator; <see langword="null"/> while it takes writes.</param>
+public readonly record struct StoreHealth(StoreState State, string? Reason);
+
+/// <summary>What the disk of a store lets it do.</summary>
+public enum StoreState
+{
+    /// <summary>It takes writes, or will when it is opened.</summary>
+    Writable,
+
+    /// <summary>
+    /// The disk is full, or the quota used up: writes fail with <see cref="Streams.StreamErrorCode.ReadOnly"/>. The store tries again once a second
+    /// and goes on by itself when there is room; what was under way is kept and written then.
+    /// </summary>
+    DiskFull,
+
+    /// <summary>The disk failed: writes fail with <see cref="Streams.StreamErrorCode.ReadOnly"/> until the process is restarted.</summary>
+    DiskFailed,
+}

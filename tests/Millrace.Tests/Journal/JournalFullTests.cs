@@ -1,0 +1,201 @@
+using System.Text;
+using Millrace.Embedded;
+using Millrace.Embedded.Journal;
+using Millrace.Embedded.Storage;
+using Millrace.Streams;
+using Millrace.Tests.Embedded;
+
+namespace Millrace.Tests.Journal;
+
+/// <summary>A device that fills up and gets room again, below the journal and below a store.</summary>
+public sealed class JournalFullTests(ITestOutputHelper output) : IDisposable
+{
+    private readonly JournalDirectory _directory = new();
+    private readonly ManualTime _time = new();
+
+    public void Dispose() => _directory.Dispose();
+
+    [Theory]
+    [InlineData(SyncPolicy.Always)]
+    [InlineData(SyncPolicy.EverySecond)]
+    [InlineData(SyncPolicy.Never)]
+    public async Task Full_device_refuses_writes_and_goes_on_by_itself_where_it_failed(SyncPolicy sync)
+    {
+        var device = new FaultDevice(_directory.Path);
+        var log = new ListLogger();
+        var journal = _directory.Open(sync, _time, log, device: device);
+        await journal.WhenDurableAsync(journal.Append("before"u8));
+        var length = new FileInfo(_directory.SegmentPath).Length;
+
+        device.Fault = FullOn("Write");
+        var lsn = journal.Append("under way"u8);
+        var refused = await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(lsn).AsTask());
+
+        Assert.Equal(StreamErrorCode.ReadOnly, refused.Code);
+        Assert.True(refused.IsTransient);
+        Assert.Contains("full", refused.Message);
+        Assert.Equal(length, new FileInfo(_directory.SegmentPath).Length);
+        Assert.Equal(StreamErrorCode.ReadOnly, Assert.Throws<StreamException>(() => journal.CheckAppend(1)).Code);
+        await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(lsn).AsTask());
+        await journal.WhenDurableAsync(1);
+
+        // Still full: tried, and refused again.
+        _time.Move(TimeSpan.FromSeconds(1));
+        Assert.IsType<StorageFullException>(journal.Failure);
+
+        device.Fault = (_, _) => null;
+        _time.Move(TimeSpan.FromSeconds(1));
+
+        Assert.Null(journal.Failure);
+        await journal.WhenDurableAsync(lsn);
+        journal.CheckAppend(1);
+        await journal.WhenDurableAsync(journal.Append("after"u8));
+        await journal.DisposeAsync();
+        output.WriteLine($"{device.Fired} faults fired");
+        Assert.Equal(2, device.Fired);
+        Assert.Contains(log.Lines, line => line.Contains("takes writes again"));
+        await using (_directory.Open())
+            Assert.Equal(["before", "under way", "after"], _directory.Replayed);
+    }
+
+    /// <summary>A record that was checked before the device filled up is appended: the engine has applied it.</summary>
+    [Fact]
+    public async Task Record_checked_before_the_failure_waits_for_room_with_the_batch()
+    {
+        var device = new FaultDevice(_directory.Path);
+        var journal = _directory.Open(time: _time, device: device);
+        device.Fault = FullOn("Write");
+        var first = journal.Append("first"u8);
+        journal.CheckAppend(6);
+        await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(first).AsTask());
+
+        var second = journal.Append("second"u8);
+        await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(second).AsTask());
+        device.Fault = (_, _) => null;
+        _time.Move(TimeSpan.FromSeconds(1));
+
+        await Fixtures.Eventually.TrueAsync("the second batch follows the first", () => new(journal.IsDurable(second)));
+        await journal.DisposeAsync();
+        await using (_directory.Open())
+            Assert.Equal(["first", "second"], _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Batch_of_many_frames_and_segments_is_taken_up_in_the_middle()
+    {
+        var options = new JournalOptions { FrameBytes = 30, SegmentBytes = 200 };
+        var device = new FaultDevice(_directory.Path);
+        var journal = _directory.Open(SyncPolicy.Always, _time, options: options, device: device);
+        var writes = 0;
+        device.Fault = (call, name) => call == "Write" && ++writes % 3 == 0 ? new StorageFullException("No space left on device") : null;
+        var records = Enumerable.Range(0, 40).Select(i => $"record {i:D3}").ToArray();
+        foreach (var record in records)
+            journal.Append(Encoding.UTF8.GetBytes(record));
+
+        var tries = 1;
+        await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(40).AsTask());
+        for (; !journal.IsDurable(40); tries++)
+            _time.Move(TimeSpan.FromSeconds(1));
+
+        output.WriteLine($"{device.Fired} faults fired, {tries} tries");
+        Assert.InRange(tries, 5, 60);
+        device.Fault = (_, _) => null;
+        await journal.DisposeAsync();
+        await using (_directory.Open(options: options))
+            Assert.Equal(records, _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Full_device_whose_torn_frame_cannot_be_cut_off_latches()
+    {
+        var device = new FaultDevice(_directory.Path);
+        var journal = _directory.Open(time: _time, device: device);
+        device.Fault = (call, _) => call switch
+        {
+            "Write" => new StorageFullException("No space left on device"),
+            "SetLength" => new IOException("Input/output error"),
+            _ => null,
+        };
+        var lsn = journal.Append("lost"u8);
+        await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(lsn).AsTask());
+
+        Assert.True(journal.IsLatched);
+        await journal.DisposeAsync();
+        Assert.Equal(2, device.Fired);
+        await using (_directory.Open())
+            Assert.Empty(_directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Write_that_fails_for_another_reason_latches()
+    {
+        var device = new FaultDevice(_directory.Path);
+        var journal = _directory.Open(time: _time, device: device);
+        device.Fault = (call, _) => call == "Write" ? new IOException("Input/output error") : null;
+        var lsn = journal.Append("lost"u8);
+        await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(lsn).AsTask());
+        device.Fault = (_, _) => null;
+        _time.Move(TimeSpan.FromMinutes(1));
+
+        Assert.True(journal.IsLatched);
+        Assert.Equal(1, device.Fired);
+        await journal.DisposeAsync();
+        await using (_directory.Open())
+            Assert.Empty(_directory.Replayed);
+    }
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Close_tries_a_last_time(bool hasRoom)
+    {
+        var device = new FaultDevice(_directory.Path);
+        var journal = _directory.Open(time: _time, device: device);
+        device.Fault = FullOn("Write");
+        var lsn = journal.Append("last"u8);
+        await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(lsn).AsTask());
+        if (hasRoom)
+            device.Fault = (_, _) => null;
+
+        if (hasRoom)
+            await journal.DisposeAsync();
+        else
+            await Assert.ThrowsAsync<StreamException>(() => journal.DisposeAsync().AsTask());
+
+        await using (_directory.Open())
+            Assert.Equal(hasRoom ? ["last"] : [], _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Store_says_so_refuses_what_is_not_durable_and_serves_again_without_a_restart()
+    {
+        var device = new FaultDevice(_directory.Path);
+        await using var store = new EmbeddedStreamStore(new(), _time, logger: null, () => device);
+        await store.AppendAsync("s", Fields("before"));
+        Assert.Equal(StoreState.Writable, store.Health.State);
+
+        device.Fault = FullOn("Write");
+        await AssertReadOnlyAsync(store.AppendAsync("s", Fields("under way")).AsTask());
+        Assert.Equal(new(StoreState.DiskFull, "No space left on device"), store.Health);
+        await AssertReadOnlyAsync(store.AppendAsync("s", Fields("refused")).AsTask());
+        await AssertReadOnlyAsync(store.RangeAsync("s", new()).AsTask());
+
+        device.Fault = (_, _) => null;
+        _time.Move(TimeSpan.FromSeconds(1));
+        Assert.Equal(new(StoreState.Writable, null), store.Health);
+        await store.AppendAsync("s", Fields("after"));
+
+        Assert.Equal(["before", "under way", "after"], (await store.RangeAsync("s", new())).Select(entry => entry.Fields.GetText("v"u8)));
+        await store.DisposeAsync();
+        await using var again = new EmbeddedStreamStore(new() { Directory = _directory.Path }, _time);
+        Assert.Equal(["before", "under way", "after"], (await again.RangeAsync("s", new())).Select(entry => entry.Fields.GetText("v"u8)));
+    }
+
+    private static Func<string, string, Exception?> FullOn(string call) =>
+        (asked, _) => asked == call ? new StorageFullException("No space left on device") : null;
+
+    private static EntryFields Fields(string value) => EntryFields.Create(("v", value));
+
+    private static async Task AssertReadOnlyAsync(Task call) =>
+        Assert.Equal(StreamErrorCode.ReadOnly, (await Assert.ThrowsAsync<StreamException>(() => call)).Code);
+}
