@@ -1,7 +1,8 @@
 using System.CommandLine;
+using Millrace.Cli.Journal;
 using Millrace.Cli.Serve;
 
-var root = new RootCommand("Millrace: event-driven messaging on Redis Streams.") { ServeCommand.Create() };
+var root = new RootCommand("Millrace: event-driven messaging on Redis Streams.") { ServeCommand.Create(), JournalCommand.Create() };
 var parsed = root.Parse(args);
 if (parsed.Errors.Count > 0)
 {

@@ -59,6 +59,9 @@ internal sealed class FrameReader
         return true;
     }
 
+    /// <summary>Goes to a place in the file, so that the tools can read on behind damage.</summary>
+    public void MoveTo(long offset) => Offset = offset;
+
     /// <summary>
     /// Looks for a frame, from <see cref="Offset"/> on, that says that a record was synced. Tries every byte, because damage hides where the next
     /// frame begins. Its header is enough: what it says was true when it was written, whatever became of its payload.

@@ -83,7 +83,8 @@ internal sealed class DirectoryLock : IDisposable
 
     public void Dispose() => _file.Dispose();
 
-    private static string ReadHolder(string path)
+    /// <summary>What the file says of who has it, or had it last. For people.</summary>
+    public static string ReadHolder(string path)
     {
         try
         {

@@ -15,6 +15,9 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
 {
     private static readonly EntryFields Fields = EntryFields.Create(("name", "value"), ("", "é"));
 
+    /// <summary>Called when one more thing is durable.</summary>
+    public Action Applied { get; init; } = static () => { };
+
     /// <summary>The kinds applied so far.</summary>
     public HashSet<MutationKind> Kinds { get; } = [];
 
@@ -36,6 +39,7 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
         var (result, lsn) = Turn();
         await store.WhenDurableAsync(lsn);
         Kinds.Add(mutation.Kind);
+        Applied();
         return result;
 
         (TResult Result, long Lsn) Turn()
@@ -129,6 +133,7 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
         // The clock ticks by itself when something is due.
         time.Move(TimeSpan.FromSeconds(6));
         Kinds.Add(MutationKind.Tick);
+        Applied();
 
         var read = await ApplyAsync<ReadGroup, DeliveredRange>(new("orders", "late", "worker", 3));
         Assert.Equal(3, read.Count);
@@ -146,6 +151,7 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
         await store.WhenTurnPossibleAsync(TestContext.Current.CancellationToken);
         await store.WhenDurableAsync(Turn());
         Kinds.Add(MutationKind.Group);
+        Applied();
 
         long Turn()
         {
