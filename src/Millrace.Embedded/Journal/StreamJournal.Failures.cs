@@ -74,7 +74,7 @@ internal sealed partial class StreamJournal
     {
         lock (_gate)
         {
-            if (!_isParked)
+            if (!_isParked || _failure is not null)
                 return;
             _isParked = false;
         }

@@ -11,11 +11,13 @@ internal sealed partial class StreamJournal
             Task? running = null;
             lock (_gate)
             {
+                if (_failure is not null && (_isParked || _writing is null))
+                    return;
                 if (_isParked)
                     _isParked = false; // One last try.
                 else if (_writing is not null)
                     running = _writing.WhenDurable();
-                else if (_filling.Length == 0 || _failure is not null)
+                else if (_filling.Length == 0)
                     return;
                 else
                     SwapNeedsLock();
@@ -50,6 +52,8 @@ internal sealed partial class StreamJournal
         var writeNext = false;
         lock (_gate)
         {
+            // A sync beside this write may have failed: nobody is told "done" after that.
+            failure = _failure ?? failure;
             if (failure is null)
             {
                 // Those who came while the device was full were told so; what they appended waits nevertheless.

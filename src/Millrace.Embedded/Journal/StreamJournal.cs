@@ -136,8 +136,8 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     {
         lock (_gate)
         {
-            if (_full is not null)
-                throw ReadOnly(_full);
+            if (Failure is { } failure)
+                throw ReadOnly(failure);
             CheckAppendNeedsLock(recordBytes);
         }
     }
@@ -178,7 +178,7 @@ internal sealed partial class StreamJournal : IAsyncDisposable
             if (_durableLsn >= lsn)
                 return ValueTask.CompletedTask;
             if (_full is not null)
-                throw ReadOnly(_full);
+                throw ReadOnly(Failure!);
             if (_writing is not null)
                 return new(lsn <= _writing.LastLsn ? _writing.WhenDurable() : _filling.WhenDurable());
             if (_failure is not null)

@@ -1,0 +1,3 @@
+# file: src/Millrace.Embedded/Journal/FrameReader.cs
+# Behind a bad frame the next whole one is taken.
+s/    public bool TryRead\(long lsn, out FrameHeader frame, out ReadOnlySpan<byte> payload\)\n/    public bool TryRead(long lsn, out FrameHeader frame, out ReadOnlySpan<byte> payload)\n    {\n        var start = Offset;\n        for (; Offset + JournalFormat.FrameHeaderBytes <= FileLength; Offset++)\n        {\n            if (TryReadHere(lsn, out frame, out payload))\n                return true;\n        }\n\n        Offset = start;\n        return TryReadHere(lsn, out frame, out payload);\n    }\n\n    private bool TryReadHere(long lsn, out FrameHeader frame, out ReadOnlySpan<byte> payload)\n/; s/frame\.FirstLsn != lsn/frame.FirstLsn < lsn/
