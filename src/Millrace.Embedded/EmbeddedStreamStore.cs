@@ -355,9 +355,12 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
                 AppendNeedsLock(_journal);
             return result;
         }
-        catch
+        catch (Exception e)
         {
+            // A refusal changed nothing. Anything else is a bug, or no memory, in the middle of a change that the journal does not have.
             _records.Drop();
+            if (e is not StreamException)
+                _journal.Latch(e);
             throw;
         }
     }

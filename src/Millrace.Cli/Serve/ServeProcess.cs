@@ -12,7 +12,9 @@ internal static class ServeProcess
     /// <summary>Makes the runtime run what waits for a socket on the thread that polls it, which saves a hop per request.</summary>
     private const string InlineCompletions = "DOTNET_SYSTEM_NET_SOCKETS_INLINE_COMPLETIONS";
 
-    /// <returns>The exit code: 0 after a signal or SHUTDOWN, 1 when it could not start, 2 when the file of users is no good.</returns>
+    /// <returns>
+    /// The exit code: 0 after a signal or SHUTDOWN, 1 when it could not start or not keep everything, 2 when the file of users is no good.
+    /// </returns>
     public static async Task<int> RunAsync(EmbeddedStoreOptions storeOptions, RespServerOptions serverOptions)
     {
         // The runtime reads it with the first socket.
@@ -55,12 +57,27 @@ internal static class ServeProcess
         Console.WriteLine($"Listening on {server.Endpoint}");
         await Task.WhenAny(stop.Task, server.ShutdownRequested);
         await server.StopAsync();
-        return 0;
+        return await CloseAsync(store);
 
         void OnSignal(PosixSignalContext context)
         {
             context.Cancel = true;
             stop.TrySetResult();
         }
+    }
+
+    /// <summary>Writes and syncs what is left. A disk that failed on the way has been logged; who started us sees it in the exit code as well.</summary>
+    private static async Task<int> CloseAsync(EmbeddedStreamStore store)
+    {
+        try
+        {
+            await store.DisposeAsync();
+        }
+        catch (StreamException e)
+        {
+            await Console.Error.WriteLineAsync(e.Message);
+        }
+
+        return store.Health.State == StoreState.Writable ? 0 : 1;
     }
 }

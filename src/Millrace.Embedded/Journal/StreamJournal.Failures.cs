@@ -28,7 +28,8 @@ internal sealed partial class StreamJournal
     /// <summary>Whether it takes no more until a restart.</summary>
     public bool IsLatched => Volatile.Read(ref _failure) is not null;
 
-    private void Latch(Exception failure)
+    /// <summary>Takes no more records until a restart; the first cause counts.</summary>
+    public void Latch(Exception failure)
     {
         lock (_gate)
         {
