@@ -3,12 +3,18 @@
 //   append <key> <id>         an entry is in the shared stream
 //   commit <key> <id> <id>    two entries and a state document are in a committer's own stream
 //   ack <id>                  the group's reader is done with an entry
-// Arguments: <data directory> <sync policy> <round>.
+// Arguments: <data directory> <sync policy> <round>, or "descriptors" in place of the round (DescriptorLoad.cs).
 using System.Globalization;
 using System.Text;
 using Millrace.CrashWriter;
 using Millrace.Embedded;
 using Millrace.Streams;
+
+if (args[2] == DescriptorLoad.Argument)
+{
+    await DescriptorLoad.RunAsync(args[0], Enum.Parse<SyncPolicy>(args[1]));
+    return 0;
+}
 
 var round = int.Parse(args[2], CultureInfo.InvariantCulture);
 using var stdout = Console.OpenStandardOutput();

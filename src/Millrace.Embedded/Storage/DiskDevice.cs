@@ -66,10 +66,13 @@ internal sealed class DiskDevice : IStorageDevice
         _lock.Dispose();
     }
 
-    /// <summary>Makes the directory and those above it, for their owner alone, and their names durable.</summary>
+    /// <summary>
+    /// Makes the directory and those above it, for their owner alone, and their names durable. An empty one may be what a killed process made and did
+    /// not sync.
+    /// </summary>
     private static void MakeDirectory(string path)
     {
-        if (Directory.Exists(path) || FilePath.GetDirectoryName(path) is not { } parent)
+        if (FilePath.GetDirectoryName(path) is not { } parent || (Directory.Exists(path) && Directory.EnumerateFileSystemEntries(path).Any()))
             return;
 
         MakeDirectory(parent);
