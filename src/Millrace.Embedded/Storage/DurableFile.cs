@@ -1,4 +1,3 @@
-using System.ComponentModel;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
@@ -83,7 +82,11 @@ internal static partial class DurableFile
         }
     }
 
-    private static IOException Failed(string call, int error) => new($"{call} failed: {new Win32Exception(error).Message} (error {error}).", error);
+    /// <summary>
+    /// The text comes from the core library: a process out of descriptors could not load another one for it now, and the runtime would not try again
+    /// later.
+    /// </summary>
+    private static IOException Failed(string call, int error) => new($"{call} failed: {Marshal.GetPInvokeErrorMessage(error)} (error {error}).", error);
 
     private static partial class NativeMethods
     {
