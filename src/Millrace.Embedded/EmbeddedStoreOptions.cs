@@ -2,7 +2,7 @@ using Millrace.Embedded.Journal;
 
 namespace Millrace.Embedded;
 
-/// <summary>Where the embedded store keeps its streams. Read once, when the store is made.</summary>
+/// <summary>Where the embedded store keeps its streams, and how many. Read once, when the store is made.</summary>
 public sealed class EmbeddedStoreOptions
 {
     /// <summary>
@@ -13,6 +13,23 @@ public sealed class EmbeddedStoreOptions
 
     /// <summary>When a write counts as durable and its reply may leave. Default <see cref="SyncPolicy.EverySecond"/>.</summary>
     public SyncPolicy Sync { get; set; } = SyncPolicy.EverySecond;
+
+    /// <summary>
+    /// Bytes of memory that the keys may take by the engine's own count; above, appends, new groups and consumers, and commits that need memory are
+    /// refused with <see cref="Streams.StreamErrorCode.OutOfMemory"/>, or wait, as <see cref="WhenFull"/> says. Acks, deletes, trims, claims and
+    /// reads always pass, and nothing is ever evicted. Leave room for buffers and the garbage collector: the process takes more than the keys do. The
+    /// last write may exceed it. A server on this store shows it as <c>maxmemory</c>, and its clients can change it. 0 for no limit. Default 0.
+    /// </summary>
+    public long MaxMemoryBytes { get; set; }
+
+    /// <summary>
+    /// What becomes of a publisher that finds no memory. Commits that settle a delivery never wait and are refused at once, so that nobody's ack
+    /// waits behind them; nor do the clients of a server. At most 1,000 publishers wait; more are refused. Default <see cref="WhenFull.Reject"/>.
+    /// </summary>
+    public WhenFull WhenFull { get; set; } = WhenFull.Reject;
+
+    /// <summary>How long a publisher waits for memory with <see cref="WhenFull.Wait"/>, at most 45 days. Default 30 seconds.</summary>
+    public TimeSpan MaxWaitWhenFull { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>Sizes that tests make small; its policy is <see cref="Sync"/>.</summary>
     internal JournalOptions Journal { get; set; } = new();

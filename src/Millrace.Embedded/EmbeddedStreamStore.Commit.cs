@@ -32,13 +32,16 @@ public sealed partial class EmbeddedStreamStore
             await WhenReadyAsync(cancellationToken).ConfigureAwait(false);
 
         var results = new CommitResult[commits.Count];
+        WaitingWrite<IReadOnlyList<CommitResult>>? waiting = null;
         long lsn;
         lock (_lock)
         {
             var nowMs = EnterNeedsLock();
             try
             {
-                for (var i = 0; i < results.Length; i++)
+                if (MustWaitNeedsLock(commits))
+                    waiting = CommitLaterNeedsLock(commits);
+                for (var i = 0; i < results.Length && waiting is null; i++)
                     results[i] = CommitNeedsLock(commits[i], nowMs);
             }
             finally
@@ -47,11 +50,30 @@ public sealed partial class EmbeddedStreamStore
             }
         }
 
-        return await WhenDurableAsync<IReadOnlyList<CommitResult>>(lsn, results).ConfigureAwait(false);
+        return waiting is null
+            ? await WhenDurableAsync<IReadOnlyList<CommitResult>>(lsn, results).ConfigureAwait(false)
+            : await WaitAsync(waiting, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>
+    /// Whether commits wait for memory: those that only publish. What settles a delivery is refused at once: who settles repeats it, and meanwhile
+    /// goes on with what needs no memory.
+    /// </summary>
+    private bool MustWaitNeedsLock(IReadOnlyList<Commit> commits) =>
+        _whenFull == WhenFull.Wait && IsTightNeedsLock && commits.Any(Growth.NeedsMemory) && !commits.Any(Growth.Settles);
+
+    private WaitingWrite<IReadOnlyList<CommitResult>> CommitLaterNeedsLock(IReadOnlyList<Commit> commits) => WaitNeedsLock<IReadOnlyList<CommitResult>>(
+        nowMs => [.. commits.Select(commit => ApplyCommitNeedsLock(commit, nowMs))]);
+
+    /// <summary>
+    /// Applies a commit, unless it needs memory and there is none: then it is refused as a whole, with a conflict or an error of its own if it has one.
+    /// </summary>
+    internal CommitResult CommitNeedsLock(Commit commit, long nowMs) => IsFullNeedsLock && commit.NeedsMemory()
+        ? new ApplyCommit(commit).FindRefusal(_engine, nowMs) ?? CommitResult.Failed(OutOfMemoryNeedsLock())
+        : ApplyCommitNeedsLock(commit, nowMs);
+
     /// <summary>A commit the journal has no place for is refused alone; its neighbours go on.</summary>
-    internal CommitResult CommitNeedsLock(Commit commit, long nowMs)
+    private CommitResult ApplyCommitNeedsLock(Commit commit, long nowMs)
     {
         try
         {

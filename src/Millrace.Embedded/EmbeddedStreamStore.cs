@@ -77,7 +77,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// <param name="options">Where it keeps its data.</param>
     /// <param name="timeProvider">The store's clock and timers. Default: the system's.</param>
     /// <param name="logger">Told about recovery and about a failing disk. Default: nobody.</param>
-    /// <exception cref="ArgumentException">The directory is empty text.</exception>
+    /// <exception cref="ArgumentException">The directory is empty text, or a limit is out of its bounds.</exception>
     public EmbeddedStreamStore(
         EmbeddedStoreOptions options, TimeProvider? timeProvider = null, ILogger<EmbeddedStreamStore>? logger = null)
         : this(options, timeProvider, logger, openDevice: null)
@@ -95,6 +95,10 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         }
 
         _openDevice = openDevice;
+        ArgumentOutOfRangeException.ThrowIfNegative(options.MaxMemoryBytes, "options.MaxMemoryBytes");
+        ArgumentOutOfRangeException.ThrowIfLessThanOrEqual(options.MaxWaitWhenFull, TimeSpan.Zero, "options.MaxWaitWhenFull");
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(options.MaxWaitWhenFull, LongestTimer, "options.MaxWaitWhenFull");
+        (MaxMemoryBytesNeedsLock, _whenFull, _maxWaitWhenFull) = (options.MaxMemoryBytes, options.WhenFull, options.MaxWaitWhenFull);
         _sync = options.Sync;
         _journalOptions = options.Journal with { Sync = options.Sync };
         _time = timeProvider ?? TimeProvider.System;
@@ -141,6 +145,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             _isClosed = true;
             opening = _opening;
             _blocked.FailAll(Closed());
+            FailWritesNeedsLock(Closed());
         }
 
         await _dueTimer.DisposeAsync().ConfigureAwait(false);
@@ -198,29 +203,33 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     {
         if (cancellationToken.IsCancellationRequested)
             return ValueTask.FromCanceled<TResult>(cancellationToken);
-        return IsReady ? Apply<TMutation, TResult>(mutation) : ApplySlowAsync<TMutation, TResult>(mutation, cancellationToken);
+        return IsReady ? Apply<TMutation, TResult>(mutation, cancellationToken) : ApplySlowAsync<TMutation, TResult>(mutation, cancellationToken);
     }
 
     private async ValueTask<TResult> ApplySlowAsync<TMutation, TResult>(TMutation mutation, CancellationToken cancellationToken)
         where TMutation : struct, IMutation<TResult>
     {
         await WhenReadyAsync(cancellationToken).ConfigureAwait(false);
-        return await Apply<TMutation, TResult>(mutation).ConfigureAwait(false);
+        return await Apply<TMutation, TResult>(mutation, cancellationToken).ConfigureAwait(false);
     }
 
-    private ValueTask<TResult> Apply<TMutation, TResult>(TMutation mutation)
+    private ValueTask<TResult> Apply<TMutation, TResult>(TMutation mutation, CancellationToken cancellationToken)
         where TMutation : struct, IMutation<TResult>
     {
         try
         {
-            TResult result;
+            TResult result = default!;
+            WaitingWrite<TResult>? waiting = null;
             long lsn;
             lock (_lock)
             {
                 var nowMs = EnterNeedsLock();
                 try
                 {
-                    result = ApplyNeedsLock<TMutation, TResult>(mutation, nowMs);
+                    if (MustWaitNeedsLock(mutation))
+                        waiting = WaitNeedsLock<TMutation, TResult>(mutation);
+                    else
+                        result = ApplyNeedsLock<TMutation, TResult>(mutation, nowMs);
                 }
                 finally
                 {
@@ -228,7 +237,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
                 }
             }
 
-            return WhenDurableAsync(lsn, result);
+            return waiting is null ? WhenDurableAsync(lsn, result) : WaitAsync(waiting, cancellationToken);
         }
         catch (StreamException e)
         {
@@ -293,7 +302,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         return nowMs;
     }
 
-    /// <summary>Every call ends here: what it made due at once, the reads it woke, the timer.</summary>
+    /// <summary>Every call ends here: what it made due at once, the writes it made room for, the reads it woke, the timer.</summary>
     /// <returns>The LSN the reply must wait for.</returns>
     private long LeaveNeedsLock(long nowMs)
     {
@@ -301,6 +310,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         _engine.IsAwaited = !_blocked.IsEmpty;
         _engine.IsClaimAwaited = _blocked.HasClaims;
         TickNeedsLock(nowMs);
+        ServeWritesNeedsLock(nowMs);
         WakeNeedsLock(nowMs);
         SetTimerNeedsLock(nowMs);
         return _lastLsn;

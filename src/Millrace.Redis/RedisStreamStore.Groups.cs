@@ -16,7 +16,15 @@ public sealed partial class RedisStreamStore
         var reply = await _client.TryExecuteAsync(command, cancellationToken).ConfigureAwait(false);
         if (reply.ErrorCode.SequenceEqual("BUSYGROUP"u8))
             return false;
-        return reply.IsError ? throw RedisErrors.ToException("XGROUP CREATE", reply) : true;
+        if (!reply.IsError)
+            return true;
+
+        // Redis refuses before it looks: a group that is there needs no memory, and who comes back must be able to consume.
+        var refusal = RedisErrors.ToException("XGROUP CREATE", reply);
+        if (refusal.Code != StreamErrorCode.OutOfMemory)
+            throw refusal;
+        var groups = await GetGroupsAsync(stream, cancellationToken).ConfigureAwait(false);
+        return groups.Any(found => found.Name == group) ? false : throw refusal;
     }
 
     /// <inheritdoc/>

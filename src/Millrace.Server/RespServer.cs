@@ -208,9 +208,6 @@ public sealed partial class RespServer : IAsyncDisposable
         return _scratch;
     }
 
-    /// <summary>Whether there is a limit to memory, and the keys take more.</summary>
-    internal bool IsMemoryUsedUp => Options.MaxMemoryBytes > 0 && Store.EngineNeedsLock.UsedBytes > Options.MaxMemoryBytes;
-
     internal long BeginTurn()
     {
         var nowMs = Store.BeginTurn();

@@ -30,13 +30,6 @@ public sealed class RespServerOptions
     /// <summary>The certificate, with its private key, to speak TLS with. Default <see langword="null"/>: plain TCP.</summary>
     public X509Certificate2? Certificate { get; set; }
 
-    /// <summary>
-    /// Bytes of memory that the keys may take; above, commands that need more are refused with <c>OOM</c> (<c>maxmemory</c>, as
-    /// <c>noeviction</c> has it). 0 for no limit. Default 0. The store itself has no such limit: what the process appends without the server
-    /// counts, and is not refused.
-    /// </summary>
-    public long MaxMemoryBytes { get; set; }
-
     /// <summary>Connections at a time; one more is told so and closed. Default 10,000, as Redis.</summary>
     public int MaxClients { get; set; } = 10_000;
 

@@ -87,14 +87,18 @@ internal static class ServeCommand
 
     private static async Task<int> RunAsync(ParseResult options, CancellationToken cancellationToken)
     {
-        var storeOptions = new EmbeddedStoreOptions { Directory = options.GetValue(Data), Sync = options.GetValue(Fsync) ?? SyncPolicy.EverySecond };
+        var storeOptions = new EmbeddedStoreOptions
+        {
+            Directory = options.GetValue(Data),
+            Sync = options.GetValue(Fsync) ?? SyncPolicy.EverySecond,
+            MaxMemoryBytes = options.GetValue(MaxMemory),
+        };
         var serverOptions = new RespServerOptions
         {
             Port = options.GetValue(Port),
             Address = options.GetValue(Bind)!,
             Password = options.GetValue(Password),
             UsersFile = options.GetValue(Users),
-            MaxMemoryBytes = options.GetValue(MaxMemory),
             MaxClients = options.GetValue(MaxClients),
         };
         if (serverOptions.Password is null && serverOptions.UsersFile is null && !IPAddress.IsLoopback(serverOptions.Address))

@@ -103,11 +103,11 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         return refusal.Length == 0;
     }
 
-    /// <summary>Whether it needs more memory than there may be. To a server without such a limit, one comparison.</summary>
+    /// <summary>Whether it needs more memory than there may be. To a store without such a limit, one comparison.</summary>
     private bool IsOutOfMemory(ClientConnection client, CommandInfo command) =>
-        server.Options.MaxMemoryBytes > 0 &&
+        server.Store.MaxMemoryBytesNeedsLock > 0 &&
         (command.Has(CommandFlags.DenyOom) || (command.Name == "exec" && client.Transaction.NeedsMemory)) &&
-        server.IsMemoryUsedUp;
+        server.Store.IsFullNeedsLock;
 
     /// <summary>A transaction that lacks a command the client meant must not run. An EXEC that is refused ends it.</summary>
     private static void Refuse(ref CommandCall call, string refusal)

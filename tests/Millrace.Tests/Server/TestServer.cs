@@ -11,9 +11,9 @@ internal sealed class TestServer : IAsyncDisposable
     private readonly EmbeddedStreamStore _store;
     private readonly RespServer _server;
 
-    private TestServer(RespServerOptions options, TimeProvider? time, string? directory, SyncPolicy sync)
+    private TestServer(RespServerOptions options, TimeProvider? time, string? directory, SyncPolicy sync, long maxMemoryBytes)
     {
-        _store = new(new() { Directory = directory, Sync = sync }, time);
+        _store = new(new() { Directory = directory, Sync = sync, MaxMemoryBytes = maxMemoryBytes }, time);
         _server = new(_store, options);
     }
 
@@ -21,12 +21,17 @@ internal sealed class TestServer : IAsyncDisposable
     /// <param name="time">The store's clock and timers.</param>
     /// <param name="directory">Where the store keeps its journal; null for a store in memory.</param>
     /// <param name="sync">When the journal is synced.</param>
+    /// <param name="maxMemoryBytes">What the keys may take; 0 for no limit.</param>
     public static async Task<TestServer> StartAsync(
-        Action<RespServerOptions>? configure = null, TimeProvider? time = null, string? directory = null, SyncPolicy sync = SyncPolicy.Never)
+        Action<RespServerOptions>? configure = null,
+        TimeProvider? time = null,
+        string? directory = null,
+        SyncPolicy sync = SyncPolicy.Never,
+        long maxMemoryBytes = 0)
     {
         var options = new RespServerOptions { Port = 0 };
         configure?.Invoke(options);
-        var server = new TestServer(options, time, directory, sync);
+        var server = new TestServer(options, time, directory, sync, maxMemoryBytes);
         await server._server.StartAsync();
         return server;
     }
@@ -83,6 +88,21 @@ internal static class StoreExtensions
         try
         {
             return store.BlockedNeedsLock.Count;
+        }
+        finally
+        {
+            store.ExitTurn();
+        }
+    }
+
+    /// <summary>Sets what the keys may take, as CONFIG SET does; 0 for no limit.</summary>
+    public static void LimitMemory(this EmbeddedStreamStore store, long maxMemoryBytes)
+    {
+        var nowMs = store.BeginTurn();
+        try
+        {
+            store.MaxMemoryBytesNeedsLock = maxMemoryBytes;
+            store.LeaveTurnNeedsLock(nowMs);
         }
         finally
         {

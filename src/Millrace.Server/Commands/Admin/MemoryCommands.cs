@@ -65,7 +65,7 @@ internal static class MemoryCommands
 
     private static void Diagnose(ref CommandCall call)
     {
-        var (used, most) = (call.Engine.UsedBytes, call.Server.Options.MaxMemoryBytes);
+        var (used, most) = (call.Engine.UsedBytes, call.Store.MaxMemoryBytesNeedsLock);
         call.WriteVerbatim(
             most == 0 ? "There is no limit: maxmemory is 0, and the keys grow until the system has no more.\n"
             : used > most ? "The keys take more than maxmemory: commands that need memory are refused until some are deleted or trimmed.\n"

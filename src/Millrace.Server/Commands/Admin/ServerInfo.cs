@@ -83,7 +83,7 @@ internal static partial class ServerInfo
         Append(text, "allocator_allocated", GC.GetTotalMemory(forceFullCollection: false));
         Append(text, "allocator_resident", resident);
         AppendBytes(text, "total_system_memory", GC.GetGCMemoryInfo().TotalAvailableMemoryBytes);
-        AppendBytes(text, "maxmemory", server.Options.MaxMemoryBytes);
+        AppendBytes(text, "maxmemory", server.Store.MaxMemoryBytesNeedsLock);
         Append(text, "maxmemory_policy", "noeviction");
         text.Append(CultureInfo.InvariantCulture, $"mem_fragmentation_ratio:{(used == 0 ? 0 : (double)resident / used):F2}\r\n");
         Append(text, "mem_clients_normal", server.OutputBytes);

@@ -34,7 +34,11 @@ internal static class Settings
         Setting.Number(
             "maxclients", 1, int.MaxValue, static server => server.Options.MaxClients, static (server, value) => server.Options.MaxClients = (int)value),
         Setting.Bytes(
-            "maxmemory", 0, long.MaxValue, static server => server.Options.MaxMemoryBytes, static (server, value) => server.Options.MaxMemoryBytes = value),
+            "maxmemory",
+            0,
+            long.MaxValue,
+            static server => server.Store.MaxMemoryBytesNeedsLock,
+            static (server, value) => server.Store.MaxMemoryBytesNeedsLock = value),
         Setting.Fixed("maxmemory-policy", "noeviction"),
         Setting.Fixed("notify-keyspace-events", ""),
         new("port", static server => Setting.Text(server.Endpoint.Port)),

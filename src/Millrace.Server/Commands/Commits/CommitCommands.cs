@@ -67,16 +67,8 @@ internal static partial class CommitCommands
             return;
         call.Reply.WriteArray(commits.Length);
         foreach (var commit in commits)
-        {
-            if (call.Server.IsMemoryUsedUp && Grows(commit))
-                WriteRefusal(ref call, Errors.OutOfMemory);
-            else
-                WriteResult(ref call, commit, call.Store.CommitNeedsLock(commit, call.NowMs));
-        }
+            WriteResult(ref call, commit, call.Store.CommitNeedsLock(commit, call.NowMs));
     }
-
-    private static bool Grows(Commit commit) => commit.Changes.Any(
-        change => change is CommitChange.Append or CommitChange.PutState or CommitChange.Release or CommitChange.Schedule);
 
     private static void WriteRefusal(ref CommandCall call, string error)
     {

@@ -26,19 +26,9 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
 
     public bool Apply(StreamEngine engine, long nowMs, out CommitResult result)
     {
-        try
+        if (FindRefusal(engine, nowMs) is { } refusal)
         {
-            if (CommitPlan.FindConflict(engine, Commit) is { } conflict)
-            {
-                result = CommitResult.Conflicted(conflict);
-                return false;
-            }
-
-            engine.CheckCommit(Commit, nowMs);
-        }
-        catch (StreamException e)
-        {
-            result = CommitResult.Failed(e);
+            result = refusal;
             return false;
         }
 
@@ -49,6 +39,22 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
             changed |= Apply(engine, Commit.Changes[i], nowMs, ref ids);
         result = CommitResult.Applied(ids ?? (IReadOnlyList<EntryId>)[]);
         return changed;
+    }
+
+    /// <summary>What stands against the commit: a conflict, or an error that one of its changes would run into. Null: nothing.</summary>
+    public CommitResult? FindRefusal(StreamEngine engine, long nowMs)
+    {
+        try
+        {
+            if (CommitPlan.FindConflict(engine, Commit) is { } conflict)
+                return CommitResult.Conflicted(conflict);
+            engine.CheckCommit(Commit, nowMs);
+            return null;
+        }
+        catch (StreamException e)
+        {
+            return CommitResult.Failed(e);
+        }
     }
 
     private static bool Apply(StreamEngine engine, CommitChange change, long nowMs, ref List<EntryId>? ids)

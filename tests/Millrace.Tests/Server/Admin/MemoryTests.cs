@@ -1,6 +1,9 @@
 using System.Globalization;
+using Millrace.Embedded;
 using Millrace.Server;
 using Millrace.Streams;
+using Millrace.Tests.Differential;
+using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Server.Admin;
 
@@ -12,7 +15,7 @@ public sealed class MemoryTests
     [Fact]
     public async Task Commands_that_need_memory_are_refused_above_the_limit_until_there_is_room()
     {
-        await using var server = await TestServer.StartAsync(options => options.MaxMemoryBytes = 20_000);
+        await using var server = await TestServer.StartAsync(maxMemoryBytes: 20_000);
         using var client = server.Connect();
         var value = new string('x', 1_000);
         var added = 0;
@@ -34,7 +37,7 @@ public sealed class MemoryTests
     [Fact]
     public async Task Transactions_are_refused_when_a_command_of_theirs_would_be()
     {
-        await using var server = await TestServer.StartAsync(options => options.MaxMemoryBytes = 10_000);
+        await using var server = await TestServer.StartAsync(maxMemoryBytes: 10_000);
         using var client = server.Connect();
         using var other = server.Connect();
         client.Exchange("MULTI");
@@ -86,14 +89,41 @@ public sealed class MemoryTests
     }
 
     [Fact]
-    public async Task What_the_process_appends_itself_counts_and_is_not_refused()
+    public async Task What_the_process_appends_itself_counts_and_is_refused_by_the_same_limit()
     {
-        await using var server = await TestServer.StartAsync(options => options.MaxMemoryBytes = 1_000);
+        await using var server = await TestServer.StartAsync(maxMemoryBytes: 1_000);
         using var client = server.Connect();
-        for (var i = 0; i < 100; i++)
-            await server.Store.AppendAsync("s", EntryFields.Create(("f", new string('x', 100))), cancellationToken: TestContext.Current.CancellationToken);
+        var fields = EntryFields.Create(("f", new string('x', 1_000)));
+        await server.Store.AppendAsync("s", fields);
+
         Assert.Equal(Refused, client.Exchange("XADD s * f v"));
-        Assert.InRange(Used(client.Exchange("INFO memory")), 10_000, 20_000);
+        var refused = await Assert.ThrowsAsync<StreamException>(() => server.Store.AppendAsync("s", fields).AsTask());
+
+        Assert.Equal(StreamErrorCode.OutOfMemory, refused.Code);
+        Assert.Equal("+OK\r\n", client.Exchange("CONFIG SET maxmemory 1mb"));
+        await server.Store.AppendAsync("s", fields);
+    }
+
+    /// <summary>Publishers in the process may wait; who takes memory away or gives more by a command lets them go on.</summary>
+    [Theory]
+    [InlineData("CONFIG SET maxmemory 0")]
+    [InlineData("DEL s")]
+    [InlineData("XTRIM s MAXLEN 0")]
+    public async Task Command_that_makes_room_lets_a_publisher_of_the_process_go_on(string command)
+    {
+        await using var store = new EmbeddedStreamStore(new() { MaxMemoryBytes = 100_000, WhenFull = WhenFull.Wait });
+        await using var server = new RespServer(store, new() { Port = 0 });
+        await server.StartAsync(TestContext.Current.CancellationToken);
+        using var client = new RawConnection(server.Endpoint);
+        var fields = EntryFields.Create(("f", new string('x', 1_000)));
+        await store.AppendManyAsync("s", [.. Enumerable.Repeat(fields, 200)], cancellationToken: TestContext.Current.CancellationToken);
+        var waiting = store.AppendAsync("s", fields, cancellationToken: TestContext.Current.CancellationToken).AsTask();
+        Assert.Equal(Refused, client.Exchange("XADD s * f v"));
+        Assert.False(waiting.IsCompleted);
+
+        client.Exchange(command);
+
+        await waiting.WaitAsync(Eventually.Deadline, TestContext.Current.CancellationToken);
     }
 
     [Fact]
