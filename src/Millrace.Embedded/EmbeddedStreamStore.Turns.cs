@@ -17,6 +17,12 @@ public sealed partial class EmbeddedStreamStore
     /// <summary>Told of each record when it was appended, under the lock: what a simulation expects to find again. The bytes are the call's.</summary>
     internal Action<ReadOnlySpan<byte>>? Recorded { get; set; }
 
+    /// <summary>
+    /// The LSN that a reply written now must wait for. Zero when the journal takes no writes and the turn has changed nothing: memory can be read
+    /// then, with the last changes in it, of which nobody knows whether a restart will find them.
+    /// </summary>
+    internal long ReplyLsnNeedsLock => _records.Count == 0 && IsBroken ? 0 : LastLsnNeedsLock;
+
     /// <summary>Who waits for keys.</summary>
     internal BlockedReads BlockedNeedsLock => _blocked;
 

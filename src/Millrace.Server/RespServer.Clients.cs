@@ -11,6 +11,9 @@ public sealed partial class RespServer
     /// <summary>How often silent clients are looked for: one may stay so much longer than its time.</summary>
     private static readonly TimeSpan IdleCheckPeriod = TimeSpan.FromSeconds(1);
 
+    /// <summary>Connections beyond the limit that are being told so.</summary>
+    private const int RefusedAtATime = 16;
+
     private readonly ConcurrentDictionary<long, ClientConnection> _clients = new();
 
     /// <summary>Set while clients may not be silent for ever.</summary>
@@ -35,6 +38,16 @@ public sealed partial class RespServer
 
     /// <summary>Bytes of replies that wait to be sent.</summary>
     internal long OutputBytes => _clients.Values.Sum(static client => client.OutputBytes);
+
+    /// <summary>There are descriptors for so many clients: more could not be told that they are too many.</summary>
+    private void LimitClients(int most)
+    {
+        if (most >= Options.MaxClients)
+            return;
+        most = Math.Max(most, 1);
+        ServerLog.FewerClients(_logger, most, Options.MaxClients);
+        Options.MaxClients = most;
+    }
 
     private async Task ServeAsync(ConnectionContext connection)
     {

@@ -76,7 +76,9 @@ public sealed partial class RespServer : IAsyncDisposable
         builder.WebHost.UseKestrelCore().UseKestrelHttpsConfiguration();
         if (loggerFactory is not null)
             builder.Services.AddSingleton(loggerFactory);
-        builder.Services.AddSingleton<IConnectionListenerFactory, SocketListenerFactory>();
+        var maxConnections = Descriptors.CountForConnections();
+        builder.Services.AddSingleton<IConnectionListenerFactory>(new SocketListenerFactory(maxConnections, store.Time, _logger));
+        LimitClients(maxConnections - RefusedAtATime);
         builder.Services.AddSingleton<IHostLifetime, NoLifetime>();
         builder.Services.Configure<HostOptions>(static host => host.ShutdownTimeout = StopLimit);
         builder.WebHost.ConfigureKestrel(kestrel => kestrel.Listen(options.Address, options.Port, listen =>
@@ -142,6 +144,9 @@ public sealed partial class RespServer : IAsyncDisposable
     public async Task StartAsync(CancellationToken cancellationToken = default)
     {
         await Store.OpenAsync(cancellationToken);
+
+        // The first timer of a process makes the thread that runs timers, which takes descriptors: not when they have just run out.
+        await Task.Delay(TimeSpan.FromMilliseconds(1), TimeProvider.System, cancellationToken);
         await _host.StartAsync(cancellationToken);
         var address = _host.Services.GetRequiredService<IServer>().Features.Get<IServerAddressesFeature>()!.Addresses.First();
         Endpoint = new(Options.Address, new Uri(address).Port);
@@ -269,7 +274,7 @@ public sealed partial class RespServer : IAsyncDisposable
     /// </summary>
     internal void FlushLaterNeedsLock(ClientConnection client)
     {
-        client.SetOutputLsnNeedsLock(Store.LastLsnNeedsLock);
+        client.SetOutputLsnNeedsLock(Store.ReplyLsnNeedsLock);
         if (!_isInTurn)
             ThreadPool.UnsafeQueueUserWorkItem(static client => client.Flush(), client, preferLocal: false);
         else if (!client.IsToFlush)

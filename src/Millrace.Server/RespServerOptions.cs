@@ -30,7 +30,10 @@ public sealed class RespServerOptions
     /// <summary>The certificate, with its private key, to speak TLS with. Default <see langword="null"/>: plain TCP.</summary>
     public X509Certificate2? Certificate { get; set; }
 
-    /// <summary>Connections at a time; one more is told so and closed. Default 10,000, as Redis.</summary>
+    /// <summary>
+    /// Connections at a time; one more is told so and closed. Default 10,000, as Redis. Fewer, with a warning in the log, when the process may not
+    /// open as many files: some are kept for the journal.
+    /// </summary>
     public int MaxClients { get; set; } = 10_000;
 
     /// <summary>Bytes of one argument. Default 64 MiB (<c>proto-max-bulk-len</c>).</summary>

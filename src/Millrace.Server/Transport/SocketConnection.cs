@@ -6,17 +6,19 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace Millrace.Server.Transport;
 
-/// <summary>One accepted socket as Kestrel wants it.</summary>
+/// <summary>One accepted socket as Kestrel wants it. Its place is given back to the listener when it is closed.</summary>
 internal sealed class SocketConnection : ConnectionContext, IConnectionSocketFeature, IDuplexPipe
 {
     private readonly SocketInput _input;
     private readonly SocketOutput _output;
+    private readonly SemaphoreSlim _room;
     private readonly CancellationTokenSource _closed = new();
     private int _isDisposed;
 
-    public SocketConnection(Socket socket)
+    public SocketConnection(Socket socket, SemaphoreSlim room)
     {
         Socket = socket;
+        _room = room;
         LocalEndPoint = socket.LocalEndPoint;
         RemoteEndPoint = socket.RemoteEndPoint;
         _input = new(socket);
@@ -64,6 +66,7 @@ internal sealed class SocketConnection : ConnectionContext, IConnectionSocketFea
             return;
         Abort(new ConnectionAbortedException());
         Socket.Dispose();
+        _room.Release();
         await _closed.CancelAsync();
         _closed.Dispose();
     }

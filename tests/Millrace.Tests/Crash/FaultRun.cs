@@ -35,7 +35,7 @@ internal static class FaultRun
         {
             await first;
             throw new InvalidOperationException(
-                $"The writers ended before the fault: {string.Join("; ", writers.Select(writer => writer.Error ?? "connection closed"))}\n{server.Output}");
+                $"The writers ended before the fault: {string.Join("; ", writers.Select(writer => writer.End))}\n{server.Output}");
         }
 
         await fault();

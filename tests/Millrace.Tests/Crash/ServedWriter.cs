@@ -12,7 +12,10 @@ internal readonly record struct Acknowledged(ServedOperation Operation, long Sen
 /// One connection that writes, reads, acknowledges and claims as fast as it gets replies, and keeps what it knows: the state of everything
 /// acknowledged, and the one operation whose outcome it never heard.
 /// </summary>
-internal sealed class ServedWriter(int number, int seed)
+/// <param name="number">Which of the writers it is.</param>
+/// <param name="seed">Draws what it does.</param>
+/// <param name="longestBurst">Entries it sends at most without waiting for the first one's reply.</param>
+internal sealed class ServedWriter(int number, int seed, int longestBurst = 20)
 {
     private readonly Random _random = new(seed);
     private int _groupsMade;
@@ -23,8 +26,14 @@ internal sealed class ServedWriter(int number, int seed)
     /// <summary>Sent and not answered, or answered with an error: it may have happened or not.</summary>
     public ServedOperation? Unknown { get; set; }
 
-    /// <summary>The error that ended the last run; null: the connection broke.</summary>
+    /// <summary>The error reply that ended the last run; null: the connection broke.</summary>
     public string? Error { get; private set; }
+
+    /// <summary>How the last run ended.</summary>
+    public string End { get; private set; } = "";
+
+    /// <summary>When it came (timestamp).</summary>
+    public long ErrorAt { get; private set; }
 
     /// <summary>Everything acknowledged since the list was cleared.</summary>
     public List<Acknowledged> History { get; } = [];
@@ -48,6 +57,7 @@ internal sealed class ServedWriter(int number, int seed)
         catch (Exception e) when (e is NoReplyException or SocketException)
         {
             // What a killed server looks like from here. What was under way is in Unknown.
+            End = e.Message;
         }
     }
 
@@ -60,9 +70,10 @@ internal sealed class ServedWriter(int number, int seed)
         var replies = new List<RespNode>();
         foreach (var _ in commands)
             replies.Add(RespNode.Parse(client.Read()));
-        if (replies.Find(static reply => reply.IsError) is { } error)
+        if (replies.Select(FindError).FirstOrDefault(static error => error is not null) is { } error)
         {
-            Error = error.Text;
+            End = error.Text;
+            (Error, ErrorAt) = (error.Text, TimeProvider.System.GetTimestamp());
             return false;
         }
 
@@ -72,6 +83,9 @@ internal sealed class ServedWriter(int number, int seed)
         return true;
     }
 
+    /// <summary>The error that a reply is, or that one command of a transaction got.</summary>
+    private static RespNode? FindError(RespNode reply) => reply.IsError ? reply : reply.Children?.Find(static part => part.IsError);
+
     private ServedOperation Next()
     {
         if (!State.Groups.Contains(ServedLoad.MainGroup(number)))
@@ -79,7 +93,7 @@ internal sealed class ServedWriter(int number, int seed)
         var other = State.Groups.FirstOrDefault(name => name != ServedLoad.MainGroup(number));
         return _random.Next(100) switch
         {
-            < 10 => new ServedOperation.Append(number, State.Entries.Count, _random.Next(2, 20)),
+            < 10 => new ServedOperation.Append(number, State.Entries.Count, _random.Next(longestBurst) + 1),
             < 25 => new ServedOperation.Read(number, "a", _random.Next(1, 30)),
             < 40 when State.Pending.Count > 0 => new ServedOperation.Ack(number, Pick(1 + State.Pending.Count / 2)),
             < 50 when State.Pending.Count > 0 => new ServedOperation.Claim(number, _random.Next(2) == 0 ? "a" : "b", Pick(5)),

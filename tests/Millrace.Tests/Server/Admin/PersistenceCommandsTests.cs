@@ -27,8 +27,8 @@ public sealed class PersistenceCommandsTests
         using var directory = new JournalDirectory();
         await using var server = await TestServer.StartAsync(directory: directory.Path);
         using var client = server.Connect();
-        Assert.Equal("*2\r\n:0\r\n:0\r\n", client.Exchange("WAITAOF 0 0 0"));
         client.Exchange("XADD s 1-1 a b");
+        Assert.Equal("*2\r\n:0\r\n:0\r\n", client.Exchange("WAITAOF 0 0 0"));
         Assert.Equal("+OK\r\n", client.Exchange("SAVE"));
         Assert.Equal("*2\r\n:1\r\n:0\r\n", client.Exchange("WAITAOF 0 0 0"));
         Assert.InRange(
