@@ -32,6 +32,9 @@ internal sealed class JournalBatch(int frameBytes)
 
     public bool HasWaiters => _waiters is not null;
 
+    /// <summary>How many wait.</summary>
+    public int WaiterCount { get; private set; }
+
     public void Add(long lsn, ReadOnlySpan<byte> record)
     {
         Debug.Assert(LastLsn == 0 || lsn == LastLsn + 1, "LSNs have no gaps.");
@@ -46,13 +49,18 @@ internal sealed class JournalBatch(int frameBytes)
     public void BeginSegment() => _segmentIsDue = true;
 
     /// <summary>Completes, on the thread pool, when the batch is durable. One task for all who wait.</summary>
-    public Task WhenDurable() => (_waiters ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+    public Task WhenDurable()
+    {
+        WaiterCount++;
+        return (_waiters ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+    }
 
     /// <summary>Hands out those who wait, to be told outside the lock.</summary>
     public TaskCompletionSource? TakeWaiters()
     {
         var waiters = _waiters;
         _waiters = null;
+        WaiterCount = 0;
         return waiters;
     }
 

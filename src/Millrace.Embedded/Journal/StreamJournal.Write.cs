@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Millrace.Embedded.Journal;
 
 /// <summary>Getting batches into segments.</summary>
@@ -40,20 +42,24 @@ internal sealed partial class StreamJournal
         _writing = _filling;
         _filling = _idle!;
         _idle = null;
+        _isGathering = false;
     }
 
     /// <summary>Writes the batch that the caller swapped out, tells those who wait, and sees to it that a batch with waiters is written next.</summary>
-    private Exception? WriteBatch()
+    /// <param name="isForCaller">Whether a caller writes who waits for it.</param>
+    private Exception? WriteBatch(bool isForCaller = false)
     {
         var batch = _writing!;
+        var start = Stopwatch.GetTimestamp();
         var failure = TryWrite(batch);
 
         TaskCompletionSource? written, gathered = null;
-        var writeNext = false;
+        var (writeNext, gatherNext) = (false, false);
         lock (_gate)
         {
             // A sync beside this write may have failed: nobody is told "done" after that.
             failure = _failure ?? failure;
+            var released = batch.WaiterCount + (isForCaller ? 1 : 0);
             if (failure is null)
             {
                 // Those who came while the device was full were told so; what they appended waits nevertheless.
@@ -80,7 +86,8 @@ internal sealed partial class StreamJournal
                 gathered = _filling.TakeWaiters();
 
             // This caller has what it came for. Those who came meanwhile are written by the thread pool, not at this caller's expense.
-            writeNext |= _filling.HasWaiters;
+            gatherNext = failure is null && !writeNext && TryGatherNeedsLock(released, Stopwatch.GetTimestamp() - start);
+            writeNext |= _filling.HasWaiters && !gatherNext;
             if (writeNext)
                 SwapNeedsLock();
         }
@@ -92,6 +99,10 @@ internal sealed partial class StreamJournal
         else
             written?.SetException(ReadOnly(failure));
         gathered?.SetException(ReadOnly(Failure!));
+
+        // Behind those who were just told, so that they come first.
+        if (gatherNext)
+            _options.Background(EndGathering);
         return failure;
     }
 

@@ -185,10 +185,12 @@ internal sealed partial class StreamJournal : IAsyncDisposable
                 throw ReadOnly(_failure);
             if (_closed)
                 throw Closed();
+            if (MayGatherNeedsLock())
+                return new(_filling.WhenDurable());
             SwapNeedsLock();
         }
 
-        var failure = WriteBatch();
+        var failure = WriteBatch(isForCaller: true);
         return failure is null || IsDurable(lsn) ? ValueTask.CompletedTask : throw ReadOnly(failure);
     }
 
