@@ -70,11 +70,7 @@ internal static class JournalBenchmark
 
     private sealed class NothingToReplay : IJournalReplay
     {
-        public void SnapshotPart(ReadOnlySpan<byte> part)
-        {
-        }
-
-        public void SnapshotEnd()
+        public void Snapshot(IEnumerable<ReadOnlyMemory<byte>> parts)
         {
         }
 

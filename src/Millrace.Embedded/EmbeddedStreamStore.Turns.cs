@@ -111,13 +111,6 @@ public sealed partial class EmbeddedStreamStore
 
     /// <summary>Completes when the record is on the device, whatever the policy. Not for a store in memory. Costs a sync of the device.</summary>
     /// <exception cref="Streams.StreamException">The journal takes no more writes, or was closed.</exception>
-    internal async Task SyncAsync(long lsn)
-    {
-        // Not on this thread, which may have the turn: the journal writes on its caller's.
-        await Task.Run(() => _journal!.SyncAsync(lsn)).ConfigureAwait(false);
-        Volatile.Write(ref _lastSyncMs, _time.GetUtcNow().ToUnixTimeMilliseconds());
-    }
-
-    /// <summary>When <see cref="SyncAsync"/> last made everything durable, in Unix milliseconds; 0: never yet.</summary>
-    internal long LastSyncMs => Volatile.Read(ref _lastSyncMs);
+    /// <remarks>Not on this thread, which may have the turn: the journal writes on its caller's.</remarks>
+    internal Task SyncAsync(long lsn) => Task.Run(() => _journal!.SyncAsync(lsn));
 }

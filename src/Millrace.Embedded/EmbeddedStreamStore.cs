@@ -63,9 +63,6 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     /// <summary>The moment the timer is set to, in Unix milliseconds.</summary>
     private long _timerDueMs = long.MaxValue;
 
-    /// <summary>When a client last had everything synced, in Unix milliseconds. Also changed outside the lock.</summary>
-    private long _lastSyncMs;
-
     private Task? _opening;
 
     /// <summary>Recovery is done. Also read outside the lock: it is set once.</summary>
@@ -101,6 +98,8 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         (MaxMemoryBytesNeedsLock, _whenFull, _maxWaitWhenFull) = (options.MaxMemoryBytes, options.WhenFull, options.MaxWaitWhenFull);
         _sync = options.Sync;
         _journalOptions = options.Journal with { Sync = options.Sync };
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(options.SnapshotAfterBytes, "options.SnapshotAfterBytes");
+        _snapshotAfterBytes = options.SnapshotAfterBytes;
         _time = timeProvider ?? TimeProvider.System;
         _clock = new(_time);
         _logger = logger ?? NullLogger<EmbeddedStreamStore>.Instance;
@@ -151,20 +150,23 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         await _dueTimer.DisposeAsync().ConfigureAwait(false);
         if (opening is not null)
             await opening.ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing); // Who opened the store was told.
+        await EndSnapshotAsync().ConfigureAwait(false);
         if (_journal is not null)
             await _journal.DisposeAsync().ConfigureAwait(false);
     }
 
     private void Recover()
     {
-        var engine = new StreamEngine();
-        var journal = OpenJournal(new EngineReplay(engine));
+        var replay = new EngineReplay();
+        var journal = OpenJournal(replay);
+        var engine = replay.Engine;
         Verify(engine, journal);
         lock (_lock)
         {
             _engine = engine;
             _journal = journal;
             _lastLsn = journal.LastLsn;
+            SetSnapshotDueNeedsLock(journal);
             _isOpen = true;
             _clock.StartFrom(engine.NewestMs);
             SetTimerNeedsLock(_clock.ReadMs());
@@ -403,6 +405,8 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         {
             _records.Clear();
         }
+
+        SaveIfDueNeedsLock(journal);
     }
 
     private ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result)

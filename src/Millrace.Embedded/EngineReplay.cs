@@ -1,14 +1,16 @@
 using Millrace.Embedded.Journal;
 using Millrace.Streams.Engine;
+using Millrace.Streams.Engine.Snapshots;
 
 namespace Millrace.Embedded;
 
 /// <summary>Makes the engine again from what recovery finds.</summary>
-internal sealed class EngineReplay(StreamEngine engine) : IJournalReplay
+internal sealed class EngineReplay : IJournalReplay
 {
-    public void SnapshotPart(ReadOnlySpan<byte> part) => throw new NotSupportedException("This release writes no snapshots.");
+    /// <summary>The engine as far as it was made.</summary>
+    public StreamEngine Engine { get; private set; } = new();
 
-    public void SnapshotEnd() => throw new NotSupportedException("This release writes no snapshots.");
+    public void Snapshot(IEnumerable<ReadOnlyMemory<byte>> parts) => Engine = SnapshotReader.Read(parts);
 
-    public void Record(ReadOnlySpan<byte> record) => engine.Replay(record);
+    public void Record(ReadOnlySpan<byte> record) => Engine.Replay(record);
 }

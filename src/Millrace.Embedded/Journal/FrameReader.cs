@@ -59,6 +59,10 @@ internal sealed class FrameReader
         return true;
     }
 
+    /// <summary>The records of the frame that was just read, as memory; valid until the next call.</summary>
+    public ReadOnlyMemory<byte> PayloadOf(in FrameHeader frame) =>
+        _window.AsMemory((int)(Offset - frame.Length - _windowOffset), frame.Length);
+
     /// <summary>Goes to a place in the file, so that the tools can read on behind damage.</summary>
     public void MoveTo(long offset) => Offset = offset;
 

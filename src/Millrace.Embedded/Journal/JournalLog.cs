@@ -44,6 +44,13 @@ internal static partial class JournalLog
     [LoggerMessage(1109, LogLevel.Warning, "The file '{Path}' is not needed any more and could not be deleted: {Reason} The next start will.")]
     public static partial void NotDeleted(ILogger logger, string path, string reason, Exception cause);
 
+    [LoggerMessage(1120, LogLevel.Information, "Captured {Keys} keys after record {Lsn} for a snapshot; calls waited {PauseMs} ms for that.")]
+    public static partial void Captured(ILogger logger, long keys, long lsn, double pauseMs);
+
+    [LoggerMessage(1121, LogLevel.Error,
+        "No snapshot could be written: {Reason} The journal goes on and keeps everything; it is tried again when it has grown by as much again.")]
+    public static partial void SnapshotFailed(ILogger logger, string reason, Exception cause);
+
     [LoggerMessage(1110, LogLevel.Warning, "The cut-off tail could not be set aside in '{Path}', and is gone: {Reason}")]
     public static partial void NotSetAside(ILogger logger, string path, string reason, Exception cause);
 }

@@ -39,12 +39,15 @@ internal sealed partial class StreamJournal
     /// caller's thread, apart from waiting for the journal; costs reading and writing its size, and three syncs.
     /// </summary>
     /// <param name="coveredLsn">What <see cref="BeginSnapshot"/> returned; above zero.</param>
-    /// <param name="parts">The parts in order, each at most <see cref="JournalFormat.MaxRecordBytes"/>; one is used up before the next is asked for.</param>
+    /// <param name="writeParts">
+    /// Hands over the parts in order, each with a call, after which its memory is not needed any more, and each at most
+    /// <see cref="JournalFormat.MaxRecordBytes"/>.
+    /// </param>
     /// <param name="cancellationToken">Gives up between two parts; the journal is as it was.</param>
     /// <exception cref="IOException">The snapshot could not be written; the journal is as it was, and takes records.</exception>
     /// <exception cref="Streams.StreamException">The journal takes no more records.</exception>
     public async Task PublishSnapshotAsync(
-        long coveredLsn, IEnumerable<ReadOnlyMemory<byte>> parts, CancellationToken cancellationToken = default)
+        long coveredLsn, Action<Action<ReadOnlyMemory<byte>>> writeParts, CancellationToken cancellationToken = default)
     {
         var name = JournalFiles.SnapshotName(coveredLsn);
         var temporary = name + JournalFiles.NewSuffix;
@@ -53,7 +56,7 @@ internal sealed partial class StreamJournal
         {
             using (var file = _device.Create(temporary))
             {
-                length = SnapshotFile.Write(file, coveredLsn, _options.FrameBytes, parts, cancellationToken);
+                length = SnapshotFile.Write(file, coveredLsn, _options.FrameBytes, writeParts, cancellationToken);
                 await SyncAsync(coveredLsn).ConfigureAwait(false);
                 file.Sync();
             }

@@ -1,3 +1,4 @@
+using Millrace.Embedded;
 using Millrace.Server.Commands;
 using Millrace.Streams;
 
@@ -13,11 +14,18 @@ internal sealed class Pause(ClientConnection client, StoredRequest request, Comm
     public override bool MayUnblock => mayUnblock;
 
     /// <summary>Makes a client wait until everything it can see is on the device. Only with a journal.</summary>
-    public static void UntilSynced(ref CommandCall call, CommandHandler write, bool mayUnblock, TimeSpan? limit)
+    public static void UntilSynced(ref CommandCall call, CommandHandler write, bool mayUnblock, TimeSpan? limit) =>
+        Until(ref call, static store => store.SyncAsync(store.LastLsnNeedsLock), write, mayUnblock, limit);
+
+    /// <summary>Makes a client wait until everything is in a snapshot. Only with a journal, and while none is being written.</summary>
+    public static void UntilSaved(ref CommandCall call, CommandHandler write) =>
+        Until(ref call, static store => store.SaveNeedsLock(), write, mayUnblock: false, limit: null);
+
+    private static void Until(ref CommandCall call, Func<EmbeddedStreamStore, Task> start, CommandHandler write, bool mayUnblock, TimeSpan? limit)
     {
         var pause = new Pause(call.Client, call.ToStored(), write, mayUnblock);
         call.Block(pause, limit);
-        _ = pause.EndWhenSyncedAsync(call.Server, call.Store.LastLsnNeedsLock);
+        _ = pause.EndWhenDoneAsync(call.Server, start(call.Store));
     }
 
     protected override bool TryRun(ref CommandCall call) => false;
@@ -25,12 +33,12 @@ internal sealed class Pause(ClientConnection client, StoredRequest request, Comm
     protected override void WriteTimeout(ref CommandCall call) => write(ref call);
 
     /// <summary>Never fails: a journal that does is an error reply, and a store that was closed has ended the wait itself.</summary>
-    private async Task EndWhenSyncedAsync(RespServer server, long lsn)
+    private async Task EndWhenDoneAsync(RespServer server, Task work)
     {
         string? error = null;
         try
         {
-            await server.Store.SyncAsync(lsn);
+            await work;
         }
         catch (StreamException e)
         {

@@ -15,9 +15,13 @@ internal sealed partial class StreamEngine
     private static CapturedKey[] Capture(Keyspace keyspace)
     {
         var keys = new CapturedKey[keyspace.Count];
-        var at = 0;
-        foreach (var value in keyspace.Values)
-            keys[at++] = new(value.Key, value.ExpiresMs, value.Capture());
+        for (int slot = 0, at = 0; at < keys.Length; slot++)
+        {
+            // In this order, a scan finds them as before.
+            if (keyspace.InSlot(slot) is { } value)
+                keys[at++] = new(value.Key, value.ExpiresMs, value.Capture());
+        }
+
         return keys;
     }
 

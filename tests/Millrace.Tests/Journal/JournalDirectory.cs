@@ -58,9 +58,11 @@ internal sealed class JournalDirectory : IDisposable, IJournalReplay
 
     public void Dispose() => Directory.Delete(Path, recursive: true);
 
-    void IJournalReplay.SnapshotPart(ReadOnlySpan<byte> part) => Parts.Add(Encoding.UTF8.GetString(part));
-
-    void IJournalReplay.SnapshotEnd() => Parts.Add(".");
+    void IJournalReplay.Snapshot(IEnumerable<ReadOnlyMemory<byte>> parts)
+    {
+        Parts.AddRange(parts.Select(static part => Encoding.UTF8.GetString(part.Span)));
+        Parts.Add(".");
+    }
 
     void IJournalReplay.Record(ReadOnlySpan<byte> record) => Replayed.Add(Encoding.UTF8.GetString(record));
 }

@@ -209,14 +209,18 @@ public sealed class JournalSnapshotTests(ITestOutputHelper output) : IDisposable
 
     private static string Record(int i) => $"record {i:D3}";
 
-    private static IEnumerable<ReadOnlyMemory<byte>> Parts(params string[] parts) => parts.Select(part => (ReadOnlyMemory<byte>)Encoding.UTF8.GetBytes(part));
-
-    private static IEnumerable<ReadOnlyMemory<byte>> PartsUntilCancelled(CancellationTokenSource cancellation)
+    private static Action<Action<ReadOnlyMemory<byte>>> Parts(params string[] parts) => emit =>
     {
-        yield return new byte[10];
+        foreach (var part in parts)
+            emit(Encoding.UTF8.GetBytes(part));
+    };
+
+    private static Action<Action<ReadOnlyMemory<byte>>> PartsUntilCancelled(CancellationTokenSource cancellation) => emit =>
+    {
+        emit(new byte[10]);
         cancellation.Cancel();
-        yield return new byte[10];
-    }
+        emit(new byte[10]);
+    };
 
     private static async Task AppendAsync(StreamJournal journal, int from, int to)
     {

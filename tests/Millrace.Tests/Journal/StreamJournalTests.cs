@@ -237,9 +237,7 @@ public sealed class StreamJournalTests : IDisposable
 
     private sealed class RefusingReplay : IJournalReplay
     {
-        public void SnapshotPart(ReadOnlySpan<byte> part) => throw new InvalidOperationException();
-
-        public void SnapshotEnd() => throw new InvalidOperationException();
+        public void Snapshot(IEnumerable<ReadOnlyMemory<byte>> parts) => throw new InvalidOperationException();
 
         public void Record(ReadOnlySpan<byte> record) => throw new FormatException("no such mutation");
     }

@@ -3,12 +3,14 @@ using Millrace.Server.Connections;
 namespace Millrace.Server.Commands.Admin;
 
 /// <summary>
-/// The commands that make sure of what was written: <c>SAVE</c> and its kin sync the journal, which is all there is to save; <c>WAIT</c> and
+/// The commands that make sure of what was written: <c>SAVE</c> and its kin write a snapshot, which stands for the journal before it; <c>WAIT</c> and
 /// <c>WAITAOF</c> answer for a server without replicas.
 /// </summary>
 internal static class PersistenceCommands
 {
     private const CommandFlags Admin = CommandFlags.Admin | CommandFlags.NoScript;
+
+    private const string IsSaving = "ERR Background save already in progress";
 
     private const string InMemory = "ERR This server keeps everything in memory: there is nothing to save to";
 
@@ -22,39 +24,44 @@ internal static class PersistenceCommands
         new("waitaof", 4, CommandFlags.Blocking, 0, 0, 0, "connection", WaitForJournal) { Group = "generic", Since = "7.2.0" },
     ];
 
-    /// <summary>Unix seconds of the last save by a client, or of the start, as the journal was whole then.</summary>
-    public static long LastSaveSeconds(RespServer server) => Math.Max(server.Store.LastSyncMs, server.StartedMs) / 1000;
+    /// <summary>Unix seconds of the last snapshot, or of the start, as everything was read then.</summary>
+    public static long LastSaveSeconds(RespServer server) => Math.Max(server.Store.LastSnapshotMs, server.StartedMs) / 1000;
 
+    /// <summary>Answers when the snapshot is on the device. Other clients go on meanwhile, unlike at Redis.</summary>
     private static void Save(ref CommandCall call)
     {
-        if (IsJournaled(ref call))
-            Pause.UntilSynced(ref call, static (ref CommandCall call) => call.Ok(), mayUnblock: false, limit: null);
+        if (!IsJournaled(ref call))
+            return;
+        if (call.Store.IsSavingNeedsLock)
+            call.Error(IsSaving);
+        else
+            Pause.UntilSaved(ref call, static (ref CommandCall call) => call.Ok());
     }
 
     private static void SaveInBackground(ref CommandCall call)
     {
         if (call.Count > 2 || (call.Count == 2 && !call.Is(1, "SCHEDULE"u8)))
             call.Error(Errors.Syntax);
-        else if (TryStartSync(ref call))
-            call.Reply.WriteSimple("Background saving started");
+        else if (IsJournaled(ref call) && call.Store.IsSavingNeedsLock && call.Count == 1)
+            call.Error(IsSaving);
+        else if (call.Store.IsDurable)
+            call.Reply.WriteSimple(StartSave(ref call) ? "Background saving started" : "Background saving scheduled");
     }
 
-    /// <summary>The journal is never rewritten while the server runs; what a rewrite is asked for, that all of it is on disk, a sync gives.</summary>
+    /// <summary>A snapshot is what a rewrite is asked for: the journal is as short as can be after it.</summary>
     private static void Rewrite(ref CommandCall call)
     {
-        if (TryStartSync(ref call))
-            call.Reply.WriteSimple("Background append only file rewriting started");
+        if (IsJournaled(ref call))
+            call.Reply.WriteSimple($"Background append only file rewriting {(StartSave(ref call) ? "started" : "scheduled")}");
     }
 
-    private static bool TryStartSync(ref CommandCall call)
+    /// <summary>Nobody waits for it. If it fails, the store has logged why, and INFO says so.</summary>
+    /// <returns>False: one is being written, and this one follows.</returns>
+    private static bool StartSave(ref CommandCall call)
     {
-        if (!IsJournaled(ref call))
-            return false;
-
-        // Nobody waits for it. If it fails, the journal has logged why and refuses every later write.
-        _ = call.Store.SyncAsync(call.Store.LastLsnNeedsLock).ContinueWith(
-            static sync => sync.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
-        return true;
+        var isSaving = call.Store.IsSavingNeedsLock;
+        _ = isSaving ? call.Store.ScheduleSaveNeedsLock() : call.Store.SaveNeedsLock();
+        return !isSaving;
     }
 
     private static void LastSave(ref CommandCall call) => call.Reply.WriteInteger(LastSaveSeconds(call.Server));
@@ -96,8 +103,12 @@ internal static class PersistenceCommands
     private static void WaitForReplicas(ref CommandCall call, bool local, long timeoutMs)
     {
         call.Block(new Pause(call.Client, call.ToStored(), WriteSynced, mayUnblock: true), Limit(timeoutMs));
-        if (local)
-            TryStartSync(ref call);
+        if (!local)
+            return;
+
+        // Nobody waits for it. If it fails, the journal has logged why and refuses every later write.
+        _ = call.Store.SyncAsync(call.Store.LastLsnNeedsLock).ContinueWith(
+            static sync => sync.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
     }
 
     /// <summary>How many journals have everything that was written, this one, and how many replicas do, none.</summary>

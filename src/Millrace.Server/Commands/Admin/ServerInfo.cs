@@ -94,13 +94,17 @@ internal static partial class ServerInfo
     {
         Append(text, "loading", 0);
         Append(text, "async_loading", 0);
-        Append(text, "rdb_bgsave_in_progress", 0);
+        // A snapshot is both: what is saved, and what shortens the journal.
+        var store = server.Store;
+        var lastSave = store.IsBroken || store.HasSnapshotFailed ? "err" : "ok";
+        Append(text, "rdb_changes_since_last_save", store.RecordsSinceSnapshotNeedsLock);
+        Append(text, "rdb_bgsave_in_progress", store.IsSavingNeedsLock ? 1 : 0);
         Append(text, "rdb_last_save_time", PersistenceCommands.LastSaveSeconds(server));
-        Append(text, "rdb_last_bgsave_status", server.Store.IsBroken ? "err" : "ok");
-        Append(text, "aof_enabled", server.Store.IsDurable ? 1 : 0);
-        Append(text, "aof_rewrite_in_progress", 0);
-        Append(text, "aof_rewrite_scheduled", 0);
-        Append(text, "aof_last_bgrewrite_status", server.Store.IsBroken ? "err" : "ok");
+        Append(text, "rdb_last_bgsave_status", lastSave);
+        Append(text, "aof_enabled", store.IsDurable ? 1 : 0);
+        Append(text, "aof_rewrite_in_progress", store.IsSavingNeedsLock ? 1 : 0);
+        Append(text, "aof_rewrite_scheduled", store.IsSaveScheduledNeedsLock ? 1 : 0);
+        Append(text, "aof_last_bgrewrite_status", lastSave);
         Append(text, "aof_last_write_status", server.Store.IsBroken ? "err" : "ok");
     }
 

@@ -9,12 +9,13 @@ namespace Millrace.Streams.Engine.Snapshots;
 internal static class SnapshotReader
 {
     /// <summary>Reads a snapshot.</summary>
-    /// <param name="nextPart">Gives the parts in order, and nothing after the last. Each must be valid until the next is asked for.</param>
+    /// <param name="parts">The parts in order. Each must be valid until the next is asked for.</param>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Corrupt"/>: these are not the parts of a snapshot of this version.</exception>
-    public static StreamEngine Read(Func<ReadOnlyMemory<byte>> nextPart)
+    public static StreamEngine Read(IEnumerable<ReadOnlyMemory<byte>> parts)
     {
+        using var source = parts.GetEnumerator();
         var engine = new StreamEngine();
-        var reader = new RecordReader(default, nextPart: nextPart);
+        var reader = new RecordReader(default, nextPart: () => source.MoveNext() ? source.Current : default);
         var version = reader.Byte();
         if (version != SnapshotWriter.Version)
             throw EngineErrors.Damaged($"version {version} of a snapshot is not known to this program", 0);

@@ -11,7 +11,7 @@ namespace Millrace.Streams.Engine.Snapshots;
 ///
 /// snapshot   version byte | newest ms | last version of a document | options | 16 × database
 /// options    stream-node-max-entries | stream-idmp-duration | stream-idmp-maxsize
-/// database   count | count × key
+/// database   count | count × key, in the order of a scan
 /// key        key text | expires ms + 1, or 0 for never | kind byte | value
 /// value      string, list, set, schedule: the parts drawn at ValueRecord; stream: below
 ///

@@ -24,8 +24,7 @@ internal static class SnapshotParts
 
     public static StreamEngine Read(IEnumerable<byte[]> parts)
     {
-        using var source = parts.GetEnumerator();
-        var engine = SnapshotReader.Read(() => source.MoveNext() ? source.Current : default(ReadOnlyMemory<byte>));
+        var engine = SnapshotReader.Read(parts.Select(static part => (ReadOnlyMemory<byte>)part));
         engine.Verify();
         return engine;
     }

@@ -1,3 +1,4 @@
+using Millrace.Embedded.Journal;
 using Millrace.Tests.Clients;
 using Millrace.Tests.Differential;
 using Millrace.Tests.Fixtures;
@@ -22,21 +23,55 @@ public sealed class PersistenceCommandsTests
     }
 
     [Fact]
-    public async Task Saves_sync_the_journal_and_tell_when()
+    public async Task Saves_write_a_snapshot_and_tell_when()
     {
         using var directory = new JournalDirectory();
         await using var server = await TestServer.StartAsync(directory: directory.Path);
         using var client = server.Connect();
         client.Exchange("XADD s 1-1 a b");
         Assert.Equal("*2\r\n:0\r\n:0\r\n", client.Exchange("WAITAOF 0 0 0"));
+        Assert.Contains("rdb_changes_since_last_save:1\r\n", client.Exchange("INFO persistence"));
         Assert.Equal("+OK\r\n", client.Exchange("SAVE"));
+        Assert.True(File.Exists(Path.Combine(directory.Path, JournalFiles.SnapshotName(1))));
+        Assert.Contains("rdb_changes_since_last_save:0\r\n", client.Exchange("INFO persistence"));
         Assert.Equal("*2\r\n:1\r\n:0\r\n", client.Exchange("WAITAOF 0 0 0"));
         Assert.InRange(
             long.Parse(client.Exchange("LASTSAVE")[1..^2]), DateTimeOffset.UtcNow.ToUnixTimeSeconds() - 60, DateTimeOffset.UtcNow.ToUnixTimeSeconds());
-        Assert.Equal("+Background saving started\r\n", client.Exchange("BGSAVE"));
-        Assert.Equal("+Background append only file rewriting started\r\n", client.Exchange("BGREWRITEAOF"));
         client.Exchange("MULTI");
         Assert.Equal("-ERR Command not allowed inside a transaction\r\n", client.Exchange("SAVE"));
+    }
+
+    /// <summary>In one transaction, so that the snapshot cannot be over before all have been asked for.</summary>
+    [Fact]
+    public async Task Saves_in_the_background_are_one_at_a_time_and_one_more_at_most()
+    {
+        using var directory = new JournalDirectory();
+        await using (var server = await TestServer.StartAsync(directory: directory.Path))
+        {
+            using var client = server.Connect();
+            client.Exchange("XADD s 1-1 a b");
+            client.Exchange("MULTI");
+            string[] commands = ["BGSAVE", "BGSAVE", "BGSAVE SCHEDULE", "BGREWRITEAOF", "INFO persistence"];
+            foreach (var command in commands)
+                Assert.Equal("+QUEUED\r\n", client.Exchange(command));
+            var replies = client.Exchange("EXEC");
+            Assert.StartsWith(
+                "*5\r\n+Background saving started\r\n-ERR Background save already in progress\r\n+Background saving scheduled\r\n" +
+                "+Background append only file rewriting scheduled\r\n",
+                replies);
+            foreach (var field in (string[])["rdb_bgsave_in_progress:1", "aof_rewrite_in_progress:1", "aof_rewrite_scheduled:1"])
+                Assert.Contains($"{field}\r\n", replies);
+            await Eventually.TrueAsync(
+                "the snapshots are written",
+                () => new(client.Exchange("INFO persistence").Contains("rdb_bgsave_in_progress:0\r\n", StringComparison.Ordinal)));
+            Assert.Contains("rdb_last_bgsave_status:ok\r\n", client.Exchange("INFO persistence"));
+            client.Exchange("XADD s 1-2 a b");
+        }
+
+        Assert.Contains(JournalFiles.SnapshotName(1), directory.FileNames);
+        await using var restarted = await TestServer.StartAsync(directory: directory.Path);
+        using var again = restarted.Connect();
+        Assert.Equal(":2\r\n", again.Exchange("XLEN s"));
     }
 
     [Fact]
