@@ -60,7 +60,7 @@ public sealed partial class EmbeddedStreamStore
     internal Task SaveNeedsLock()
     {
         Debug.Assert(_journal is not null && !IsSavingNeedsLock, "There is something to save, and nobody does.");
-        return StartNeedsLock(_journal, static (store, journal) => Task.Run(() => store.SaveAsync(journal)));
+        return StartNeedsLock(_journal, static (store, journal) => store.InBackground(() => store.SaveAsync(journal)));
     }
 
     /// <summary>The same when the one being written is done. Several that wait for that are one.</summary>
@@ -82,6 +82,13 @@ public sealed partial class EmbeddedStreamStore
         _ = _snapshot.ContinueWith(
             static saving => saving.Exception, CancellationToken.None, TaskContinuationOptions.OnlyOnFaulted, TaskScheduler.Default);
         return _snapshot;
+    }
+
+    private Task InBackground(Func<Task> work)
+    {
+        var started = new TaskCompletionSource<Task>();
+        _journalOptions.Background(() => started.SetResult(work()));
+        return started.Task.Unwrap();
     }
 
     private async Task SaveAfterAsync(Task running, StreamJournal journal)

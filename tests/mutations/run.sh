@@ -5,11 +5,11 @@
 #   tests/mutations/run.sh 03 12        those whose names begin so
 #
 # MILLRACE_SIM_SEEDS says how many seeds a mutant may survive (default 20,000); the unbroken source must survive them, too. A mutant is a sed
-# script for one file, named in its first line; one that changes nothing any more, or does not compile, fails the run.
+# script for one file, named in its first line, or several, each under its own "# file:". One that changes nothing any more, or does not compile,
+# fails the run.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 seeds=${MILLRACE_SIM_SEEDS:-20000}
-here=$PWD
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
@@ -18,6 +18,8 @@ mkdir -p "$work/src"
 cp -r src/Millrace.Streams src/Millrace.Embedded "$work/src/"
 cp -r tests/Millrace.Tests/Simulation "$work/"
 find "$work/src" -name '*.csproj' -delete
+cp -r "$work/src" "$work/clean"
+printf '<Project><ItemGroup><Compile Remove="clean/**" /></ItemGroup></Project>\n' >"$work/Directory.Build.targets"
 
 build() {
     (cd "$work" && dotnet build -v quiet -clp:ErrorsOnly) >"$work/build.log" 2>&1 || { cat "$work/build.log"; return 1; }
@@ -40,12 +42,16 @@ for mutant in tests/mutations/mutants/*.sed; do
         continue
     fi
     total=$((total + 1))
-    file=$(sed -n '1s/^# file: //p' "$mutant")
-    sed -E -z -f "$mutant" "$here/$file" >"$work/$file"
-    if cmp -s "$here/$file" "$work/$file"; then
-        echo "$name: changes nothing any more"
-        exit 1
-    fi
+    rm -f "$work"/rules.*
+    awk -v out="$work/rules." '/^# file: /{n++} {print > (out n)}' "$mutant"
+    for rules in "$work"/rules.*; do
+        file=$(sed -n '1s/^# file: src/clean/p' "$rules")
+        sed -E -z -f "$rules" "$work/$file" >"$work/src${file#clean}"
+        if cmp -s "$work/$file" "$work/src${file#clean}"; then
+            echo "$name: changes nothing in ${file#clean/} any more"
+            exit 1
+        fi
+    done
     build || { echo "$name: does not compile"; exit 1; }
     if simulate; then
         echo "$name: SURVIVED $seeds seeds"
@@ -53,7 +59,7 @@ for mutant in tests/mutations/mutants/*.sed; do
         caught=$((caught + 1))
         echo "$name: caught, $(grep -m 1 -oE 'seed [0-9]+: .*' "$work/run.log" | sed -E 's/Millrace\.Tests\.Simulation\.SimulationException: //' | cut -c 1-150)"
     fi
-    cp "$here/$file" "$work/$file"
+    cp -r "$work/clean/." "$work/src/"
 done
 
 echo "caught $caught of $total"

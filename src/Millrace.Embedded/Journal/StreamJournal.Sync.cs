@@ -23,16 +23,12 @@ internal sealed partial class StreamJournal
     /// <summary>Whether the record is known to be on the device.</summary>
     public bool IsSynced(long lsn) => Volatile.Read(ref _syncedLsn) >= lsn;
 
-    /// <summary>Completes when the record is on the device, whatever the policy.</summary>
+    /// <summary>Completes when the record is on the device, whatever the policy. Syncs on the caller's thread.</summary>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.ReadOnly"/>: a write or sync failed, this one or an earlier one.</exception>
     public async Task SyncAsync(long lsn)
     {
         await WhenDurableAsync(lsn).ConfigureAwait(false);
-        if (IsSynced(lsn))
-            return;
-
-        // Not on the caller's thread, which may be the one that polls the sockets.
-        await Task.Run(() => Sync(lsn)).ConfigureAwait(false);
+        Sync(lsn);
         if (!IsSynced(lsn))
             throw ReadOnly(_failure!);
     }

@@ -24,8 +24,11 @@ internal sealed class SimulatedDevice(SimulatedDisk disk, LifePlan plan, Random 
     /// <summary>Whether there is no room. Only the driver makes room again.</summary>
     public bool IsFull { get; set; }
 
-    /// <summary>Whether an operation of this process failed, other than by its end or for want of room.</summary>
+    /// <summary>Whether an operation of this process failed on which the journal depends, other than by its end or for want of room.</summary>
     public bool HasFailed { get; private set; }
+
+    /// <summary>Whether an operation of a snapshot failed, which is no reason to refuse anything but the snapshot.</summary>
+    public bool HasSnapshotFailed { get; private set; }
 
     /// <summary>Whether an operation of this process failed for want of room.</summary>
     public bool HasBeenFull { get; private set; }
@@ -34,7 +37,8 @@ internal sealed class SimulatedDevice(SimulatedDisk disk, LifePlan plan, Random 
     public Action? JournalWritten { get; set; }
 
     /// <summary>
-    /// Called when a write or sync of the journal fails for another reason than want of room, before the store learns of it: it must take no more writes.
+    /// Called when a write or sync of the journal fails for another reason than want of room, or another process has the directory, before the store
+    /// learns of it: it must take no more writes.
     /// </summary>
     public Action<FaultKind>? JournalBreaks { get; set; }
 
@@ -149,9 +153,11 @@ internal sealed class SimulatedDevice(SimulatedDisk disk, LifePlan plan, Random 
         counts.Add(new(fault, operation, role, PhaseOf(operation, role)));
         if (fault is FaultKind.CrashBefore or FaultKind.CrashDuring or FaultKind.CrashAfter)
             return;
-        HasFailed |= fault != FaultKind.Full;
+        var isOfSnapshot = fault != FaultKind.LockLost && PhaseOf(operation, role) is (Phase.Snapshot or Phase.Cleanup);
+        HasSnapshotFailed |= isOfSnapshot;
+        HasFailed |= fault != FaultKind.Full && !isOfSnapshot;
         HasBeenFull |= fault == FaultKind.Full;
-        if (role == FileRole.Journal && fault is FaultKind.WriteError or FaultKind.SyncError)
+        if (fault == FaultKind.LockLost || (role == FileRole.Journal && fault is FaultKind.WriteError or FaultKind.SyncError))
             JournalBreaks?.Invoke(fault);
     }
 

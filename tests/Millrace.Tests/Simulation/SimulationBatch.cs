@@ -20,6 +20,9 @@ internal sealed class SimulationBatch(int firstSeed, long seeds, TimeSpan durati
 
     public int? FailedSeed { get; private set; }
 
+    /// <summary>What was wrong with it.</summary>
+    public Exception? Failure { get; private set; }
+
     public void Run(int threads, int repeatEvery)
     {
         var runners = Enumerable.Range(0, threads).Select(_ => new Thread(() => RunSeeds(repeatEvery))).ToArray();
@@ -114,7 +117,10 @@ internal sealed class SimulationBatch(int firstSeed, long seeds, TimeSpan durati
             if (failure is not null)
             {
                 lock (_lock)
-                    FailedSeed = FailedSeed is { } other ? Math.Min(other, seed) : seed;
+                {
+                    if (FailedSeed is null || seed < FailedSeed)
+                        (FailedSeed, Failure) = (seed, failure);
+                }
             }
         }
 

@@ -16,7 +16,11 @@ internal sealed partial class SimulationRun
     /// <summary>A mutation of this turn was not applied because the journal takes none.</summary>
     private bool _isTurnRefused;
 
-    private readonly Queue<Action> _background = new();
+    /// <summary>
+    /// What the store leaves to other threads. The last first: a snapshot waits for the write that began while it was asked for, and would go on on a
+    /// thread of its own if it came first.
+    /// </summary>
+    private readonly Stack<Action> _background = new();
 
     /// <summary>Callers that came while a write was going on.</summary>
     private readonly List<(long Lsn, Task Task)> _waiting = [];
@@ -40,7 +44,7 @@ internal sealed partial class SimulationRun
             case < 72:
                 var lsn = Turn(random.Next(3) == 0 ? random.Next(2, 8) : 1);
                 if (random.Next(5) > 0)
-                    Await(lsn, () => _store.WhenDurableAsync(_store.LastLsnNeedsLock));
+                    Await(lsn, Show);
                 break;
             case < 84:
                 _time.Advance(random.Next(1, 1_600));
@@ -50,6 +54,9 @@ internal sealed partial class SimulationRun
                 break;
             case < 91:
                 SyncAll();
+                break;
+            case < 94:
+                Save();
                 break;
             case < 96:
                 var stream = _workload.NextStream();
@@ -67,7 +74,12 @@ internal sealed partial class SimulationRun
         if (_isMeanwhile || _device.DriverPhase != Phase.Append || !_plan.HasOtherCallers || _workload.Random.Next(4) > 0)
             return;
         _isMeanwhile = true;
-        Turn(1);
+        var lsn = Turn(1);
+        if (role is FileRole.NewSnapshot or FileRole.Snapshot && operation != Operation.Delete)
+        {
+            _counts.See("calls during a snapshot");
+            Await(lsn, Show);
+        }
 
         // Only while a batch is being written does a caller wait for somebody else; otherwise it would write in the middle of a sync.
         if (operation == Operation.Write && role == FileRole.Journal)
@@ -84,7 +96,7 @@ internal sealed partial class SimulationRun
     /// <summary>What the store does on other threads, and what callers wait for that it does there.</summary>
     private void Drain()
     {
-        while (_background.TryDequeue(out var work))
+        while (_background.TryPop(out var work))
             work();
         foreach (var (lsn, task) in _waiting.ToArray())
         {
@@ -103,7 +115,7 @@ internal sealed partial class SimulationRun
         _time.Advance(ProbeMs + 1);
         if (_device.IsDead || _device.HasFailed)
             return;
-        Await(Turn(1), () => _store.WhenDurableAsync(_store.LastLsnNeedsLock));
+        Await(Turn(1), Show);
         if (_device.HasBeenFull)
             _counts.See("went on after the device was full");
     }
@@ -209,6 +221,12 @@ internal sealed partial class SimulationRun
         return failure is null;
     }
 
+    /// <summary>
+    /// A reply, which waits for the last record of this moment. A read, because it writes on its caller's thread under every policy, and changes nothing
+    /// behind a turn.
+    /// </summary>
+    private ValueTask Show() => new(_store.RangeAsync(Ledger.Stream, new() { Count = 1 }).AsTask());
+
     /// <summary>Waits as a caller does, and holds the store to it when it says that the record is durable.</summary>
     private void Await(long lsn, Func<ValueTask> wait)
     {
@@ -253,7 +271,7 @@ internal sealed partial class SimulationRun
     private void SyncAll()
     {
         var lsn = _history.LastLsn;
-        var failure = Try(() => new(_store.SyncAsync(_store.LastLsnNeedsLock)));
+        var failure = Try(() => new(_store.SyncAsync(_store.LastLsnNeedsLock)), isElsewhere: true);
         if (failure is not null)
             ExpectFailure(failure);
         else if (_device.IsDead)
@@ -264,6 +282,32 @@ internal sealed partial class SimulationRun
             _promises.Sync(lsn);
         _trace.Add($"  sync of {lsn}");
         Drain();
+    }
+
+    private void Save()
+    {
+        if (Locked(() => _store.IsSavingNeedsLock))
+            return;
+        var lsn = _history.LastLsn;
+        var failure = Try(() => new(_store.SaveAsync()));
+        _trace.Add($"  snapshot of {lsn}: {failure?.Code}");
+        if (_device.IsDead)
+            return;
+        if (failure is null)
+            _promises.Sync(lsn);
+        else if (failure.Code == StreamErrorCode.ReadOnly)
+            ExpectFailure(failure);
+        else if (failure.Code != StreamErrorCode.Unavailable || !(_device.HasSnapshotFailed || _device.HasFailed || _device.HasBeenFull))
+            throw new SimulationException($"A snapshot failed although nothing else did: {failure}");
+        Drain();
+    }
+
+    private bool Locked(Func<bool> question)
+    {
+        _store.EnterTurnBesidesTime();
+        var answer = question();
+        _store.ExitTurn();
+        return answer;
     }
 
     /// <summary>Refusals need a cause.</summary>
@@ -280,12 +324,14 @@ internal sealed partial class SimulationRun
     }
 
     /// <summary>Waits for the store's answer on this thread, so that nothing happens meanwhile.</summary>
-    private StreamException? Try(Func<ValueTask> call)
+    /// <param name="call">The call.</param>
+    /// <param name="isElsewhere">Whether the store does it on another thread, so that nothing else may happen on this one.</param>
+    private StreamException? Try(Func<ValueTask> call, bool isElsewhere = false)
     {
         return Guard(() =>
         {
             var answer = call();
-            while (!answer.IsCompleted && _background.TryDequeue(out var work))
+            while (!isElsewhere && !answer.IsCompleted && _background.TryPop(out var work))
                 work();
             var task = answer.AsTask();
             if (!task.IsCompleted && Task.WaitAny([task], Deadline) < 0)

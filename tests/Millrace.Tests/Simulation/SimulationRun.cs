@@ -48,7 +48,7 @@ internal sealed partial class SimulationRun : IMutationTarget
         _limits = limits;
         _counts = counts;
         _plan = new(seed, limits);
-        _journal = new() { SegmentBytes = _plan.SegmentBytes, FrameBytes = _plan.FrameBytes, Background = _background.Enqueue };
+        _journal = new() { SegmentBytes = _plan.SegmentBytes, FrameBytes = _plan.FrameBytes, Background = _background.Push };
         _time.Fired = () =>
         {
             Drain();
@@ -138,7 +138,8 @@ internal sealed partial class SimulationRun : IMutationTarget
     private void StartProcess(LifePlan life)
     {
         _device = new(_disk, life, life.Random, _counts, _trace) { JournalWritten = NoteWrite, JournalBreaks = NoteBreak, Meanwhile = CallMeanwhile };
-        _store = new(new EmbeddedStoreOptions { Sync = _plan.Sync, Journal = _journal }, _time, null, () => _device) { Recorded = _history.Add };
+        var options = new EmbeddedStoreOptions { Sync = _plan.Sync, SnapshotAfterBytes = _plan.SnapshotBytes, Journal = _journal };
+        _store = new(options, _time, null, () => _device) { Recorded = _history.Add };
         _workload = new(life.WorkloadSeed, _store);
         _background.Clear();
         _waiting.Clear();
@@ -147,7 +148,7 @@ internal sealed partial class SimulationRun : IMutationTarget
 
     private StreamException? Open()
     {
-        var failure = Try(() => _store.OpenAsync());
+        var failure = Try(() => _store.OpenAsync(), isElsewhere: true);
         _device.DriverPhase = Phase.Append;
         return failure;
     }
