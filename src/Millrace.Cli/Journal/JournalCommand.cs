@@ -31,9 +31,16 @@ internal static class JournalCommand
         CustomParser = result => Whole(result),
     };
 
-    public static Command Create() => new("journal", "Look into a data directory, or check it.")
+    private static readonly Option<string> To = new("--to") { Description = "The directory for the copy: new or empty.", HelpName = "DIR", Required = true };
+
+    private static readonly Option<bool> SkipDamage = new("--skip-damage")
     {
-        CreateInspect(), CreateVerify(),
+        Description = "Keep the whole records behind the damage, too, as far as they still apply. Without it the copy ends at the first damage.",
+    };
+
+    public static Command Create() => new("journal", "Look into a data directory, check it, or save what a damaged one still holds.")
+    {
+        CreateInspect(), CreateVerify(), CreateSalvage(),
     };
 
     private static Command CreateInspect()
@@ -78,6 +85,20 @@ internal static class JournalCommand
             else
                 ReportText.PrintVerdict(Console.Out, report);
             return report.Damages.Count > 0 ? 1 : 0;
+        }));
+        return command;
+    }
+
+    private static Command CreateSalvage()
+    {
+        var command = new Command("salvage", "Write what a damaged directory still holds to another one, which opens. Never touches the damaged one.")
+        {
+            Source, To, SkipDamage,
+        };
+        command.SetAction(options => Run(() =>
+        {
+            ReportText.Print(Console.Out, DirectorySalvage.Run(options.GetValue(Source)!, options.GetValue(To)!, options.GetValue(SkipDamage)));
+            return 0;
         }));
         return command;
     }

@@ -38,6 +38,14 @@ internal static class ReportText
             output.WriteLine($"Its end is a write that was cut off, which the next start removes, or that is under way: {Describe(tail)}.");
     }
 
+    public static void Print(TextWriter output, SalvageReport report)
+    {
+        foreach (var left in report.LeftOut)
+            output.WriteLine($"Left out {Range(left.FirstLsn, left.LastLsn)}: {left.Why}");
+        output.WriteLine($"{report.Target} has {Number(report.Keys, "key")} from {report.Directory}, with {Number(report.Applied, "record")} applied.");
+        output.WriteLine($"{report.Directory} is as it was. Check the copy, then give it to the store in its place.");
+    }
+
     private static void PrintDamages(TextWriter output, DirectoryReport report)
     {
         foreach (var damage in report.Damages)

@@ -1,7 +1,10 @@
+using System.Diagnostics;
+using Millrace.Embedded.Journal;
 using Millrace.Streams;
 using Millrace.Streams.Engine;
 using Millrace.Streams.Engine.Mutations;
 using Millrace.Streams.Engine.Records;
+using Millrace.Streams.Engine.Snapshots;
 
 namespace Millrace.Embedded.Inspection;
 
@@ -20,7 +23,7 @@ internal sealed class StateReplay
     private StateReplay(DirectoryReport report, bool skipDamage) => (_report, _skipDamage) = (report, skipDamage);
 
     /// <summary>The state.</summary>
-    public StreamEngine Engine { get; } = new();
+    public StreamEngine Engine { get; private set; } = new();
 
     /// <summary>Records applied.</summary>
     public long Applied { get; private set; }
@@ -47,6 +50,19 @@ internal sealed class StateReplay
         if (_report.Files.LastOrDefault(static file => file.Kind == "snapshot") is not { } snapshot)
             return;
 
+        using var file = DataDirectory.List(_report.Directory).Open(snapshot.Name);
+        var whole = new WholeKeys();
+        try
+        {
+            SnapshotFile.Read(file, Path.Combine(_report.Directory, snapshot.Name), snapshot.LastLsn!.Value, whole);
+        }
+        catch (StreamException e)
+        {
+            Refused ??= new(snapshot.Name, 0, 0, 0, e.Message);
+            LeaveOut(0, 0, $"The keys of the snapshot '{snapshot.Name}' behind the damage in it are lost: {e.Message}");
+        }
+
+        Engine = whole.Engine;
         _nextLsn = snapshot.LastLsn!.Value + 1;
     }
 
@@ -100,6 +116,21 @@ internal sealed class StateReplay
             _leftOut.Add(new(first, last, why));
     }
 
+    /// <summary>Takes the keys of a snapshot up to where it is damaged.</summary>
+    private sealed class WholeKeys : IJournalReplay
+    {
+        public StreamEngine Engine { get; private set; } = new();
+
+        public void Snapshot(IEnumerable<ReadOnlyMemory<byte>> parts)
+        {
+            Engine = SnapshotReader.ReadWhole(parts, out var damage);
+            if (damage is not null)
+                throw damage;
+        }
+
+        public void Record(ReadOnlySpan<byte> record) => throw new UnreachableException("A snapshot holds parts.");
+    }
+
     /// <summary>Not as replay does it: behind damage a record may find that what it changes is not there.</summary>
     private struct Taker(StreamEngine engine) : IMutationTaker
     {
@@ -116,9 +147,3 @@ internal sealed class StateReplay
         }
     }
 }
-
-/// <summary>Records that are not in a state.</summary>
-/// <param name="FirstLsn">The first.</param>
-/// <param name="LastLsn">The last.</param>
-/// <param name="Why">Why, as a sentence.</param>
-internal sealed record LeftOut(long FirstLsn, long LastLsn, string Why);

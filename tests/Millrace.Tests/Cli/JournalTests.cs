@@ -10,18 +10,21 @@ namespace Millrace.Tests.Cli;
 public sealed class JournalTests : IDisposable
 {
     private readonly JournalDirectory _directory = new();
+    private readonly JournalDirectory _target = new();
 
     private string SegmentPath => Path.Combine(_directory.Path, "00000000000000000001.journal");
 
     public void Dispose()
     {
         _directory.Dispose();
+        _target.Dispose();
     }
 
     [Theory]
     [InlineData("Required command was not provided.", "journal")]
     [InlineData("Required argument 'DIR' missing for command: 'inspect'.", "journal", "inspect")]
     [InlineData("Required argument 'DIR' missing for command: 'verify'.", "journal", "verify")]
+    [InlineData("Option '--to' is required.", "journal", "salvage", "x")]
     [InlineData("--from and --count need --records.", "journal", "inspect", "x", "--from", "7")]
     [InlineData("--from and --count need --records.", "journal", "inspect", "x", "--count", "7")]
     [InlineData("--from takes a number from 1 up, not '0'.", "journal", "inspect", "x", "--records", "--from", "0")]
@@ -35,6 +38,7 @@ public sealed class JournalTests : IDisposable
     [Theory]
     [InlineData("inspect", "DIR", "--json", "--records", "--from <LSN>", "--count <N>")]
     [InlineData("verify", "DIR", "--json")]
+    [InlineData("salvage", "DIR", "--to <DIR>", "--skip-damage")]
     public async Task Help_names_every_option(string command, params string[] options)
     {
         var help = await RunAsync(0, "journal", command, "--help");
@@ -44,6 +48,7 @@ public sealed class JournalTests : IDisposable
     [Theory]
     [InlineData("inspect")]
     [InlineData("verify")]
+    [InlineData("salvage", "--to", "elsewhere")]
     public async Task Directory_that_is_not_there_is_named_in_one_line(string command, params string[] options)
     {
         var path = Path.Combine(_directory.Path, "missing");
@@ -64,6 +69,7 @@ public sealed class JournalTests : IDisposable
         Assert.Matches(@"(?m)^1 \S+Z db0 Append orders 1-0 1 fields of 4 bytes$", inspected);
         Assert.Matches(@"(?m)^2 \S+Z db0 CreateGroup orders group billing after 0-0$", inspected);
         Assert.Contains("is whole: 2 records in 1 segment", await RunAsync(0, "journal", "verify", _directory.Path), StringComparison.Ordinal);
+        Assert.Contains("is in use by process ", await RunAsync(1, "journal", "salvage", _directory.Path, "--to", _target.Path), StringComparison.Ordinal);
 
         Assert.Equal("$3\r\n2-0\r\n", client.Exchange("XADD orders 2-0 f v"));
         Assert.Equal(0, await server.StopAsync());
@@ -95,7 +101,7 @@ public sealed class JournalTests : IDisposable
     }
 
     [Fact]
-    public async Task Damage_is_found()
+    public async Task Damage_is_found_and_what_is_around_it_is_saved()
     {
         await WriteAsync(9);
         var frames = JsonDocument.Parse(await RunAsync(0, "journal", "inspect", _directory.Path, "--json"));
@@ -106,10 +112,32 @@ public sealed class JournalTests : IDisposable
 
         var verified = await RunAsync(1, "journal", "verify", _directory.Path);
         Assert.Matches(@"Damage     00000000000000000001\.journal at offset \d+, record 5: ", verified);
+        Assert.Contains("millrace journal salvage", verified, StringComparison.Ordinal);
         using (var json = JsonDocument.Parse(await RunAsync(1, "journal", "verify", _directory.Path, "--json")))
             Assert.Equal(5, json.RootElement.GetProperty("report").GetProperty("damages")[0].GetProperty("firstLsn").GetInt32());
 
+        var whole = await RunAsync(0, "journal", "salvage", _directory.Path, "--to", Path.Combine(_target.Path, "front"));
+        Assert.Contains("Left out record 5: ", whole, StringComparison.Ordinal);
+        Assert.Contains("Left out records 6 to 9: ", whole, StringComparison.Ordinal);
+        await ServeAsync(Path.Combine(_target.Path, "front"), ":4\r\n");
+
+        var skipped = await RunAsync(0, "journal", "salvage", _directory.Path, "--to", Path.Combine(_target.Path, "all"), "--skip-damage");
+        Assert.Contains("Left out record 5: ", skipped, StringComparison.Ordinal);
+        Assert.DoesNotContain("Left out records", skipped, StringComparison.Ordinal);
+        await ServeAsync(Path.Combine(_target.Path, "all"), ":8\r\n");
+
+        var again = await RunAsync(1, "journal", "salvage", _directory.Path, "--to", Path.Combine(_target.Path, "all"));
+        Assert.Contains("is not empty", again, StringComparison.Ordinal);
         Assert.Equal(bytes, await File.ReadAllBytesAsync(SegmentPath, TestContext.Current.CancellationToken));
+    }
+
+    private static async Task ServeAsync(string directory, string length)
+    {
+        await using var server = await MillraceServer.StartAsync("--data", directory);
+        using var client = new RawConnection(server.Endpoint);
+        Assert.Equal(length, client.Exchange("XLEN orders"));
+        Assert.Equal("$5\r\n100-0\r\n", client.Exchange("XADD orders 100-0 f v"));
+        Assert.Equal(0, await server.StopAsync());
     }
 
     /// <summary>One record in each frame, as each waits for its reply.</summary>

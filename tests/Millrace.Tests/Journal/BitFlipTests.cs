@@ -12,6 +12,9 @@ namespace Millrace.Tests.Journal;
 /// <remarks><c>MILLRACE_FLIPS=10000</c> is the full run, <c>MILLRACE_FLIP_SEED=N</c> repeats one.</remarks>
 public sealed class BitFlipTests
 {
+    /// <summary>A salvage of one in so many of the directories that were refused.</summary>
+    private const int SalvageEach = 20;
+
     private readonly Dictionary<string, int> _outcomes = [];
 
     [Fact]
@@ -68,6 +71,8 @@ public sealed class BitFlipTests
             Assert.Contains(copy.Path, e.Message, StringComparison.Ordinal);
             Assert.True(report.Damages.Count > 0, $"{where}: the start refused what verify found whole: {e.Message}");
             Assert.Equal(before, Fingerprint(copy.Path));
+            if (_outcomes["refused"] % SalvageEach == 0)
+                await SalvageAsync(sample, copy.Path, where);
             return;
         }
 
@@ -85,6 +90,30 @@ public sealed class BitFlipTests
         var lsn = sample.LsnOf(digest);
         Assert.True(lsn >= sample.SyncedLsn, $"{where}: opened with the data of record {lsn}, and {sample.SyncedLsn} was synced");
         Count("cut off as a torn tail");
+    }
+
+    /// <summary>What is in front of the damage comes back exactly; with what is behind, the result opens.</summary>
+    private async Task SalvageAsync(SampleDirectory sample, string damaged, string where)
+    {
+        foreach (var skipDamage in new[] { false, true })
+        {
+            using var target = new JournalDirectory();
+            try
+            {
+                DirectorySalvage.Run(damaged, target.Path, skipDamage);
+            }
+            catch (StreamException)
+            {
+                Count("from which nothing could be saved");
+                continue;
+            }
+
+            await using var store = SampleDirectory.Open(target.Path);
+            await store.OpenAsync(TestContext.Current.CancellationToken);
+            Count(skipDamage ? "salvaged with what follows" : "salvaged");
+            if (!skipDamage && where.Contains(".journal", StringComparison.Ordinal))
+                Assert.True(sample.LsnOf(StateDigest.Of(store)) >= 0, $"{where}: the salvaged data never was");
+        }
     }
 
     /// <summary>Each file as likely as its size, so that each bit is as likely as any other.</summary>

@@ -19,6 +19,8 @@ public sealed class DirectoryStateTests
     [
         (SampleKind.Closed, "untouched", static _ => { }, Whole),
         (SampleKind.Killed, "untouched", static _ => { }, Whole),
+        (SampleKind.SnapshotClosed, "untouched", static _ => { }, Whole),
+        (SampleKind.SnapshotKilled, "untouched", static _ => { }, Whole),
 
         // Files that are missing.
         (SampleKind.Closed, "first segment missing", static d => d.Delete(d.Segment(0)), "are missing"),
@@ -26,6 +28,13 @@ public sealed class DirectoryStateTests
         (SampleKind.Closed, "two middle segments missing", static d => d.Delete(d.Segment(1), d.Segment(2)), "is missing; segment 4"),
         (SampleKind.Closed, "last segment missing", static d => d.Delete(d.Segment(^1)), "is missing, or does not begin"),
         (SampleKind.Closed, "all but the last segment missing", static d => d.Delete([.. d.Segments.SkipLast(1)]), "are missing"),
+        (SampleKind.SnapshotClosed, "covered segment missing", static d => d.Delete(d.Segment(0)), Whole),
+        (SampleKind.SnapshotClosed, "covered segment damaged behind its header", static d => d.Zero(d.Segment(0), 40, 100), Whole),
+        (SampleKind.SnapshotClosed, "covered segment empty", static d => d.Cut(d.Segment(0), 0), "is cut off inside its header"),
+        (SampleKind.SnapshotClosed, "first segment behind the snapshot missing", static d => d.Delete(d.Segment(0), d.Segment(1)), "are missing"),
+        (SampleKind.SnapshotClosed, "every segment missing", static d => d.Delete([.. d.Segments]), "has no journal behind it"),
+        (SampleKind.SnapshotClosed, "snapshot missing", static d => d.Delete(d.Snapshot), "are missing"),
+        (SampleKind.SnapshotClosed, "last segment missing", static d => d.Delete(d.Segment(^1)), "is missing, or does not begin"),
         (SampleKind.Closed, "lock missing", static d => d.Delete("LOCK"), Whole),
 
         // Files that are empty or cut off.
@@ -36,32 +45,47 @@ public sealed class DirectoryStateTests
         (SampleKind.Closed, "first segment without records", static d => d.Cut(d.Segment(0), 40), "is damaged at offset 40"),
         (SampleKind.Closed, "middle segment cut off in a frame", static d => d.Cut(d.Segment(1), d.Length(d.Segment(1)) - 45), "is damaged at offset"),
         (SampleKind.Closed, "middle segment without its end", static d => d.Cut(d.Segment(1), d.Length(d.Segment(1)) - 32), Whole),
+        (SampleKind.SnapshotClosed, "snapshot empty", static d => d.Cut(d.Snapshot, 0), "is cut off inside its header: it has 0 of 40"),
+        (SampleKind.SnapshotClosed, "snapshot of a header", static d => d.Cut(d.Snapshot, 40), "is damaged at offset 40, or ends there too early"),
+        (SampleKind.SnapshotClosed, "snapshot without its end", static d => d.Cut(d.Snapshot, d.Length(d.Snapshot) - 32), "or ends there too early"),
+        (SampleKind.SnapshotClosed, "snapshot cut in half", static d => d.Cut(d.Snapshot, d.Length(d.Snapshot) / 2), "or ends there too early"),
         (SampleKind.Killed, "last frame cut off", static d => d.Cut(d.Segment(^1), d.Length(d.Segment(^1)) - 1), Prefix),
+        (SampleKind.SnapshotKilled, "last frame cut off", static d => d.Cut(d.Segment(^1), d.Length(d.Segment(^1)) - 1), Prefix),
         (SampleKind.Closed, "mark cut off", static d => d.Cut(d.Segment(^1), d.Length(d.Segment(^1)) - 1), Whole),
         (SampleKind.Closed, "last record of a closed journal cut off but not its mark", static d => d.Zero(d.Segment(^1), -64, 16), "is damaged at offset"),
 
         // Files with other bytes.
         (SampleKind.Killed, "zeros behind the last frame", static d => d.Append(d.Segment(^1), new byte[5_000]), Whole),
         (SampleKind.Killed, "garbage behind the last frame", static d => d.Append(d.Segment(^1), Garbage(5_000)), Whole),
+        (SampleKind.SnapshotClosed, "garbage behind the snapshot's end", static d => d.Append(d.Snapshot, Garbage(10)), "that no release wrote"),
         (SampleKind.Closed, "first segment all zeros", static d => d.Zero(d.Segment(0), 0, (int)d.Length(d.Segment(0))), "does not begin with its magic"),
         (SampleKind.Closed, "last segment all zeros", static d => d.Zero(d.Segment(^1), 0, (int)d.Length(d.Segment(^1))), "does not begin with its magic"),
+        (SampleKind.SnapshotClosed, "snapshot all zeros", static d => d.Zero(d.Snapshot, 0, (int)d.Length(d.Snapshot)), "does not begin with its magic"),
+        (SampleKind.SnapshotClosed, "a segment in the place of the snapshot", static d => d.Copy(d.Segment(0), d.Snapshot), "does not begin with its magic"),
+        (SampleKind.SnapshotClosed, "the snapshot in the place of a segment", static d => d.Copy(d.Snapshot, d.Segment(1)), "does not begin with its magic"),
         (SampleKind.Closed, "segment of version 1", static d => d.Version(d.Segment(0), 1), "has format version 1"),
         (SampleKind.Closed, "segment of version 3", static d => d.Version(d.Segment(^1), 3), "A newer release may have written it"),
+        (SampleKind.SnapshotClosed, "snapshot of version 3", static d => d.Version(d.Snapshot, 3), "A newer release may have written it"),
 
         // Files with other names.
         (SampleKind.Closed, "a segment renamed", static d => d.Move(d.Segment(^1), JournalFiles.SegmentName(99)), "it was renamed"),
         (SampleKind.Closed, "a segment twice", static d => d.Copy(d.Segment(1), JournalFiles.SegmentName(99)), "it was renamed"),
         (SampleKind.Closed, "two segments swapped", static d => d.Swap(d.Segment(1), d.Segment(2)), "it was renamed"),
+        (SampleKind.SnapshotClosed, "snapshot renamed to cover less", static d => d.Move(d.Snapshot, JournalFiles.SnapshotName(3)), "are missing"),
+        (SampleKind.SnapshotClosed, "snapshot renamed to cover more", static d => d.Move(d.Snapshot, JournalFiles.SnapshotName(9_999)), "its name says 9999"),
         (SampleKind.Closed, "a segment with a short name", static d => d.Move(d.Segment(1), "2.journal"), "has a name that no release gave it"),
         (SampleKind.Closed, "a snapshot with a name in words", static d => d.Write("backup.snapshot", [1]), "has a name that no release gave it"),
 
         // Files that are too many.
         (SampleKind.Closed, "an unfinished segment", static d => d.Write(JournalFiles.SegmentName(99) + ".new", Garbage(7)), Whole),
+        (SampleKind.SnapshotClosed, "an unfinished snapshot", static d => d.Write(JournalFiles.SnapshotName(99_999) + ".new", Garbage(99)), Whole),
         (SampleKind.Closed, "a tail set aside", static d => d.Write(JournalFiles.SegmentName(1) + ".40.bad", Garbage(99)), Whole),
         (SampleKind.Closed, "a file of somebody else", static d => d.Write("notes.txt", "hello"u8.ToArray()), Whole),
         (SampleKind.Closed, "a directory of somebody else", static d => Directory.CreateDirectory(d.PathOf("old")), Whole),
         (SampleKind.Closed, "the lock empty", static d => d.Cut("LOCK", 0), Whole),
         (SampleKind.Closed, "the lock garbage", static d => d.Write("LOCK", Garbage(4_000)), Whole),
+        (SampleKind.SnapshotClosed, "an older snapshot beside the newer one", static d => d.Write(JournalFiles.SnapshotName(3), Garbage(99)), Whole),
+        (SampleKind.SnapshotClosed, "a newer snapshot of garbage", static d => d.Write(JournalFiles.SnapshotName(99_999), Garbage(99)), "are missing|magic"),
     ];
 
     public static TheoryData<SampleKind, string> States()
@@ -103,7 +127,7 @@ public sealed class DirectoryStateTests
     [Fact]
     public void Table_is_long_enough_and_names_each_state_once()
     {
-        Assert.True(Table.Length >= 30);
+        Assert.True(Table.Length >= 40);
         Assert.Equal(Table.Length, Table.Select(static state => (state.Sample, state.Name)).Distinct().Count());
     }
 
@@ -118,6 +142,8 @@ public sealed class DirectoryStateTests
     private sealed class State(string path)
     {
         public List<string> Segments { get; } = [.. Names(path, "*.journal")];
+
+        public string Snapshot => Names(path, "*.snapshot").Single();
 
         public string Segment(Index index) => Segments[index];
 

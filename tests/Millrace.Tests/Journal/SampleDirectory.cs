@@ -13,6 +13,12 @@ public enum SampleKind
 
     /// <summary>The same, and the process was killed with writes that were never synced.</summary>
     Killed,
+
+    /// <summary>A snapshot, several segments behind it, closed.</summary>
+    SnapshotClosed,
+
+    /// <summary>The same, killed.</summary>
+    SnapshotKilled,
 }
 
 /// <summary>A data directory that a real store wrote on disk, in small segments, with what it held after each record.</summary>
@@ -33,6 +39,9 @@ internal sealed class SampleDirectory : IDisposable
     /// <summary>Everything up to here was synced, and several frames say so.</summary>
     public long SyncedLsn { get; private set; }
 
+    /// <summary>The last record that the snapshot covers, or 0.</summary>
+    public long SnapshotLsn { get; private set; }
+
     /// <summary>The state after a record.</summary>
     public string DigestAt(long lsn) => _digests[lsn];
 
@@ -42,7 +51,9 @@ internal sealed class SampleDirectory : IDisposable
     public static async Task<SampleDirectory> WriteAsync(SampleKind kind)
     {
         var sample = new SampleDirectory();
-        await sample.FillAsync(isKilled: kind == SampleKind.Killed);
+        await sample.FillAsync(
+            isKilled: kind is SampleKind.Killed or SampleKind.SnapshotKilled,
+            hasSnapshot: kind is SampleKind.SnapshotClosed or SampleKind.SnapshotKilled);
         return sample;
     }
 
@@ -73,7 +84,7 @@ internal sealed class SampleDirectory : IDisposable
         _sample.Dispose();
     }
 
-    private async Task FillAsync(bool isKilled)
+    private async Task FillAsync(bool isKilled, bool hasSnapshot)
     {
         var time = new ManualTime();
         await using (var store = Open(_work.Path, time: time))
@@ -82,6 +93,12 @@ internal sealed class SampleDirectory : IDisposable
             _digests[0] = StateDigest.Of(store);
             var script = new EveryMutation(store, time) { Applied = () => _digests[LastLsn = store.LastLsnNeedsLock] = StateDigest.Of(store) };
             await script.RunAsync();
+            if (hasSnapshot)
+            {
+                await SaveAsync(store);
+                SnapshotLsn = LastLsn;
+            }
+
             await AppendAsync(script, 40);
             await store.SyncAsync(LastLsn);
             SyncedLsn = LastLsn;
@@ -100,6 +117,23 @@ internal sealed class SampleDirectory : IDisposable
     {
         for (var i = 0; i < count; i++)
             await script.ApplyAsync<Append, EntryId>(new("orders", EntryFields.Create(("n", $"{i}"), ("text", new string('x', i * 3)))));
+    }
+
+    /// <summary>Writes a snapshot, and waits until it is current.</summary>
+    public static async Task SaveAsync(EmbeddedStreamStore store)
+    {
+        Task saving;
+        store.EnterTurnBesidesTime();
+        try
+        {
+            saving = store.SaveNeedsLock();
+        }
+        finally
+        {
+            store.ExitTurn();
+        }
+
+        await saving;
     }
 
     /// <summary>The lock cannot be read while it is held; another holder's does as well.</summary>

@@ -34,6 +34,20 @@ public sealed partial class DocumentationTests
         Assert.Empty(missing);
     }
 
+    /// <summary>A promise that names the tests behind it must not outlive them.</summary>
+    [Fact]
+    public void Test_classes_named_in_the_documents_exist()
+    {
+        var classes = Repository.Files.Where(static file => file.EndsWith("Tests.cs", StringComparison.Ordinal))
+            .Select(static file => Path.GetFileNameWithoutExtension(file)).ToHashSet(StringComparer.Ordinal);
+        var missing = from document in Documents
+                      where document != "CHANGELOG.md"
+                      from Match name in TestClass().Matches(Repository.Read(document))
+                      where !classes.Contains(name.Groups[1].Value)
+                      select $"{document}: {name.Groups[1].Value}";
+        Assert.Empty(missing);
+    }
+
     /// <summary>The program of the README is compiled as a user's project would be: implicit usings, and our generator.</summary>
     [Fact]
     public void The_program_of_the_readme_compiles()
@@ -63,6 +77,9 @@ public sealed partial class DocumentationTests
     /// <summary>A file of ours in backticks: with a folder, and an extension of source code.</summary>
     [GeneratedRegex(@"`([A-Za-z0-9_\-][A-Za-z0-9_.\-]*(?:/[A-Za-z0-9_.\-]+)+\.(?:cs|lua|sh|mjs|props|slnx|txt|md))`")]
     private static partial Regex FileName();
+
+    [GeneratedRegex(@"`([A-Z]\w*Tests)`")]
+    private static partial Regex TestClass();
 
     [GeneratedRegex(@"```csharp\n(.*?)```", RegexOptions.Singleline)]
     private static partial Regex CodeBlock();
