@@ -19,6 +19,7 @@ internal sealed class ServedWriter(int number, int seed, int longestBurst = 20)
 {
     private readonly Random _random = new(seed);
     private int _groupsMade;
+    private volatile bool _isCutOff;
 
     /// <summary>Everything acknowledged, taken together.</summary>
     public ServedState State { get; set; } = new();
@@ -44,10 +45,14 @@ internal sealed class ServedWriter(int number, int seed, int longestBurst = 20)
     public Task RunAsync(IPEndPoint endpoint, Action onAcknowledged) =>
         Task.Factory.StartNew(() => Run(endpoint, onAcknowledged), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
+    /// <summary>Replies that come from now on are not heard: the machine has no power any more.</summary>
+    public void CutOff() => _isCutOff = true;
+
     private void Run(IPEndPoint endpoint, Action onAcknowledged)
     {
         Assert.Null(Unknown);
         Error = null;
+        _isCutOff = false;
         try
         {
             using var client = new RawConnection(endpoint);
@@ -70,6 +75,8 @@ internal sealed class ServedWriter(int number, int seed, int longestBurst = 20)
         var replies = new List<RespNode>();
         foreach (var _ in commands)
             replies.Add(RespNode.Parse(client.Read()));
+        if (_isCutOff)
+            return false;
         if (replies.Select(FindError).FirstOrDefault(static error => error is not null) is { } error)
         {
             End = error.Text;
