@@ -157,6 +157,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
 
     private void Recover()
     {
+        Preload.Run();
         var replay = new EngineReplay();
         var journal = OpenJournal(replay);
         var engine = replay.Engine;

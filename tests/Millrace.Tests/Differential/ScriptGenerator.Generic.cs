@@ -62,7 +62,7 @@ internal sealed partial class ScriptGenerator
         ["CONFIG", "SET", "timeout", "0", "timeout", "0"], ["CONFIG", "SET", "timeout", "abc"], ["CONFIG", "SET", "TIMEOUT", "-1"],
         ["CONFIG", "SET", "stream-node-max-entries", "-1"], ["CONFIG", "SET", "stream-node-max-bytes", "-1"], ["CONFIG", "FOO"], ["CONFIG"],
         ["CONFIG", "RESETSTAT"], ["CONFIG", "HELP"], ["SCAN", "abc"], ["SCAN", "0", "COUNT", "0"], ["SCAN", "0", "COUNT", "abc"], ["SCAN", "0", "FOO"],
-        ["SCAN", "0", "TYPE"], ["SCAN"], ["KEYS"], ["OBJECT", "FREQ", "none"], ["OBJECT", "REFCOUNT", "k0"], ["OBJECT", "ENCODING"], ["ECHO"],
+        ["SCAN", "0", "TYPE"], ["SCAN"], ["KEYS"], ["OBJECT", "FREQ", "none"], ["OBJECT", "REFCOUNT"], ["OBJECT", "ENCODING"], ["ECHO"],
         ["PING", "a", "b"], ["WAIT", "abc", "0"], ["WAIT", "0", "-1"], ["FLUSHALL", "ASYNC", "x"], ["DBSIZE", "x"], ["TIME", "x"], ["ROLE", "x"],
     ];
 
