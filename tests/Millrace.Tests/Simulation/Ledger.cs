@@ -66,7 +66,8 @@ internal sealed class Ledger
         if (!HasGroup)
             return;
         var pending = new List<EntryId>();
-        foreach (var (id, _) in stream!.FindGroup(Group)!.Pending)
+        var group = stream?.FindGroup(Group) ?? throw new SimulationException($"The ledger's group is missing at record {lsn}.");
+        foreach (var (id, _) in group.Pending)
             pending.Add(id);
         var acknowledged = _acknowledged.Select(item => item.Id).ToHashSet();
         if (!pending.SequenceEqual(_delivered.Select(item => item.Id).Where(id => !acknowledged.Contains(id))))

@@ -33,7 +33,7 @@ internal sealed class SimulatedTime : TimeProvider
                 return;
         }
 
-        Move(end);
+        Move(Math.Max(ElapsedMs, end));
     }
 
     /// <summary>The process ended, and its timers with it.</summary>

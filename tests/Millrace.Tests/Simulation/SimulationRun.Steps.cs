@@ -88,6 +88,14 @@ internal sealed partial class SimulationRun
             // It reads, which waits for the record it shows.
             var answer = _store.RangeAsync(Ledger.Stream, new()).AsTask();
             _waiting.Add((_history.LastLsn, answer));
+
+            // A timer syncs what was written before, beside the write. Not beside one that ends a full device: who was refused then, was rightly.
+            if (!_device.HasBeenFull && _workload.Random.Next(4) == 0)
+            {
+                if (_plan.Has(FaultKind.SyncError) && _workload.Random.Next(8) == 0)
+                    _life.Errors.Add(_device.Operations + 1);
+                _time.Advance(ProbeMs + 1);
+            }
         }
 
         _isMeanwhile = false;

@@ -51,7 +51,8 @@ internal sealed partial class SimulationRun : IMutationTarget
         _journal = new() { SegmentBytes = _plan.SegmentBytes, FrameBytes = _plan.FrameBytes, Background = _background.Push };
         _time.Fired = () =>
         {
-            Drain();
+            if (!_isMeanwhile)
+                Drain();
             return !_device.IsDead;
         };
     }
