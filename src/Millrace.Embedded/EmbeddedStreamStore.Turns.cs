@@ -18,10 +18,9 @@ public sealed partial class EmbeddedStreamStore
     internal Action<ReadOnlySpan<byte>>? Recorded { get; set; }
 
     /// <summary>
-    /// The LSN that a reply written now must wait for. Zero when the journal takes no writes and the turn has changed nothing: memory can be read
-    /// then, with the last changes in it, of which nobody knows whether a restart will find them.
+    /// Why data may be neither shown nor changed: the journal takes no writes and lacks what was changed last. <see langword="null"/>: they may.
     /// </summary>
-    internal long ReplyLsnNeedsLock => _records.Count == 0 && IsBroken ? 0 : LastLsnNeedsLock;
+    internal Streams.StreamException? RefusalNeedsLock => _journal?.Refusal is { } refusal && !_journal.IsDurable(_lastLsn) ? refusal : null;
 
     /// <summary>Who waits for keys.</summary>
     internal BlockedReads BlockedNeedsLock => _blocked;

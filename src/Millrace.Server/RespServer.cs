@@ -274,7 +274,8 @@ public sealed partial class RespServer : IAsyncDisposable
     /// </summary>
     internal void FlushLaterNeedsLock(ClientConnection client)
     {
-        client.SetOutputLsnNeedsLock(Store.ReplyLsnNeedsLock);
+        client.SetOutputLsnNeedsLock(client.ShowsData ? Store.LastLsnNeedsLock : 0);
+        client.ShowsData = false;
         if (!_isInTurn)
             ThreadPool.UnsafeQueueUserWorkItem(static client => client.Flush(), client, preferLocal: false);
         else if (!client.IsToFlush)

@@ -25,6 +25,9 @@ internal sealed partial class StreamJournal
     /// <summary>Why the journal takes no records, for now or for good; <see langword="null"/>: it does.</summary>
     public Exception? Failure => Volatile.Read(ref _failure) ?? Volatile.Read(ref _full);
 
+    /// <summary>What callers are told while it takes no records.</summary>
+    public StreamException? Refusal => Failure is { } failure ? ReadOnly(failure) : null;
+
     /// <summary>Whether it takes no more until a restart.</summary>
     public bool IsLatched => Volatile.Read(ref _failure) is not null;
 

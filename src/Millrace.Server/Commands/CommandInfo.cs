@@ -101,7 +101,11 @@ internal sealed record CommandInfo(
     /// <summary>The group of <c>COMMAND DOCS</c>: stream, generic, string, list, set, connection, server, transactions, pubsub.</summary>
     public string Group { get; init; } = "generic";
 
-    public bool Has(CommandFlags flag) => (Flags & flag) != 0;
+    /// <summary>Whether it shows or changes what the store keeps.</summary>
+    public bool IsAboutData => Has(CommandFlags.Write | CommandFlags.ReadOnly);
+
+    /// <summary>Whether it has any of these.</summary>
+    public bool Has(CommandFlags flags) => (Flags & flags) != 0;
 
     public bool FitsArity(int argumentCount) => Arity >= 0 ? argumentCount == Arity : argumentCount >= -Arity;
 }

@@ -92,6 +92,8 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
             refusal = Errors.NotInTransaction;
         else if (server.Access.Check(call) is not AccessDenial.None and var denial)
             refusal = Errors.NoPermission(call, denial);
+        else if (command.IsAboutData && server.Store.RefusalNeedsLock is { } broken)
+            refusal = Errors.From(broken);
         else if (IsOutOfMemory(client, command))
             refusal = Errors.OutOfMemory;
         else if (client.IsListener && !MayRunWhileListening(call, out refusal))
@@ -156,6 +158,7 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         var counter = statistics.Of(call.Command);
         var isMeasured = statistics.Count(call, counter);
         var started = isMeasured ? time.GetTimestamp() : 0;
+        call.Client.ShowsData |= call.Command.IsAboutData;
         try
         {
             call.Command.Handler(ref call);

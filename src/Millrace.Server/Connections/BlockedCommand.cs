@@ -39,6 +39,7 @@ internal abstract class BlockedCommand(ClientConnection client, StoredRequest re
             // Under the lock, because it holds on to the output, which a sender may exchange at any other time.
             var call = request.ToCall(Client.Server, Client, nowMs, mayBlock: true);
             var mark = Client.Output.Length;
+            Client.ShowsData = true;
             try
             {
                 if (Client.Server.Access.Check(call) is not AccessDenial.None and var denial)

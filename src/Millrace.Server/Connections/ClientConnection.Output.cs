@@ -50,6 +50,9 @@ internal sealed partial class ClientConnection
     /// <summary>Bytes that wait to be sent or are being sent.</summary>
     public long OutputBytes => (long)_filling.Length + _sending.Length;
 
+    /// <summary>Whether replies without an LSN yet show data, or what became of them. The others need not wait for the journal.</summary>
+    public bool ShowsData { get; set; }
+
     /// <summary>
     /// The replies written so far must wait for this record. If they are more than the client may leave unread, it is disconnected. Under the
     /// output lock in which they were written: once it is released, a send under way takes them.

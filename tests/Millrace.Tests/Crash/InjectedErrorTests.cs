@@ -41,7 +41,10 @@ public sealed class InjectedErrorTests(ITestOutputHelper output)
                 using var client = new RawConnection(broken.Endpoint);
                 var refusal = client.Ask("XADD", "other", "*", "f", "v");
                 Assert.StartsWith("MISCONF ", refusal.Text, StringComparison.Ordinal);
-                Assert.True(client.Ask("XLEN", ServedLoad.Log).Text != "0");
+
+                // Memory has what the journal lacks, and nobody may see that. A failed sync under everysec may have met no write under way.
+                if ((sync, call) != ("everysec", "fdatasync"))
+                    Assert.StartsWith("MISCONF ", client.Ask("XLEN", ServedLoad.Log).Text, StringComparison.Ordinal);
                 Assert.Contains("aof_last_write_status:err", client.Ask("INFO", "persistence").Text, StringComparison.Ordinal);
                 output.WriteLine(refusal.Text);
                 await Eventually.TrueAsync(

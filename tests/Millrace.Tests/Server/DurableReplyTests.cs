@@ -40,10 +40,10 @@ public sealed class DurableReplyTests : IDisposable
         Assert.StartsWith("-MISCONF ", client.Exchange("XADD s 2-0 f lost"), StringComparison.Ordinal);
         Assert.Throws<NoReplyException>(() => client.Exchange("PING"));
 
-        // What is in memory can be read, also the entry of which nobody knows whether a restart will find it.
+        // Memory has an entry of which nobody knows whether a restart will find it, and that nobody may see.
         using var other = server.Connect();
         Assert.StartsWith("-MISCONF ", other.Exchange("XADD s 3-0 f refused"), StringComparison.Ordinal);
-        Assert.Equal(":2\r\n", other.Exchange("XLEN s"));
+        Assert.StartsWith("-MISCONF ", other.Exchange("XLEN s"), StringComparison.Ordinal);
         Assert.Contains("aof_last_write_status:err", other.Exchange("INFO persistence"), StringComparison.Ordinal);
     }
 
