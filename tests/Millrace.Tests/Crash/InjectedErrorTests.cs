@@ -49,7 +49,7 @@ public sealed class InjectedErrorTests(ITestOutputHelper output)
                 output.WriteLine(refusal.Text);
                 await Eventually.TrueAsync(
                     "it says so on its standard error", () => new(broken.Output.Contains("takes no more writes", StringComparison.Ordinal)));
-                await broken.KillAsync();
+                Assert.Equal(1, await broken.StopAsync());
             }
 
             await using var restarted = await MillraceServer.StartAsync("--data", directory, "--fsync", sync);
