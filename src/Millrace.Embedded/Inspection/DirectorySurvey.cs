@@ -28,6 +28,8 @@ internal sealed class DirectorySurvey
 
     private long _lastSegment;
     private long _syncedLsn;
+
+    /// <summary>Null: the last segment has none yet.</summary>
     private FrameKind? _lastFrame;
 
     private DirectorySurvey(DataDirectory directory) => _directory = directory;
@@ -166,6 +168,7 @@ internal sealed class DirectorySurvey
         if (_lastSegment > 0 && segment != _lastSegment + 1)
             AddMissing("there are segments before and behind it");
         _lastSegment = segment;
+        _lastFrame = null;
         if (TryReadHeader(file, isSnapshot: false, segment, name) is not { } reader)
             return report;
 

@@ -124,6 +124,24 @@ public sealed class DirectoryStateTests
         Assert.NotEmpty(report.Damages);
     }
 
+    /// <summary>A store at work was once called damaged at that moment: the end of the segment before was taken for that of the last one.</summary>
+    [Fact]
+    public async Task Killed_before_the_first_frame_of_a_segment()
+    {
+        using var sample = await SampleDirectory.WriteAsync(SampleKind.Killed);
+        using var copy = sample.Copy();
+        var state = new State(copy.Path);
+        state.Cut(state.Segment(^1), JournalFormat.FileHeaderBytes);
+
+        var report = DirectoryCheck.Run(copy.Path);
+
+        Assert.Empty(report.Damages);
+        Assert.Equal(0, report.Files.Single(file => file.Name == state.Segment(^1)).Frames);
+        await using var store = SampleDirectory.Open(copy.Path);
+        await store.OpenAsync(TestContext.Current.CancellationToken);
+        Assert.Equal(report.LastLsn, sample.LsnOf(StateDigest.Of(store)));
+    }
+
     [Fact]
     public void Table_is_long_enough_and_names_each_state_once()
     {
