@@ -10,8 +10,9 @@ namespace Millrace.Embedded.Journal;
 /// is taken out (<see cref="TornTail"/>).
 /// </summary>
 /// <remarks>
-/// Streams the files, so memory is bounded by the largest frame. Everything it does may be cut off by a crash and done again. It ends with a sync
-/// of what it found: a killed process leaves records in the operating system's memory, and nobody must see what a power cut could still take.
+/// Streams the files, so memory is bounded by the largest frame. Everything it does may be cut off by a crash and done again. It ends with a write and
+/// a sync of what may not be on the device (<see cref="UnsyncedTail"/>): a killed process leaves records in the operating system's memory, and nobody
+/// must see what a power cut could still take.
 /// </remarks>
 internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, ILogger logger)
 {
@@ -43,9 +44,11 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
         var snapshotBytes = snapshotLsn > 0 ? ReadSnapshot(snapshotLsn, replay) : 0;
         _lsn = headers[first].FirstLsn;
         _markedLsn = snapshotLsn;
-        var segment = ReadSegments(headers[first..], snapshotLsn, replay);
+        var unsynced = new UnsyncedTail(device, headers[first], snapshotLsn);
+        var segment = ReadSegments(headers[first..], snapshotLsn, replay, unsynced);
         try
         {
+            unsynced.WriteAndSync(segment.Header.Number);
             DeleteLeftovers(snapshots, headers[..first]);
         }
         catch
@@ -112,7 +115,7 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
     }
 
     /// <returns>The segment that takes the next records.</returns>
-    private JournalSegment ReadSegments(List<FileHeader> headers, long snapshotLsn, IJournalReplay replay)
+    private JournalSegment ReadSegments(List<FileHeader> headers, long snapshotLsn, IJournalReplay replay, UnsyncedTail unsynced)
     {
         for (var i = 0; ; i++)
         {
@@ -121,7 +124,7 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
             try
             {
                 var reader = new FrameReader(file, isSnapshot: false, JournalFiles.PathOf(device, name));
-                var isEnded = ReadFrames(reader, snapshotLsn, replay);
+                var isEnded = ReadFrames(reader, snapshotLsn, replay, unsynced);
                 var isLast = i == headers.Count - 1;
                 if (isEnded && (isLast || headers[i + 1].FirstLsn != _lsn))
                     throw Corrupt(
@@ -133,14 +136,9 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
                 if (isTorn)
                     new TornTail(device, logger).Cut(reader, file, _lsn, snapshotLsn, headers[(i + 1)..]);
                 if (isLast || isTorn)
-                {
-                    file.SyncData();
                     return _lsn > snapshotLsn
                         ? new JournalSegment(file, reader.Path, reader.Header, reader.Offset)
                         : throw Corrupt(name, $"ends before record {_lsn}, which the snapshot covers.");
-                }
-
-                file.SyncData();
                 file.Dispose();
             }
             catch
@@ -153,10 +151,11 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
 
     /// <summary>Reads frames up to the first that is not whole. The reader stays in front of that.</summary>
     /// <returns>Whether the last frame says that another segment follows.</returns>
-    private bool ReadFrames(FrameReader reader, long snapshotLsn, IJournalReplay replay)
+    private bool ReadFrames(FrameReader reader, long snapshotLsn, IJournalReplay replay, UnsyncedTail unsynced)
     {
         while (reader.TryRead(_lsn, out var frame, out var payload))
         {
+            unsynced.Add(frame, reader.Header.Number, reader.Offset);
             if (frame.Kind == FrameKind.End)
                 return true;
             if (frame.Kind == FrameKind.Mark)

@@ -9,7 +9,7 @@ namespace Millrace.Embedded.Storage;
 /// </summary>
 /// <remarks>
 /// Every method throws <see cref="IOException"/> when the operating system says no, and is never to be called again for the same bytes then:
-/// Linux marks the failed pages clean, and a second fsync would succeed without having written them.
+/// Linux marks the failed pages clean, and a second fsync would succeed without having written them, unless they are written to again.
 /// </remarks>
 internal static partial class DurableFile
 {

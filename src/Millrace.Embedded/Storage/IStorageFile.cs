@@ -17,7 +17,7 @@ internal interface IStorageFile : IDisposable
     /// <summary>Truncates the file or extends it with zeros.</summary>
     void SetLength(long length);
 
-    /// <summary>Makes written bytes and the length durable. A failure is final: never to be called again for the same bytes.</summary>
+    /// <summary>Makes written bytes and the length durable. A failure is final: a second call lies, unless the bytes are written again.</summary>
     void SyncData();
 
     /// <summary>Makes the whole file durable, its times included. A failure is final.</summary>

@@ -13,6 +13,9 @@ internal sealed class FaultDevice(string path) : IStorageDevice
     /// <summary>Faults that fired.</summary>
     public int Fired { get; private set; }
 
+    /// <summary>Bytes that were written, also by writes that failed then.</summary>
+    public long WrittenBytes { get; private set; }
+
     public string Path => _disk.Path;
 
     public IReadOnlyList<string> List() => _disk.List();
@@ -85,10 +88,12 @@ internal sealed class FaultDevice(string path) : IStorageDevice
             catch
             {
                 file.Write(bytes[..(bytes.Length / 2)], offset);
+                device.WrittenBytes += bytes.Length / 2;
                 throw;
             }
 
             file.Write(bytes, offset);
+            device.WrittenBytes += bytes.Length;
         }
 
         public void SetLength(long length)

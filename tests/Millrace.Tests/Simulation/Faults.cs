@@ -53,8 +53,14 @@ internal enum FaultKind
     /// <summary>A write failed and left a first part behind.</summary>
     WriteError,
 
-    /// <summary>A sync failed: its bytes will never reach the device, and look as if they had until the next restart.</summary>
+    /// <summary>A sync failed: its bytes will never reach the device, and look as if they had.</summary>
     SyncError,
+
+    /// <summary>Bytes of a failed sync, clean in the page cache and not on the device, were still there for the next process.</summary>
+    DroppedPage,
+
+    /// <summary>The page cache let go of such bytes while a process was reading them.</summary>
+    EvictedPage,
 
     /// <summary>A read failed.</summary>
     ReadError,

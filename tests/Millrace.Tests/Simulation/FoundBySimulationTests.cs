@@ -21,7 +21,7 @@ public sealed class FoundBySimulationTests
             var disk = new SimulatedDisk();
             var (_, killed) = Start(disk, SyncPolicy.Always, Plan(crash: (operation, FaultKind.CrashAfter)), out _);
             await Record.ExceptionAsync(() => killed.OpenAsync().AsTask());
-            disk.Kill();
+            disk.Kill(new Random(operation), mayDroppedSurvive: true, (_, _) => { });
             var (device, store) = Start(disk, SyncPolicy.Always, Plan(), out _);
             var id = await store.AppendAsync("s", Fields);
             device.Kill();

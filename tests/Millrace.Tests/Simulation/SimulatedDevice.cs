@@ -216,6 +216,11 @@ internal sealed class SimulatedDevice(SimulatedDisk disk, LifePlan plan, Random 
             var fault = device.Begin(Operation.Read, inode.Name);
             if (fault == FaultKind.ReadError)
                 throw Error(Operation.Read);
+            if (inode.HasDropped && device.EvictsPages && device.Random.Next(4) == 0)
+            {
+                device.Fire(FaultKind.EvictedPage, Operation.Read, SimulatedDisk.RoleOf(inode.Name));
+                inode.Evict(device.Random);
+            }
 
             // Fewer bytes than asked for are no error.
             var count = buffer.Length > 1 && device.Random.Next(8) == 0 ? device.Random.Next(1, buffer.Length) : buffer.Length;
@@ -274,6 +279,8 @@ internal sealed class SimulatedDevice(SimulatedDisk disk, LifePlan plan, Random 
             device.End(fault);
         }
     }
+
+    private bool EvictsPages => plan.EvictsPages;
 
     private Random Random => random;
 

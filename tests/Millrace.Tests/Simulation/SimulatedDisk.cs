@@ -40,10 +40,13 @@ internal sealed class SimulatedDisk
     public int UnsyncedNames => _unsynced.Count;
 
     /// <summary>The process ended, the machine did not.</summary>
-    public void Kill()
+    /// <param name="random">The dice.</param>
+    /// <param name="mayDroppedSurvive">Whether the next process may read what the device never got because a sync failed.</param>
+    /// <param name="fired">Told when it may.</param>
+    public void Kill(Random random, bool mayDroppedSurvive, Action<FaultKind, FileRole> fired)
     {
-        foreach (var file in Files.Values)
-            file.Restart();
+        foreach (var (name, file) in Files)
+            file.Restart(random, mayDroppedSurvive, kind => fired(kind, RoleOf(name)));
     }
 
     public void CutPower(Random random, Action<FaultKind, FileRole> fired)

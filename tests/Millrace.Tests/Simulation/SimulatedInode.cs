@@ -13,7 +13,10 @@ internal sealed class SimulatedInode
     private byte[] _live = [];
     private int _liveLength;
 
-    /// <summary>A sync failed: the device never gets the bytes, but they stay readable until the restart.</summary>
+    /// <summary>
+    /// A sync failed: bytes that the device lacks are clean in the page cache. They can be read until it lets go of them, and no sync writes them;
+    /// only when they are written once more are they unsynced again. So do ext4, XFS and btrfs.
+    /// </summary>
     private bool _hasDropped;
 
     /// <summary>Its name, also for those who opened it under another.</summary>
@@ -21,7 +24,10 @@ internal sealed class SimulatedInode
 
     public int Length => _liveLength;
 
-    public bool IsSynced => _unsynced.Count == 0;
+    public bool IsSynced => _unsynced.Count == 0 && !_hasDropped;
+
+    /// <summary>Whether what is read may not be what the device has, although nothing waits for a sync.</summary>
+    public bool HasDropped => _hasDropped;
 
     /// <summary>What a reader sees.</summary>
     public ReadOnlySpan<byte> Bytes => _live.AsSpan(0, _liveLength);
@@ -59,15 +65,18 @@ internal sealed class SimulatedInode
             Apply(change, ref image, ref length);
         _durable = image.AsSpan(0, length).ToArray();
         _unsynced.Clear();
+        _hasDropped = _hasDropped && !Bytes.SequenceEqual(_durable);
     }
 
-    /// <summary>A failed sync: some of the bytes may have reached the device, none of the others ever will.</summary>
+    /// <summary>
+    /// A failed sync: some of the bytes may have reached the device, none of the others ever will. Lengths that were set are the file system's own,
+    /// which keeps them for its next sync, or takes no more writes at all.
+    /// </summary>
     public void FailSync(Random random)
     {
         if (random.Next(3) == 0)
             SyncFirst(random);
-        _hasDropped |= _unsynced.Count > 0;
-        _unsynced.Clear();
+        _hasDropped |= _unsynced.RemoveAll(static change => change.Bytes is not null) > 0;
     }
 
     /// <summary>A sync that was cut off: the first changes are on the device.</summary>
@@ -80,15 +89,35 @@ internal sealed class SimulatedInode
         _unsynced.AddRange(rest);
     }
 
-    /// <summary>The process ended: the page cache stays, but not what a failed sync left in it as if it were clean.</summary>
-    public void Restart()
+    /// <summary>The process ended: the page cache stays, but may let go of what a failed sync left in it as if it were clean, wholly or in part.</summary>
+    public void Restart(Random random, bool maySurvive, Action<FaultKind> fired)
     {
         if (!_hasDropped)
             return;
-        _hasDropped = false;
-        (_live, _liveLength) = (_durable.ToArray(), _durable.Length);
-        foreach (var change in _unsynced)
-            Apply(change, ref _live, ref _liveLength);
+        var fate = random.Next(3);
+        if (fate == 0 || !maySurvive)
+        {
+            (_live, _liveLength) = WithoutDropped();
+            _hasDropped = false;
+            return;
+        }
+
+        if (fate == 1)
+            Evict(random);
+        fired(FaultKind.DroppedPage);
+    }
+
+    /// <summary>The page cache needs room: some clean pages are what the device has when they are read again. Pages are small here, as files are.</summary>
+    public void Evict(Random random)
+    {
+        var (image, length) = WithoutDropped();
+        Array.Resize(ref image, Math.Max(length, _liveLength));
+        for (var start = 0; start < _liveLength; start += SectorBytes)
+        {
+            var count = Math.Min(SectorBytes, _liveLength - start);
+            if (random.Next(2) == 0)
+                image.AsSpan(start, count).CopyTo(_live.AsSpan(start));
+        }
     }
 
     /// <summary>The machine ended: of what was not synced survives what the dice say.</summary>
@@ -124,6 +153,14 @@ internal sealed class SimulatedInode
     {
         _live[bit / 8] ^= (byte)(1 << (int)(bit % 8));
         _durable[bit / 8] ^= (byte)(1 << (int)(bit % 8));
+    }
+
+    private (byte[] Image, int Length) WithoutDropped()
+    {
+        var (image, length) = (_durable.ToArray(), _durable.Length);
+        foreach (var change in _unsynced)
+            Apply(change, ref image, ref length);
+        return (image, length);
     }
 
     private static void Survive(Change change, Fate fate, Random random, ref byte[] image, ref int length, Action<FaultKind> fired)

@@ -6,7 +6,7 @@ namespace Millrace.Tests.Simulation;
 internal sealed class SimulationBatch(int firstSeed, long seeds, TimeSpan duration)
 {
     /// <summary>So many are run however short the time is: in fewer, a rare kind of fault may not come up.</summary>
-    private const long LeastSeeds = 500;
+    private const long LeastSeeds = 1_000;
 
     private readonly Lock _lock = new();
     private readonly long _start = Stopwatch.GetTimestamp();

@@ -78,6 +78,8 @@ internal sealed class SimulationPlan
             Errors = DrawErrors(random),
             LocksHeld = random.Next(12) == 0 && Has(FaultKind.LockLost) ? random.Next(4) : int.MaxValue,
             FullAt = random.Next(4) == 0 && Has(FaultKind.Full) ? random.Next(1, 80) : 0,
+            SyncsUntilError = random.Next(4) == 0 && Has(FaultKind.SyncError) ? random.Next(20) : int.MaxValue,
+            EvictsPages = Has(FaultKind.EvictedPage),
             Flips = random.Next(6) == 0 && canFlip && Has(FaultKind.BitFlip) ? random.Next(1, 3) : 0,
             EndsByPowerCut = random.Next(2) == 0 ? Has(FaultKind.PowerCut) : !Has(FaultKind.ProcessKill),
             Closes = random.Next(3) == 0,
@@ -131,6 +133,12 @@ internal sealed class LifePlan
     /// <summary>From which operation on there is no room; zero: there is always.</summary>
     public required int FullAt { get; init; }
 
+    /// <summary>How many syncs succeed before one fails.</summary>
+    public int SyncsUntilError { get; set; } = int.MaxValue;
+
+    /// <summary>Whether the page cache may let go of what a failed sync left in it, while the process runs.</summary>
+    public bool EvictsPages { get; init; }
+
     /// <summary>Bits that changed on the device before the process starts.</summary>
     public required int Flips { get; init; }
 
@@ -163,6 +171,8 @@ internal sealed class LifePlan
             return FaultKind.Full;
         if (operation == Operation.HoldsLock)
             return LocksHeld-- > 0 ? null : FaultKind.LockLost;
+        if (operation is Operation.SyncData or Operation.Sync or Operation.SyncDirectory && SyncsUntilError-- == 0)
+            return FaultKind.SyncError;
         if (!Errors.Contains(number))
             return null;
         return operation switch

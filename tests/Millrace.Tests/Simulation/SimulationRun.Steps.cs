@@ -261,7 +261,12 @@ internal sealed partial class SimulationRun
         }
     }
 
-    private void NoteWrite() => _marks.Add((_history.LastLsn, _promises.Synced));
+    private void NoteWrite()
+    {
+        // A start writes again what is there, and the history does not know yet how much that is.
+        if (_device.DriverPhase != Phase.Recovery)
+            _marks.Add((_history.LastLsn, _promises.Synced));
+    }
 
     private void NoteBreak(FaultKind fault)
     {

@@ -230,7 +230,7 @@ internal sealed partial class SimulationRun : IMutationTarget
         {
             if (!_wasClosed)
                 _counts.Add(new(FaultKind.ProcessKill, Operation.None, FileRole.Directory, phase));
-            _disk.Kill();
+            _disk.Kill(_life.Random, _plan.Has(FaultKind.DroppedPage), (kind, role) => _counts.Add(new(kind, Operation.None, role, phase)));
         }
     }
 
