@@ -410,19 +410,8 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         SaveIfDueNeedsLock(journal);
     }
 
-    private ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result)
-    {
-        if (_journal is null)
-            return new(result);
-        var durable = _journal.WhenDurableAsync(lsn);
-        return durable.IsCompletedSuccessfully ? new(result) : AwaitAsync(durable, result);
-
-        static async ValueTask<TResult> AwaitAsync(ValueTask durable, TResult result)
-        {
-            await durable.ConfigureAwait(false);
-            return result;
-        }
-    }
+    private ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result) =>
+        _journal is null ? new(result) : _journal.WhenDurableAsync(lsn, result);
 
     /// <summary>Whether a write can go on at once: recovery is done and the journal has room.</summary>
     private bool IsReady => _isOpen && (_journal is null || _journal.WhenRoomAsync().IsCompletedSuccessfully);

@@ -188,7 +188,11 @@ internal sealed class DirectorySurvey
                 records += frame.Count;
                 frames++;
             },
-            (offset, bytes) => _gaps.Add(new(name, offset, bytes, _nextLsn)));
+            (offset, bytes) =>
+            {
+                if (_lastFrame != FrameKind.End)
+                    _gaps.Add(new(name, offset, bytes, _nextLsn));
+            });
         _syncedLsn = Math.Max(_syncedLsn, syncedLsn);
         return report with
         {

@@ -42,7 +42,12 @@ internal static class FrameScan
             offset++;
         }
 
-        if (gap >= 0)
+        if (gap < 0)
+            return syncedLsn;
+
+        // A segment may be longer than it was written; a snapshot is not.
+        reader.MoveTo(gap);
+        if (reader.Header.IsSnapshot || !reader.IsOver())
             onGap(gap, reader.FileLength - gap);
         return syncedLsn;
     }

@@ -63,6 +63,20 @@ internal sealed class FrameReader
     public ReadOnlyMemory<byte> PayloadOf(in FrameHeader frame) =>
         _window.AsMemory((int)(Offset - frame.Length - _windowOffset), frame.Length);
 
+    /// <summary>Whether nothing is left but zeros, which a file has that was made longer than it was written (<see cref="JournalSegment.Extend"/>).</summary>
+    public bool IsOver()
+    {
+        for (var offset = Offset; offset < FileLength;)
+        {
+            var bytes = Read(offset, (int)Math.Min(FileLength - offset, WindowBytes));
+            if (bytes.IsEmpty || bytes.ContainsAnyExcept((byte)0))
+                return bytes.IsEmpty;
+            offset += bytes.Length;
+        }
+
+        return true;
+    }
+
     /// <summary>Goes to a place in the file, so that the tools can read on behind damage.</summary>
     public void MoveTo(long offset) => Offset = offset;
 

@@ -16,7 +16,7 @@ internal sealed class JournalBatch(int frameBytes)
 
     private int _frameCount;
     private bool _segmentIsDue;
-    private TaskCompletionSource? _waiters;
+    private BatchWaiters? _waiters;
 
     /// <summary>The frames that hold records.</summary>
     public ReadOnlySpan<FrameBuffer> Frames => System.Runtime.InteropServices.CollectionsMarshal.AsSpan(_frames)[.._frameCount];
@@ -33,7 +33,7 @@ internal sealed class JournalBatch(int frameBytes)
     public bool HasWaiters => _waiters is not null;
 
     /// <summary>How many wait.</summary>
-    public int WaiterCount { get; private set; }
+    public int WaiterCount => _waiters?.Count ?? 0;
 
     public void Add(long lsn, ReadOnlySpan<byte> record)
     {
@@ -48,24 +48,24 @@ internal sealed class JournalBatch(int frameBytes)
     /// <summary>The next record begins a new segment.</summary>
     public void BeginSegment() => _segmentIsDue = true;
 
-    /// <summary>Completes, on the thread pool, when the batch is durable. One task for all who wait.</summary>
-    public Task WhenDurable()
+    /// <summary>Makes somebody wait.</summary>
+    public BatchWaiter<TResult> Wait<TResult>(TResult result)
     {
-        WaiterCount++;
-        return (_waiters ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+        var waiter = new BatchWaiter<TResult>(result);
+        (_waiters ??= new()).Add(waiter);
+        return waiter;
     }
 
     /// <summary>Hands out those who wait, to be told outside the lock.</summary>
-    public TaskCompletionSource? TakeWaiters()
+    public BatchWaiters? TakeWaiters()
     {
         var waiters = _waiters;
         _waiters = null;
-        WaiterCount = 0;
         return waiters;
     }
 
     /// <summary>Empties the batch for its next filling and hands out those who wait.</summary>
-    public TaskCompletionSource? Clear()
+    public BatchWaiters? Clear()
     {
         var keptBytes = 0;
         var kept = 0;

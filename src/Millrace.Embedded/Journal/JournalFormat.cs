@@ -43,6 +43,7 @@ namespace Millrace.Embedded.Journal;
 ///           │ length │ bytes │ length │ bytes │ ...      records, opaque here; lengths are LEB128 varints
 ///           └────────┴───────┴────────┴───────┴─────
 ///
+/// Behind the last frame of a segment there may be zeros: the file was made longer than it was written, and then the process was killed.
 /// A segment that another one follows ends in a frame of kind End, unless a crash came between. A snapshot holds the parts of the engine as
 /// records numbered from 1 and ends in a frame of kind End; without it, or with anything behind it, it is damaged.
 /// </code>

@@ -12,6 +12,18 @@ internal sealed record JournalOptions
     /// <summary>Records are gathered into frames up to this: 1 MiB, far above where the 32 bytes of a header count.</summary>
     public int FrameBytes { get; init; } = 1024 * 1024;
 
+    /// <summary>
+    /// Under <see cref="SyncPolicy.Always"/> frames from here on, which several callers share, have room made for them and for more: a block of the
+    /// file system. For less, a sync seldom needs a block.
+    /// </summary>
+    public int MinAheadFrameBytes { get; init; } = 4 * 1024;
+
+    /// <summary>The same up to here: 64 KiB. For more, writing every byte twice costs more than it saves.</summary>
+    public int MaxAheadFrameBytes { get; init; } = 64 * 1024;
+
+    /// <summary>That room: 1 MiB, a hundred syncs or more.</summary>
+    public int AheadBytes { get; init; } = 1024 * 1024;
+
     /// <summary>Runs what no caller does itself. Default: the thread pool; a simulation runs it on its own thread.</summary>
     public Action<Action> Background { get; init; } =
         static work => ThreadPool.UnsafeQueueUserWorkItem(static work => work(), work, preferLocal: false);

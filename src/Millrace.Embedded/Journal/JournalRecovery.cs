@@ -132,13 +132,20 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
                         $"is missing, or does not begin with record {_lsn}, as the segment before it says.");
 
                 // Also when the file ends between two frames: what came behind them then never reached the device, and the next segment did.
-                var isTorn = reader.Offset < reader.FileLength || (!isLast && headers[i + 1].FirstLsn != _lsn);
+                // Behind an end nothing counts: a crash brings back what was cut off there after a write that failed.
+                var isTorn = !isEnded && (!reader.IsOver() || (!isLast && headers[i + 1].FirstLsn != _lsn));
                 if (isTorn)
                     new TornTail(device, logger).Cut(reader, file, _lsn, snapshotLsn, headers[(i + 1)..]);
                 if (isLast || isTorn)
+                {
+                    // Zeros that it was made longer by.
+                    if (reader.Offset < reader.FileLength)
+                        file.SetLength(reader.Offset);
                     return _lsn > snapshotLsn
                         ? new JournalSegment(file, reader.Path, reader.Header, reader.Offset)
                         : throw Corrupt(name, $"ends before record {_lsn}, which the snapshot covers.");
+                }
+
                 file.Dispose();
             }
             catch

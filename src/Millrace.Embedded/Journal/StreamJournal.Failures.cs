@@ -65,7 +65,7 @@ internal sealed partial class StreamJournal
         return _failure ?? failure;
     }
 
-    private TaskCompletionSource? ParkNeedsLock(JournalBatch batch, StorageFullException full)
+    private BatchWaiters? ParkNeedsLock(JournalBatch batch, StorageFullException full)
     {
         _full = full;
         _isParked = true;

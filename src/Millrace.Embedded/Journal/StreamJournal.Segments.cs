@@ -30,6 +30,7 @@ internal sealed partial class StreamJournal
         {
             next.Publish(_device);
             WriteEnd(firstLsn);
+            _segment.Trim();
         }
         catch
         {

@@ -92,11 +92,13 @@ internal sealed partial class StreamJournal
     /// <summary>The last thing in a journal that is closed: a frame that says that all is synced.</summary>
     private void MarkClose()
     {
-        if (Failure is not null || _markedLsn == _syncedLsn)
+        if (Failure is not null || (_markedLsn == _syncedLsn && !_segment.IsExtended))
             return;
         try
         {
-            _segment.Write(FrameKind.Mark, _appendedLsn + 1, _syncedLsn);
+            if (_markedLsn != _syncedLsn)
+                _segment.Write(FrameKind.Mark, _appendedLsn + 1, _syncedLsn);
+            _segment.Trim();
             _segment.File.SyncData();
         }
         catch (StorageFullException exception)

@@ -18,7 +18,7 @@ internal sealed partial class StreamJournal
                 if (_isParked)
                     _isParked = false; // One last try.
                 else if (_writing is not null)
-                    running = _writing.WhenDurable();
+                    running = _writing.Wait(true).Completion.AsTask();
                 else if (_filling.Length == 0)
                     return;
                 else
@@ -42,7 +42,7 @@ internal sealed partial class StreamJournal
         _writing = _filling;
         _filling = _idle!;
         _idle = null;
-        _isGathering = false;
+        StopGatheringNeedsLock();
     }
 
     /// <summary>Writes the batch that the caller swapped out, tells those who wait, and sees to it that a batch with waiters is written next.</summary>
@@ -53,8 +53,9 @@ internal sealed partial class StreamJournal
         var start = Stopwatch.GetTimestamp();
         var failure = TryWrite(batch);
 
-        TaskCompletionSource? written, gathered = null;
-        var (writeNext, gatherNext) = (false, false);
+        BatchWaiters? written, gathered = null;
+        Gathering? gathering = null;
+        var writeNext = false;
         lock (_gate)
         {
             // A sync beside this write may have failed: nobody is told "done" after that.
@@ -86,23 +87,17 @@ internal sealed partial class StreamJournal
                 gathered = _filling.TakeWaiters();
 
             // This caller has what it came for. Those who came meanwhile are written by the thread pool, not at this caller's expense.
-            gatherNext = failure is null && !writeNext && TryGatherNeedsLock(released, Stopwatch.GetTimestamp() - start);
-            writeNext |= _filling.HasWaiters && !gatherNext;
+            if (failure is null && !writeNext)
+                gathering = TryGatherNeedsLock(released, Stopwatch.GetTimestamp() - start);
+            writeNext |= _filling.HasWaiters && gathering is null;
             if (writeNext)
                 SwapNeedsLock();
         }
 
         if (writeNext)
             _options.Background(() => WriteBatch());
-        if (failure is null)
-            written?.SetResult();
-        else
-            written?.SetException(ReadOnly(failure));
-        gathered?.SetException(ReadOnly(Failure!));
-
-        // Behind those who were just told, so that they come first.
-        if (gatherNext)
-            _options.Background(EndGathering);
+        written?.Tell(failure is null ? null : ReadOnly(failure), _options.Background, gathering);
+        gathered?.Tell(ReadOnly(Failure!), _options.Background);
         return failure;
     }
 
@@ -133,6 +128,8 @@ internal sealed partial class StreamJournal
             var frame = frames[batch.WrittenFrames];
             if (frame.BeginsSegment || _segment.Length + frame.Length > _options.SegmentBytes)
                 Roll(frame.FirstLsn);
+            if (_policy == SyncPolicy.Always && frame.Length >= _options.MinAheadFrameBytes && frame.Length <= _options.MaxAheadFrameBytes)
+                _segment.Extend(frame.Length, _options.AheadBytes, _options.SegmentBytes);
             _segment.Write(frame.Seal(_segment.Header.Salt, Volatile.Read(ref _syncedLsn)));
         }
     }

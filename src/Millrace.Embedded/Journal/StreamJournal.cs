@@ -168,30 +168,36 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     /// </summary>
     /// <param name="lsn">The record; zero stands for none.</param>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.ReadOnly"/>: the write failed, or an earlier one did.</exception>
-    public ValueTask WhenDurableAsync(long lsn)
+    public ValueTask WhenDurableAsync(long lsn) => WaitFor(lsn, true)?.Completion ?? ValueTask.CompletedTask;
+
+    /// <summary>The same with an answer for the caller.</summary>
+    public ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result) => WaitFor(lsn, result)?.Result ?? new(result);
+
+    /// <returns>Null: the record is durable.</returns>
+    private BatchWaiter<TResult>? WaitFor<TResult>(long lsn, TResult result)
     {
         if (IsDurable(lsn))
-            return ValueTask.CompletedTask;
+            return null;
 
         lock (_gate)
         {
             if (_durableLsn >= lsn)
-                return ValueTask.CompletedTask;
+                return null;
             if (_full is not null)
                 throw ReadOnly(Failure!);
             if (_writing is not null)
-                return new(lsn <= _writing.LastLsn ? _writing.WhenDurable() : _filling.WhenDurable());
+                return (lsn <= _writing.LastLsn ? _writing : _filling).Wait(result);
             if (_failure is not null)
                 throw ReadOnly(_failure);
             if (_closed)
                 throw Closed();
             if (MayGatherNeedsLock())
-                return new(_filling.WhenDurable());
+                return _filling.Wait(result);
             SwapNeedsLock();
         }
 
         var failure = WriteBatch(isForCaller: true);
-        return failure is null || IsDurable(lsn) ? ValueTask.CompletedTask : throw ReadOnly(failure);
+        return failure is null || IsDurable(lsn) ? null : throw ReadOnly(failure);
     }
 
     /// <summary>Writes and syncs what was appended, whatever the policy, marks that, and lets go of the directory.</summary>

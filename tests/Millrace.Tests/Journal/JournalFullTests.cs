@@ -34,7 +34,7 @@ public sealed class JournalFullTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(StreamErrorCode.ReadOnly, refused.Code);
         Assert.True(refused.IsTransient);
         Assert.Contains("full", refused.Message);
-        Assert.Equal(length, new FileInfo(_directory.SegmentPath).Length);
+        Assert.InRange(new FileInfo(_directory.SegmentPath).Length, 1, length);
         Assert.Equal(StreamErrorCode.ReadOnly, Assert.Throws<StreamException>(() => journal.CheckAppend(1)).Code);
         await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(lsn).AsTask());
         await journal.WhenDurableAsync(1);

@@ -34,37 +34,87 @@ public sealed class JournalGatherTests : IDisposable
     public async Task Callers_that_one_sync_released_share_the_next_one()
     {
         await using var journal = Open();
-        ReleaseTwo(journal);
+        var callers = WriteTwo(journal, AppendAgain, AppendAgain);
 
-        var first = Append(journal);
-        Assert.False(first.IsCompleted);
-        Assert.Equal(2, _syncs);
-        Assert.True(Append(journal).IsCompletedSuccessfully);
-        await first;
+        Tell();
         Assert.Equal(3, _syncs);
+        await RunAllAsync(callers);
+        Assert.Equal(3, _syncs);
+
+        Task AppendAgain() => AppendAsync(journal);
     }
 
     [Fact]
-    public async Task Caller_whose_companion_stays_away_is_written_all_the_same()
+    public async Task Caller_whose_companion_stays_away_is_written_when_that_has_gone_on()
     {
         await using var journal = Open();
-        ReleaseTwo(journal);
+        var callers = WriteTwo(journal, () => AppendAsync(journal), () => Task.CompletedTask);
 
-        var first = Append(journal);
-        Assert.False(first.IsCompleted);
-        _background.Dequeue()();
-        await first;
+        Tell();
         Assert.Equal(3, _syncs);
+        await RunAllAsync(callers);
+    }
+
+    [Fact]
+    public async Task Caller_whose_companion_computes_for_long_is_written_after_a_while()
+    {
+        await using var journal = Open();
+        using var computing = new ManualResetEventSlim();
+        using var computed = new ManualResetEventSlim();
+        var callers = WriteTwo(
+            journal,
+            () => AppendAsync(journal),
+            () =>
+            {
+                computing.Set();
+                computed.Wait();
+                return Task.CompletedTask;
+            });
+
+        var telling = Task.Run(Take());
+        computing.Wait(TestContext.Current.CancellationToken);
+        Take()(); // Watches.
+        Assert.Equal(3, _syncs);
+        computed.Set();
+        await telling;
+        await RunAllAsync(callers);
+    }
+
+    [Fact]
+    public async Task Caller_that_blocks_until_its_companion_goes_on_ends_well()
+    {
+        await using var journal = Open();
+        using var blocked = new ManualResetEventSlim();
+        using var told = new ManualResetEventSlim();
+        var callers = WriteTwo(
+            journal,
+            () =>
+            {
+                blocked.Set();
+                told.Wait();
+                return Task.CompletedTask;
+            },
+            () =>
+            {
+                told.Set();
+                return Task.CompletedTask;
+            });
+
+        var telling = Task.Run(Take());
+        blocked.Wait(TestContext.Current.CancellationToken);
+        Take()(); // Watches, and tells the other one.
+        await telling;
+        await RunAllAsync(callers);
     }
 
     [Fact]
     public async Task Caller_after_a_wait_in_vain_writes_at_once()
     {
         await using var journal = Open();
-        ReleaseTwo(journal);
+        var callers = WriteTwo(journal, () => Task.CompletedTask, () => Task.CompletedTask);
 
-        _background.Dequeue()();
-        Assert.True(Append(journal).IsCompletedSuccessfully);
+        await RunAllAsync(callers);
+        Assert.True(AppendAsync(journal).IsCompletedSuccessfully);
         Assert.Equal(3, _syncs);
     }
 
@@ -72,12 +122,9 @@ public sealed class JournalGatherTests : IDisposable
     public async Task Close_does_not_wait_for_those_who_are_to_come()
     {
         var journal = Open();
-        ReleaseTwo(journal);
+        var callers = WriteTwo(journal, () => AppendAsync(journal), () => journal.DisposeAsync().AsTask());
 
-        var first = Append(journal);
-        await journal.DisposeAsync();
-        await first;
-        _background.Dequeue()();
+        await RunAllAsync(callers);
     }
 
     private StreamJournal Open()
@@ -87,18 +134,36 @@ public sealed class JournalGatherTests : IDisposable
         return journal;
     }
 
-    /// <summary>One caller writes; two come meanwhile and are written together, so that both are awaited by the next write.</summary>
-    private void ReleaseTwo(StreamJournal journal)
+    /// <summary>One caller writes; two come meanwhile and are written together, so that both are awaited by the next write. They are to be told.</summary>
+    private Task[] WriteTwo(StreamJournal journal, Func<Task> thenFirst, Func<Task> thenSecond)
     {
-        Task[] released = [];
-        _duringSync = () => released = [Append(journal), Append(journal)];
-        Assert.True(Append(journal).IsCompletedSuccessfully);
-        Assert.DoesNotContain(released, static call => call.IsCompleted);
-        _background.Dequeue()();
-        Assert.Equal(2, released.Length);
-        Assert.All(released, static call => Assert.True(call.IsCompletedSuccessfully));
+        Task[] callers = [];
+        _duringSync = () => callers = [CallAsync(thenFirst), CallAsync(thenSecond)];
+        Assert.True(AppendAsync(journal).IsCompletedSuccessfully);
+        Take()();
         Assert.Equal(2, _syncs);
+        Assert.Equal(2, callers.Length);
+        Assert.DoesNotContain(callers, static caller => caller.IsCompleted);
+        return callers;
+
+        async Task CallAsync(Func<Task> then)
+        {
+            await AppendAsync(journal);
+            await then();
+        }
     }
 
-    private static Task Append(StreamJournal journal) => journal.WhenDurableAsync(journal.Append("record"u8)).AsTask();
+    private Action Take() => _background.Dequeue();
+
+    private void Tell() => Take()();
+
+    private async Task RunAllAsync(Task[] callers)
+    {
+        while (_background.TryDequeue(out var work))
+            work();
+        Assert.All(callers, static caller => Assert.True(caller.IsCompletedSuccessfully));
+        await Task.WhenAll(callers);
+    }
+
+    private static async Task AppendAsync(StreamJournal journal) => await journal.WhenDurableAsync(journal.Append("record"u8));
 }

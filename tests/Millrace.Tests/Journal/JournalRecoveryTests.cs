@@ -1,3 +1,4 @@
+using Millrace.Embedded;
 using Millrace.Embedded.Journal;
 using Millrace.Streams;
 
@@ -26,7 +27,8 @@ public sealed class JournalRecoveryTests : IDisposable
             await using (var journal = _directory.Open(logger: log))
             {
                 Assert.Equal(expected, _directory.Replayed);
-                Assert.Equal(!offsets.Contains(length) && length < whole.Length, log.Lines.Any(line => line.Contains("truncated")));
+                var rest = whole.AsSpan((int)offsets.Last(offset => offset <= length)..length);
+                Assert.Equal(length < whole.Length && rest.ContainsAnyExcept((byte)0), log.Lines.Any(line => line.Contains("truncated")));
                 Assert.Equal(expected.Length + 1, journal.Append("new"u8));
             }
 
@@ -189,6 +191,34 @@ public sealed class JournalRecoveryTests : IDisposable
 
         await using (_directory.Open())
             Assert.Equal(Records, _directory.Replayed);
+    }
+
+    [Fact]
+    public async Task Zeros_that_a_segment_was_made_longer_by_are_its_end_and_go_when_the_journal_closes()
+    {
+        var kept = new byte[5_000];
+        kept.AsSpan().Fill((byte)'k');
+        using var killed = new JournalDirectory();
+        await using (var journal = _directory.Open(SyncPolicy.Always))
+        {
+            await journal.WhenDurableAsync(journal.Append(kept));
+            File.Copy(_directory.SegmentPath, killed.SegmentPath);
+            Assert.InRange(new FileInfo(killed.SegmentPath).Length, 1024 * 1024, (1024 * 1024) + 6_000);
+        }
+
+        Assert.InRange(new FileInfo(_directory.SegmentPath).Length, 5_000, 6_000);
+        var log = new ListLogger();
+        await using (var journal = killed.Open(SyncPolicy.Always, logger: log))
+        {
+            Assert.Equal(5_000, Assert.Single(killed.Replayed).Length);
+            Assert.InRange(new FileInfo(killed.SegmentPath).Length, 5_000, 6_000);
+            await journal.WhenDurableAsync(journal.Append("more"u8));
+        }
+
+        Assert.DoesNotContain(log.Lines, line => line.Contains("truncated"));
+        Assert.DoesNotContain(killed.FileNames, name => name.EndsWith(".bad", StringComparison.Ordinal));
+        await using (killed.Open())
+            Assert.Equal("more", killed.Replayed[^1]);
     }
 
     private async Task FlipAsync(long offset)

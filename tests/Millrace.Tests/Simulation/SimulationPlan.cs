@@ -40,6 +40,8 @@ internal sealed class SimulationPlan
         ChangesPolicy = _random.Next(4) == 0;
         FrameBytes = _random.Next(3) == 0 ? _random.Next(64, 512) : 1024 * 1024;
         HasOtherCallers = _random.Next(2) == 0;
+        MinAheadFrameBytes = _random.Next(3) == 0 ? int.MaxValue : _random.Next(32, 512);
+        AheadBytes = _random.Next(64, 2_048);
     }
 
     public int Lives { get; }
@@ -52,6 +54,12 @@ internal sealed class SimulationPlan
 
     /// <summary>Bytes of a frame: small, so that a batch is several.</summary>
     public int FrameBytes { get; }
+
+    /// <summary>Frames from here on have room made ahead of them, under Always: few, many or none.</summary>
+    public int MinAheadFrameBytes { get; }
+
+    /// <summary>That room: little, so that it is made often.</summary>
+    public int AheadBytes { get; }
 
     public SyncPolicy Sync { get; private set; }
 

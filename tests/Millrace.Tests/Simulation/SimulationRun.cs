@@ -48,7 +48,14 @@ internal sealed partial class SimulationRun : IMutationTarget
         _limits = limits;
         _counts = counts;
         _plan = new(seed, limits);
-        _journal = new() { SegmentBytes = _plan.SegmentBytes, FrameBytes = _plan.FrameBytes, Background = _background.Push };
+        _journal = new()
+        {
+            SegmentBytes = _plan.SegmentBytes,
+            FrameBytes = _plan.FrameBytes,
+            MinAheadFrameBytes = _plan.MinAheadFrameBytes,
+            AheadBytes = _plan.AheadBytes,
+            Background = _background.Push,
+        };
         _time.Fired = () =>
         {
             if (!_isMeanwhile)
