@@ -12,6 +12,7 @@ public static class DescriptorLoad
 {
     /// <summary>Asks the program for this load.</summary>
     public const string Argument = "descriptors";
+
     /// <summary>Where the entries go.</summary>
     public const string Stream = "large";
 
@@ -23,7 +24,8 @@ public static class DescriptorLoad
     /// <summary>Writes.</summary>
     public static async Task RunAsync(string directory, SyncPolicy sync)
     {
-        await using var store = new EmbeddedStreamStore(new EmbeddedStoreOptions { Directory = directory, Sync = sync });
+        // No snapshot, which would begin a segment of its own.
+        await using var store = new EmbeddedStreamStore(new() { Directory = directory, Sync = sync, SnapshotAfterBytes = long.MaxValue });
         await store.AppendAsync(Stream, Large);
         var taken = TakeAll();
         for (var i = 1; i < Entries; i++)
