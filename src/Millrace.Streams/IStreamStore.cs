@@ -13,7 +13,8 @@ namespace Millrace.Streams;
 /// cancelled before the call always throws. Every call of a closed store, and every read that waits while it closes, fails with
 /// <see cref="StreamErrorCode.Closed"/>.</para>
 /// <para>Cost: one round trip a call on a remote store, unless said otherwise; at most one journal write, shared with concurrent
-/// callers, on the embedded one. Members may be called concurrently.</para>
+/// callers, on the embedded one. Members may be called concurrently. As with any <see cref="ValueTask"/>, await a result once;
+/// <see cref="ValueTask.AsTask"/> makes one that may be awaited often, or blocked on.</para>
 /// </remarks>
 public interface IStreamStore : IAsyncDisposable
 {

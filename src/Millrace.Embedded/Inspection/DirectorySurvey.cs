@@ -11,7 +11,10 @@ namespace Millrace.Embedded.Inspection;
 /// <remarks>The rules are those of a start: a gap is damage if a later frame says that it was synced, and otherwise the torn tail.</remarks>
 internal sealed class DirectorySurvey
 {
-    /// <summary>A store at work deletes files while they are read. Each deletion follows a whole snapshot, so that a few attempts are plenty.</summary>
+    /// <summary>
+    /// A store at work deletes files while they are read, and writes where zeros were read a moment ago, so that what comes behind seems to follow a
+    /// hole. Each deletion follows a whole snapshot, and holes move on, so that a few attempts are plenty.
+    /// </summary>
     private const int MaxAttempts = 10;
 
     private readonly DataDirectory _directory;
@@ -37,14 +40,16 @@ internal sealed class DirectorySurvey
     /// <exception cref="IOException">The directory or a file in it cannot be read.</exception>
     public static DirectoryReport Read(string path)
     {
+        IReadOnlyList<Damage> seenBefore = [];
         for (var attempt = 1; ; attempt++)
         {
             var directory = DataDirectory.List(path);
             try
             {
                 var report = new DirectorySurvey(directory).Run();
-                if (report.Damages.Count == 0 || attempt == MaxAttempts || directory.IsUnchanged())
+                if (report.Damages.Count == 0 || attempt == MaxAttempts || (directory.IsUnchanged() && report.Damages.SequenceEqual(seenBefore)))
                     return report;
+                seenBefore = report.Damages;
             }
             catch (FileNotFoundException) when (attempt < MaxAttempts)
             {

@@ -38,7 +38,7 @@ internal sealed class BatchWaiters
     {
         (_failure, _background, _gathering) = (failure, background, gathering);
         background(TellRest);
-        if (Count > 1)
+        if (Count > 1 || gathering is not null)
             background(Watch);
     }
 

@@ -53,4 +53,9 @@ internal static partial class JournalLog
 
     [LoggerMessage(1110, LogLevel.Warning, "The cut-off tail could not be set aside in '{Path}', and is gone: {Reason}")]
     public static partial void NotSetAside(ILogger logger, string path, string reason, Exception cause);
+
+    [LoggerMessage(1122, LogLevel.Information,
+        "The journal '{Path}' ended in {Bytes} zeros at offset {Offset}, after record {Lsn}: room that was made for more, or, after a power cut, " +
+        "writes that never reached the device. They were cut off.")]
+    public static partial void ZerosCut(ILogger logger, string path, long bytes, long offset, long lsn);
 }

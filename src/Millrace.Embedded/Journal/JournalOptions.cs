@@ -21,7 +21,7 @@ internal sealed record JournalOptions
     /// <summary>The same up to here: 64 KiB. For more, writing every byte twice costs more than it saves.</summary>
     public int MaxAheadFrameBytes { get; init; } = 64 * 1024;
 
-    /// <summary>That room: 1 MiB, a hundred syncs or more.</summary>
+    /// <summary>That room: 1 MiB.</summary>
     public int AheadBytes { get; init; } = 1024 * 1024;
 
     /// <summary>Runs what no caller does itself. Default: the thread pool; a simulation runs it on its own thread.</summary>

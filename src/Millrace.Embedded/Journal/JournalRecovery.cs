@@ -138,12 +138,10 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
                     new TornTail(device, logger).Cut(reader, file, _lsn, snapshotLsn, headers[(i + 1)..]);
                 if (isLast || isTorn)
                 {
-                    // Zeros that it was made longer by.
-                    if (reader.Offset < reader.FileLength)
-                        file.SetLength(reader.Offset);
-                    return _lsn > snapshotLsn
-                        ? new JournalSegment(file, reader.Path, reader.Header, reader.Offset)
-                        : throw Corrupt(name, $"ends before record {_lsn}, which the snapshot covers.");
+                    if (_lsn <= snapshotLsn)
+                        throw Corrupt(name, $"ends before record {_lsn}, which the snapshot covers.");
+                    CutZeros(reader, file);
+                    return new JournalSegment(file, reader.Path, reader.Header, reader.Offset);
                 }
 
                 file.Dispose();
@@ -154,6 +152,18 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
                 throw;
             }
         }
+    }
+
+    /// <summary>
+    /// A killed process leaves zeros where it made room ahead of the next frames; so do some file systems when the power fails, where frames were.
+    /// </summary>
+    private void CutZeros(FrameReader reader, IStorageFile file)
+    {
+        var length = file.Length;
+        if (reader.Offset >= length)
+            return;
+        file.SetLength(reader.Offset);
+        JournalLog.ZerosCut(logger, reader.Path, length - reader.Offset, reader.Offset, _lsn - 1);
     }
 
     /// <summary>Reads frames up to the first that is not whole. The reader stays in front of that.</summary>

@@ -86,7 +86,7 @@ internal sealed class JournalSegment(IStorageFile file, string path, FileHeader 
         }
         catch (StorageFullException)
         {
-            // Only speed is lost. The frame may have room all the same, and else its write finds out.
+            // The frame may have room all the same, and else its write finds out.
             File.SetLength(_fileLength);
         }
     }

@@ -28,9 +28,9 @@ internal sealed partial class StreamJournal
 
         try
         {
+            _segment.Trim();
             next.Publish(_device);
             WriteEnd(firstLsn);
-            _segment.Trim();
         }
         catch
         {

@@ -87,14 +87,13 @@ internal sealed class UnsyncedTail(IStorageDevice device, FileHeader first, long
 
             // A frame without records has the LSN of the record behind it.
             if (Math.Max(frame.FirstLsn, frame.NextLsn - 1) <= _syncedLsn)
-            {
                 offset += length;
-                continue;
-            }
-
-            gathered.Write(reader.Read(reader.Offset - length, length));
+            else
+                gathered.Write(reader.Read(reader.Offset - length, length));
             if (gathered.WrittenCount >= WriteBytes)
                 WriteGathered();
+            if (frame.Kind == FrameKind.End)
+                break;
         }
 
         if (gathered.WrittenCount > 0)

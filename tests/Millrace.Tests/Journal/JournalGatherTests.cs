@@ -80,6 +80,38 @@ public sealed class JournalGatherTests : IDisposable
         await RunAllAsync(callers);
     }
 
+    /// <summary>Two callers by turns: the one writes for the other, who is then the only one to be told. Nobody watched over that once.</summary>
+    [Fact]
+    public async Task Only_one_told_that_computes_for_long_keeps_nobody_waiting()
+    {
+        await using var journal = Open();
+        using var computing = new ManualResetEventSlim();
+        using var computed = new ManualResetEventSlim();
+        var callers = WriteTwo(
+            journal,
+            async () =>
+            {
+                await AppendAsync(journal);
+                computing.Set();
+                computed.Wait();
+            },
+            async () =>
+            {
+                await AppendAsync(journal);
+                await AppendAsync(journal);
+            });
+
+        Tell(); // The first waits, the second writes for both and waits again.
+        Take()(); // Has nothing to watch any more.
+        var telling = Task.Run(Take());
+        computing.Wait(TestContext.Current.CancellationToken);
+        Take()(); // Watches.
+        Assert.Equal(4, _syncs);
+        computed.Set();
+        await telling;
+        await RunAllAsync(callers);
+    }
+
     [Fact]
     public async Task Caller_that_blocks_until_its_companion_goes_on_ends_well()
     {

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using Millrace.Embedded;
 using Millrace.Embedded.Inspection;
 using Millrace.Streams;
 
@@ -12,6 +13,36 @@ public sealed class LiveInspectionTests
 
     /// <summary>On a busy machine twenty snapshots may take seconds.</summary>
     private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(1);
+
+    /// <summary>Room that was made ahead is read as a hole when frames are written there meanwhile.</summary>
+    [Fact]
+    public async Task Directory_that_is_written_where_there_was_room_is_never_called_damaged()
+    {
+        const int LeastAppends = 3_000;
+        using var directory = new JournalDirectory();
+        await using var store = new EmbeddedStreamStore(
+            new() { Directory = directory.Path, Sync = SyncPolicy.Always, Journal = new() { SegmentBytes = 8 * 1024 * 1024 } });
+        await store.OpenAsync(TestContext.Current.CancellationToken);
+        using var stop = new CancellationTokenSource();
+        var appended = 0;
+        var writing = Task.Run(WriteAsync, TestContext.Current.CancellationToken);
+
+        var checks = 0;
+        for (; Volatile.Read(ref appended) < LeastAppends; checks++)
+            Assert.Empty(DirectoryCheck.Run(directory.Path).Damages);
+
+        await stop.CancelAsync();
+        await writing;
+        TestContext.Current.TestOutputHelper?.WriteLine($"{checks} checks beside {appended} appends.");
+        Assert.True(checks > 1);
+
+        async Task WriteAsync()
+        {
+            var fields = EntryFields.Create(("v", new string('x', 7_000)));
+            for (; !stop.IsCancellationRequested; appended++)
+                await store.AppendAsync("s", fields, StreamTrim.ToLength(50), CancellationToken.None);
+        }
+    }
 
     [Fact]
     public async Task Directory_of_a_store_at_work_is_never_called_damaged()
