@@ -13,15 +13,19 @@ namespace Millrace.Benchmarks;
 internal static class RestartBenchmark
 {
     private const int Pipeline = 1_000;
+
+    /// <summary>For the largest file that Redis wrote; the smaller ones show how the time grows.</summary>
     private const double Goal = 1 / 5.0;
+
+    private const int MostEntries = 10_000_000;
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     public static async Task RunAsync()
     {
         Pairs.Head("From the start of the process until DBSIZE is answered, entries of 100 bytes", "seconds");
-        foreach (var (entries, streams) in new[] { (1_000_000, 1), (3_000_000, 1), (10_000_000, 1), (10_000_000, 100) })
+        foreach (var (entries, streams) in new[] { (1_000_000, 1), (3_000_000, 1), (MostEntries, 1), (MostEntries, 100) })
             await MeasureAsync($"{entries:N0} entries in {streams} streams", entries, streams, isRewritten: false);
-        await MeasureAsync("10,000,000 entries in 1 streams, after BGREWRITEAOF", 10_000_000, 1, isRewritten: true);
+        await MeasureAsync("10,000,000 entries in 1 streams, after BGREWRITEAOF", MostEntries, 1, isRewritten: true);
         Console.WriteLine();
     }
 
@@ -34,7 +38,7 @@ internal static class RestartBenchmark
         Report.Row("---", "---:", "---:", "---:", "---:", "---:", "---", "---");
         foreach (var streams in new[] { 1, 100 })
         {
-            using var filled = await FillAsync(isRedis: false, 10_000_000, streams, isRewritten: false);
+            using var filled = await FillAsync(isRedis: false, MostEntries, streams, isRewritten: false);
             for (var i = 0; i < 3; i++)
             {
                 using var copy = filled.Copy();
@@ -67,7 +71,8 @@ internal static class RestartBenchmark
         using var redis = await FillAsync(isRedis: true, entries, streams, isRewritten);
         using var millrace = await FillAsync(isRedis: false, entries, streams, isRewritten);
         Pairs.Run(
-            $"{row}; on disk {redis.SizeBytes / 1e6:N0} and {millrace.SizeBytes / 1e6:N0} MB", Goal,
+            $"{row}; on disk {redis.SizeBytes / 1e6:N0} and {millrace.SizeBytes / 1e6:N0} MB",
+            entries == MostEntries && !isRewritten ? Goal : null,
             () => Restart(redis, isRedis: true, streams), () => Restart(millrace, isRedis: false, streams), isCeiling: true);
     }
 

@@ -25,12 +25,12 @@ internal static class Pairs
     }
 
     /// <param name="row">What is measured.</param>
-    /// <param name="goal">The ratio that is wanted: at least, or at most when <paramref name="isCeiling"/>.</param>
+    /// <param name="goal">The ratio that is wanted: at least, or at most when <paramref name="isCeiling"/>. Null: none.</param>
     /// <param name="redis">Measures redis-server.</param>
     /// <param name="millrace">Measures Millrace.</param>
     /// <param name="isCeiling">Whether less is better.</param>
     /// <param name="warmUps">Pairs that are thrown away.</param>
-    public static void Run(string row, double goal, Func<Measured> redis, Func<Measured> millrace, bool isCeiling = false, int warmUps = 1)
+    public static void Run(string row, double? goal, Func<Measured> redis, Func<Measured> millrace, bool isCeiling = false, int warmUps = 1)
     {
         var (theirs, ours) = (new List<Measured>(), new List<Measured>());
         for (var i = -warmUps; i < Count; i++)
@@ -45,7 +45,7 @@ internal static class Pairs
         Print(row, goal, theirs, ours, isCeiling);
     }
 
-    public static void Print(string row, double goal, List<Measured> theirs, List<Measured> ours, bool isCeiling)
+    public static void Print(string row, double? goal, List<Measured> theirs, List<Measured> ours, bool isCeiling)
     {
         var ratios = theirs.Zip(ours, (their, our) => our.Figure / their.Figure).ToArray();
         var ratio = Report.Median(ratios);
@@ -54,8 +54,8 @@ internal static class Pairs
             Report.Median(theirs.Select(measured => measured.Figure)),
             Report.Median(ours.Select(measured => measured.Figure)),
             Text(ratio),
-            (isCeiling ? "at most " : "at least ") + Text(goal),
-            (isCeiling ? ratio <= goal : ratio >= goal) ? "met" : "**missed**",
+            goal is { } wanted ? (isCeiling ? "at most " : "at least ") + Text(wanted) : "-",
+            goal is null ? "-" : (isCeiling ? ratio <= goal : ratio >= goal) ? "met" : "**missed**",
             string.Join(" ", ratios.Select(Text)),
             Report.Median(theirs.Select(measured => measured.ServerNanoseconds)),
             Report.Median(ours.Select(measured => measured.ServerNanoseconds)));
