@@ -1,3 +1,3 @@
 # file: src/Millrace.Embedded/Journal/JournalSegment.cs
 # What a failed write left behind stays, and the next one goes behind it.
-s/if \(_isTorn\)\n            File\.SetLength\(Length\);/if (_isTorn)\n            Length = File.Length;/
+s/            return;\n        File\.SetLength\(Length\);\n        _fileLength = Length;/            return;\n        _fileLength = Length = File.Length;/
