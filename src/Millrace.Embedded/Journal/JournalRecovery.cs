@@ -140,7 +140,8 @@ internal sealed class JournalRecovery(IStorageDevice device, TimeProvider time, 
                 {
                     if (_lsn <= snapshotLsn)
                         throw Corrupt(name, $"ends before record {_lsn}, which the snapshot covers.");
-                    CutZeros(reader, file);
+                    if (!isTorn)
+                        CutZeros(reader, file);
                     return new JournalSegment(file, reader.Path, reader.Header, reader.Offset);
                 }
 
