@@ -41,6 +41,7 @@ internal static class ShopHost
         builder.Services.AddSingleton<LiveFeed>();
         builder.Services.AddProblemDetails();
         builder.Services.AddExceptionHandler<StoreProblems>();
+        builder.Services.AddHealthChecks().AddMillrace();
         builder.Services.ConfigureHttpJsonOptions(json =>
         {
             json.SerializerOptions.TypeInfoResolverChain.Insert(0, ShopJson.Default);
@@ -63,6 +64,7 @@ internal static class ShopHost
         app.MapUsers();
         app.MapPayments();
         app.MapPage();
+        app.MapHealth();
         return app;
     }
 

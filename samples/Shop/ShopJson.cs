@@ -44,6 +44,7 @@ namespace Shop;
 [JsonSerializable(typeof(PaymentRecord))]
 [JsonSerializable(typeof(MailRecord))]
 [JsonSerializable(typeof(RunReport))]
+[JsonSerializable(typeof(HealthView))]
 public sealed partial class ShopJson : JsonSerializerContext;
 
 /// <summary>Writes an enum as <c>deadLettered</c>, not as a number.</summary>

@@ -1,6 +1,6 @@
 namespace Millrace;
 
-/// <summary>Numbers of log events. Consuming has 1100 to 1199.</summary>
+/// <summary>Numbers of log events. Consuming has 1100 to 1199, monitoring 1200 to 1249.</summary>
 internal static class EventIds
 {
     public const int HandlerFailed = 1100;
@@ -21,4 +21,6 @@ internal static class EventIds
     public const int DrainCutShort = 1115;
     public const int FailedAfterSettling = 1116;
     public const int StateConflict = 1117;
+
+    public const int SamplingFailed = 1200;
 }

@@ -71,4 +71,8 @@ internal static partial class LogMessages
     [LoggerMessage(EventIds.StateConflict, LogLevel.Debug,
         "Entry {EntryId} of {Stream} runs again in group {Group}: state document {Document} changed meanwhile.")]
     public static partial void StateConflict(ILogger logger, string stream, string group, EntryId entryId, string document);
+
+    [LoggerMessage(EventIds.SamplingFailed, LogLevel.Warning,
+        "The store does not tell the figures about groups; metrics leave out what is not known, and it is asked again.")]
+    public static partial void SamplingFailed(ILogger logger, Exception exception);
 }

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using Millrace.Monitoring;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -7,7 +8,7 @@ namespace Millrace;
 /// <summary>Spans by the OpenTelemetry messaging names. Tags are built only when somebody records them.</summary>
 internal static class Telemetry
 {
-    private static readonly ActivitySource Source = new("Millrace");
+    private static readonly ActivitySource Source = new(MillraceTelemetry.ActivitySourceName);
 
     /// <summary>The trace context a message carries: of the send span, or of whatever is going on when nobody listens to ours.</summary>
     public static string? TraceParent => Activity.Current is { IdFormat: ActivityIdFormat.W3C } current ? current.Id : null;
@@ -22,7 +23,7 @@ internal static class Telemetry
         if (activity is not { IsAllDataRequested: true })
             return;
         activity.SetStatus(ActivityStatusCode.Error, exception.Message);
-        activity.SetTag("error.type", exception.GetType().FullName);
+        activity.SetTag(TelemetryNames.ErrorType, MessageMeter.ErrorType(exception));
         activity.AddException(exception);
     }
 
@@ -44,7 +45,7 @@ internal static class Telemetry
         if (activity is { IsAllDataRequested: true })
         {
             AddTags(activity, stream, "process");
-            activity.SetTag("messaging.consumer.group.name", group);
+            activity.SetTag(TelemetryNames.Group, group);
         }
 
         return activity;
@@ -52,8 +53,8 @@ internal static class Telemetry
 
     private static void AddTags(Activity activity, string stream, string operation)
     {
-        activity.SetTag("messaging.system", "millrace");
-        activity.SetTag("messaging.destination.name", stream);
-        activity.SetTag("messaging.operation.name", operation);
+        activity.SetTag(TelemetryNames.System, TelemetryNames.SystemValue);
+        activity.SetTag(TelemetryNames.Destination, stream);
+        activity.SetTag(TelemetryNames.OperationName, operation);
     }
 }

@@ -36,13 +36,17 @@ internal sealed class ConsumerWorker
     {
         (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
         _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch);
-        _reader = new(store, plan, _held, core.Time, logger);
+        _reader = new(store, plan, _held, core.Time, core.Meter, logger);
         _recovery = new(_reader, plan, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
         _pipeline = new(core, store, plan, invoker, _settlement, logger);
         _handlers = new(plan.Options.Concurrency, HandleAsync);
+        Status = new(plan, core.Time);
     }
+
+    /// <summary>How its reading goes, for the health check.</summary>
+    public WorkerStatus Status { get; }
 
     /// <summary>Ends when the worker was told to stop and has drained, or was aborted.</summary>
     public async Task RunAsync()
@@ -64,7 +68,11 @@ internal sealed class ConsumerWorker
     }
 
     /// <summary>Stops reading, hands back what is not begun and lets the running handlers end.</summary>
-    public void Stop() => _stopReading.Cancel();
+    public void Stop()
+    {
+        Status.Stopping();
+        _stopReading.Cancel();
+    }
 
     /// <summary>Ends a drain at once: what still runs is cancelled and handed back.</summary>
     public void CutDrainShort() => _cutShort.Cancel();
@@ -72,6 +80,7 @@ internal sealed class ConsumerWorker
     /// <summary>Stops as a killed process would: handlers are cancelled, nothing is settled, nothing is handed back.</summary>
     public void Abort()
     {
+        Status.Stopping();
         _abort.Cancel();
         _stopReading.Cancel();
         foreach (var delivery in _held.Snapshot())
@@ -138,6 +147,7 @@ internal sealed class ConsumerWorker
             {
                 await _reader.EnsureGroupsAsync(cancellationToken).ConfigureAwait(false);
                 await _recovery.TakeOwnAsync(cancellationToken).ConfigureAwait(false);
+                Status.Answered();
                 return;
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
@@ -161,8 +171,10 @@ internal sealed class ConsumerWorker
             {
                 if (failures > 0)
                     await RepairAsync(cancellationToken).ConfigureAwait(false);
+                Status.Answered();
                 var deliveries = await _reader.ReadNewAsync(room, cancellationToken).ConfigureAwait(false);
                 failures = 0;
+                Status.Read();
                 if (deliveries is [var only])
                     await _handlers.StartHere(only).ConfigureAwait(false);
                 else
@@ -252,6 +264,7 @@ internal sealed class ConsumerWorker
 
     private Task WaitAfterFailureAsync(Exception exception, int failures, CancellationToken cancellationToken)
     {
+        Status.Failed(exception);
         if (_lastLogged is not { } last || _time.GetElapsedTime(last) >= LogInterval)
         {
             _lastLogged = _time.GetTimestamp();

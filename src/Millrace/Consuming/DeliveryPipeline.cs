@@ -25,6 +25,7 @@ internal sealed class DeliveryPipeline(
         using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);
         var context = new MessageContext(core, store, plan, delivery, settlement);
         Exception? failure;
+        var started = core.Meter.StartProcess();
         try
         {
             var token = delivery.BeginRun(_options.HandlerTimeout, core.Time);
@@ -37,6 +38,7 @@ internal sealed class DeliveryPipeline(
             delivery.EndRun();
         }
 
+        core.Meter.EndProcess(started, plan, type!, failure);
         if (failure is null)
             return new(SettleAction.Ack.Instance, context);
         Telemetry.Fail(activity, failure);

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
+using Millrace.Monitoring;
 using Millrace.Streams;
 
 namespace Millrace.Consuming;
@@ -8,7 +9,8 @@ namespace Millrace.Consuming;
 /// Brings a group's entries into this process: what a previous run left pending, then idle entries of others, then new ones of the stream
 /// and of the group's private stream, in one read that really blocks.
 /// </summary>
-internal sealed class GroupReader(IStreamStore store, GroupPlan plan, HeldDeliveries held, TimeProvider time, ILogger logger)
+internal sealed class GroupReader(
+    IStreamStore store, GroupPlan plan, HeldDeliveries held, TimeProvider time, MessageMeter meter, ILogger logger)
 {
     // Pending entries looked at in one go, and so the most that are claimed at once.
     private const int PageSize = 64;
@@ -150,6 +152,7 @@ internal sealed class GroupReader(IStreamStore store, GroupPlan plan, HeldDelive
 
     private void Hold(string stream, bool isAgain, bool isRecovered, IReadOnlyList<DeliveredEntry> entries, List<Delivery> deliveries)
     {
+        meter.Received(plan, isAgain, isRecovered, entries);
         var now = time.GetTimestamp();
         foreach (var entry in entries)
         {

@@ -171,6 +171,8 @@ internal sealed class Settlement
             _commits.Add(pending);
             var (result, failure) = await pending.Outcome.Task.ConfigureAwait(false);
             failure ??= result?.Failure;
+            if (result is { IsApplied: true })
+                _core.Meter.Settled(_plan, commit.Changes);
             if (failure is null)
                 return Read(delivery, result!);
             if (_abort.IsCancellationRequested || failure.Code == StreamErrorCode.Closed)

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Hosting;
 using Millrace.Consuming;
 using Millrace.Hosting;
 using Millrace.Messages;
+using Millrace.Monitoring;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -14,8 +15,9 @@ namespace Millrace;
 /// </summary>
 internal sealed class MillraceCore
 {
-    public MillraceCore(IServiceProvider services, MillraceModel model, TimeProvider time)
+    public MillraceCore(IServiceProvider services, MillraceModel model, TimeProvider time, MessageMeter meter)
     {
+        Meter = meter;
         model.Freeze();
         var errors = new List<string>();
         var configuration = services.GetService<IConfiguration>();
@@ -39,6 +41,8 @@ internal sealed class MillraceCore
     }
 
     public TimeProvider Time { get; }
+
+    public MessageMeter Meter { get; }
 
     public MillraceOptions Options { get; }
 

@@ -19,4 +19,10 @@ public sealed class MillraceOptions
     /// <c>HostOptions.ShutdownTimeout</c>, which cuts it short.
     /// </summary>
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(15);
+
+    /// <summary>
+    /// How often the store is asked for the figures about groups (lag, pending, dead letters, ages) while somebody listens to them; nothing
+    /// is asked otherwise. Costs two round trips a stream and about five a group. Default 10 s; at least 100 ms.
+    /// </summary>
+    public TimeSpan SampleInterval { get; set; } = TimeSpan.FromSeconds(10);
 }

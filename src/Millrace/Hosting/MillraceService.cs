@@ -3,6 +3,7 @@ using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Consuming;
+using Millrace.Monitoring;
 using Millrace.Streams;
 
 namespace Millrace.Hosting;
@@ -11,7 +12,12 @@ namespace Millrace.Hosting;
 internal sealed class MillraceService(IServiceProvider services) : IHostedLifecycleService, IDisposable
 {
     private ConsumerWorker[] _workers = [];
+    private readonly CancellationTokenSource _stopSampling = new();
     private Task _running = Task.CompletedTask;
+    private Task _sampling = Task.CompletedTask;
+
+    /// <summary>How each consumer does; none before the start.</summary>
+    public IEnumerable<WorkerStatus> Consumers => _workers.Select(static worker => worker.Status);
 
     /// <summary>
     /// Fails here, with a clear error, when something is wrong in the model, the server is unreachable or the data directory is locked.
@@ -29,10 +35,13 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     {
         var core = services.GetRequiredService<MillraceCore>();
         var store = services.GetRequiredService<IStreamStore>();
-        var logger = (services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance).CreateLogger("Millrace.Consuming");
+        var loggers = services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
+        var logger = loggers.CreateLogger("Millrace.Consuming");
         var invoker = new HandlerInvoker(services);
         _workers = [.. core.Groups.Select(group => new ConsumerWorker(core, store, group, invoker, logger))];
-        _running = Task.WhenAll(_workers.Select(worker => Task.Run(worker.RunAsync, CancellationToken.None)));
+        _running = Task.WhenAll(_workers.Select(worker => Task.Run(() => RunAsync(worker), CancellationToken.None)));
+        _sampling = Task.Run(
+            () => new GroupSampler(core, store, loggers.CreateLogger("Millrace.Monitoring")).RunAsync(_stopSampling.Token), CancellationToken.None);
         return Task.CompletedTask;
     }
 
@@ -49,6 +58,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
 
         using (cancellationToken.UnsafeRegister(CutDrainShort, _workers))
             await _running.ConfigureAwait(false);
+        await _stopSampling.CancelAsync().ConfigureAwait(false);
+        await _sampling.ConfigureAwait(false);
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -63,6 +74,19 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     {
         foreach (var worker in _workers)
             worker.Abort();
+        _stopSampling.Cancel();
+    }
+
+    private static async Task RunAsync(ConsumerWorker worker)
+    {
+        try
+        {
+            await worker.RunAsync().ConfigureAwait(false);
+        }
+        finally
+        {
+            worker.Status.Ended();
+        }
     }
 
     private static void CutDrainShort(object? workers)

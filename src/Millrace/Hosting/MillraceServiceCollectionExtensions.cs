@@ -2,6 +2,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.DependencyInjection.Extensions;
 using Microsoft.Extensions.Hosting;
 using Millrace.Hosting;
+using Millrace.Monitoring;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -25,12 +26,14 @@ public static class MillraceServiceCollectionExtensions
                 model = new MillraceModel();
                 services.AddSingleton(model);
                 services.TryAddSingleton(TimeProvider.System);
+                services.AddSingleton<MessageMeter>();
                 services.AddSingleton<MillraceCore>();
                 services.AddSingleton(provider => new Publisher(
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => new MessageReader(
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
-                services.AddSingleton<IHostedService, MillraceService>();
+                services.AddSingleton<MillraceService>();
+                services.AddSingleton<IHostedService>(static provider => provider.GetRequiredService<MillraceService>());
             }
 
             configure(new MillraceBuilder(services, model));

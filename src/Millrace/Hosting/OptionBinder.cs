@@ -34,6 +34,7 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         options.Source = binder.Name(nameof(options.Source), options.Source);
         options.InstanceName = binder.Name(nameof(options.InstanceName), options.InstanceName);
         options.DrainTimeout = binder.Duration(nameof(options.DrainTimeout), options.DrainTimeout, TimeSpan.Zero);
+        options.SampleInterval = binder.Duration(nameof(options.SampleInterval), options.SampleInterval, TimeSpan.FromMilliseconds(100));
     }
 
     private int Integer(string name, int value, int min, int max)

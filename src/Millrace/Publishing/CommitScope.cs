@@ -65,7 +65,10 @@ public sealed class CommitScope
             return CommitResult.Applied([]);
 
         var commit = new Commit { Conditions = conditions, Changes = changes };
-        return await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+        var result = await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+        if (result.IsApplied)
+            _core.Meter.Sent(_messages);
+        return result;
     }
 
     private void ThrowIfCommitted()

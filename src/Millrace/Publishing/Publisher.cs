@@ -31,13 +31,23 @@ public sealed class Publisher
         ArgumentNullException.ThrowIfNull(message);
         using var activity = Telemetry.StartSend(stream);
         var fields = _core.Encode(message, options);
-        if (options?.Delay is not { } delay)
-            return await _store.AppendAsync(stream, fields, options?.Trim, cancellationToken).ConfigureAwait(false);
-
-        RefuseTrim(options);
-        await _store.CommitAsync(new Commit { Changes = [new CommitChange.Schedule(stream, fields, delay)] }, cancellationToken)
-            .ConfigureAwait(false);
-        return EntryId.Zero;
+        var send = _core.Meter.StartSend(stream, 1, isScheduled: options?.Delay is not null);
+        try
+        {
+            var id = EntryId.Zero;
+            if (options?.Delay is { } delay)
+                await ScheduleAsync([new CommitChange.Schedule(stream, fields, delay)], options, cancellationToken).ConfigureAwait(false);
+            else
+                id = await _store.AppendAsync(stream, fields, options?.Trim, cancellationToken).ConfigureAwait(false);
+            send.End();
+            return id;
+        }
+        catch (Exception exception)
+        {
+            send.End(exception);
+            Telemetry.Fail(activity, exception);
+            throw;
+        }
     }
 
     /// <summary>
@@ -67,13 +77,24 @@ public sealed class Publisher
         var entries = new EntryFields[messages.Count];
         for (var i = 0; i < entries.Length; i++)
             entries[i] = _core.Encode(messages[i] ?? throw new ArgumentException($"Message {i} is null.", nameof(messages)), options);
-        if (options?.Delay is not { } delay)
-            return await _store.AppendManyAsync(stream, entries, options?.Trim, cancellationToken).ConfigureAwait(false);
-
-        RefuseTrim(options);
-        var commit = new Commit { Changes = [.. entries.Select(fields => new CommitChange.Schedule(stream, fields, delay))] };
-        await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
-        return new EntryId[entries.Length];
+        var send = _core.Meter.StartSend(stream, entries.Length, isScheduled: options?.Delay is not null);
+        try
+        {
+            IReadOnlyList<EntryId> ids = [];
+            if (options?.Delay is { } delay)
+                await ScheduleAsync([.. entries.Select(fields => new CommitChange.Schedule(stream, fields, delay))], options, cancellationToken)
+                    .ConfigureAwait(false);
+            else
+                ids = await _store.AppendManyAsync(stream, entries, options?.Trim, cancellationToken).ConfigureAwait(false);
+            send.End();
+            return ids.Count > 0 ? ids : new EntryId[entries.Length];
+        }
+        catch (Exception exception)
+        {
+            send.End(exception);
+            Telemetry.Fail(activity, exception);
+            throw;
+        }
     }
 
     /// <summary>Begins a commit: several messages and state documents that are applied all together or not at all.</summary>
@@ -82,6 +103,13 @@ public sealed class Publisher
     /// </param>
     /// <param name="options">What is said about each message that is published without options of its own. Default: nothing.</param>
     public CommitScope NewCommit(string stream, PublishOptions? options = null) => new(_core, _store, stream, options);
+
+    private async ValueTask ScheduleAsync(
+        IReadOnlyList<CommitChange> changes, PublishOptions options, CancellationToken cancellationToken)
+    {
+        RefuseTrim(options);
+        await _store.CommitAsync(new Commit { Changes = changes }, cancellationToken).ConfigureAwait(false);
+    }
 
     internal static void RefuseTrim(PublishOptions? options)
     {

@@ -1,0 +1,83 @@
+using Millrace.Hosting;
+
+namespace Millrace.Consuming;
+
+/// <summary>What a worker is at, for the health check.</summary>
+internal enum WorkerState
+{
+    /// <summary>It makes its group and takes over what a previous run left.</summary>
+    Starting,
+
+    /// <summary>It reads, and the store answers.</summary>
+    Reading,
+
+    /// <summary>The store failed it; it goes on trying.</summary>
+    Failing,
+
+    /// <summary>It was told to stop.</summary>
+    Stopping,
+
+    /// <summary>It ended without having been told to: a mistake of ours, which only a restart heals.</summary>
+    Died,
+}
+
+/// <summary>How the reading of one group goes. Written by its worker, read by anybody.</summary>
+internal sealed class WorkerStatus(GroupPlan plan, TimeProvider time)
+{
+    private readonly Lock _lock = new();
+    private WorkerState _state = WorkerState.Starting;
+    private DateTimeOffset _since = time.GetUtcNow();
+
+    // Since the last read that succeeded: a store that answers and then fails the next read again has not recovered in between.
+    private DateTimeOffset? _failingSince;
+    private Exception? _failure;
+
+    public GroupPlan Plan => plan;
+
+    /// <summary>The state, since when, and what failed last while it is failing.</summary>
+    public (WorkerState State, DateTimeOffset Since, Exception? Failure) Current
+    {
+        get
+        {
+            lock (_lock)
+                return (_state, _since, _state == WorkerState.Failing ? _failure : null);
+        }
+    }
+
+    /// <summary>The store has answered, and the next read may block for long.</summary>
+    public void Answered() => Set(WorkerState.Reading);
+
+    /// <summary>A read has succeeded.</summary>
+    public void Read()
+    {
+        lock (_lock)
+            _failingSince = null;
+    }
+
+    public void Failed(Exception exception)
+    {
+        lock (_lock)
+        {
+            _failure = exception;
+            _failingSince ??= time.GetUtcNow();
+        }
+
+        Set(WorkerState.Failing);
+    }
+
+    public void Stopping() => Set(WorkerState.Stopping);
+
+    public void Ended() => Set(WorkerState.Died);
+
+    private void Set(WorkerState state)
+    {
+        lock (_lock)
+        {
+            // Once told to stop, nothing that still happens on the way out is news.
+            if (_state == state || _state is WorkerState.Stopping or WorkerState.Died)
+                return;
+            _state = state;
+            _since = state == WorkerState.Failing ? _failingSince ?? time.GetUtcNow() : time.GetUtcNow();
+        }
+    }
+}

@@ -1,0 +1,23 @@
+using Millrace.Hosting;
+
+namespace Millrace.Monitoring;
+
+/// <summary>A group as it stood when it was looked at. What the store cannot know is <see langword="null"/>, never 0.</summary>
+internal sealed record GroupSample
+{
+    public required GroupPlan Plan { get; init; }
+
+    /// <summary>Entries of the stream that were not delivered to the group.</summary>
+    public required long? Lag { get; init; }
+
+    /// <summary>Age of the oldest of them; zero when there is none.</summary>
+    public required TimeSpan TimeLag { get; init; }
+
+    /// <summary>Delivered and not settled, in the stream and in the group's private one.</summary>
+    public required long Pending { get; init; }
+
+    /// <summary>Age of the oldest message that is pending, not delivered, or waiting in the private stream; zero when there is none.</summary>
+    public required TimeSpan OldestUnsettledAge { get; init; }
+
+    public required long DeadLetters { get; init; }
+}

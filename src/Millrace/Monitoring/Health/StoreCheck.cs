@@ -1,0 +1,31 @@
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Millrace.Embedded;
+using Millrace.Streams;
+
+namespace Millrace.Monitoring.Health;
+
+/// <summary>Whether the store answers and, as far as it says, takes writes.</summary>
+internal sealed class StoreCheck(IStreamStore store, MillraceCore core) : IHealthCheck
+{
+    // For an application without consumers: any name does, and nothing is read from it.
+    private const string AnyStream = "millrace:health";
+
+    public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
+    {
+        if (store is EmbeddedStreamStore { Health: { State: not StoreState.Writable } health })
+            return new(context.Registration.FailureStatus, health.Reason, data: Data("state", health.State.ToString()));
+        try
+        {
+            var stream = core.Groups.Count > 0 ? core.Groups[0].Stream : AnyStream;
+            await store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false);
+            return HealthCheckResult.Healthy();
+        }
+        catch (StreamException exception)
+        {
+            var code = exception.Code.ToString();
+            return new(context.Registration.FailureStatus, $"{code}: {exception.Message}", exception, Data("code", code));
+        }
+    }
+
+    private static Dictionary<string, object> Data(string name, string value) => new() { [name] = value };
+}
