@@ -40,10 +40,9 @@ public sealed partial class RedisOptions
     public TimeSpan ConnectTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// Attempts to connect, 1 or more, before a call fails with <see cref="Streams.StreamErrorCode.Unavailable"/>. The
-    /// next call starts anew.
-    /// Default 5, which with the other
-    /// defaults takes up to 1.5 s when the server refuses at once, and 27 s when it does not answer.
+    /// Attempts to connect, 1 or more, before a call fails with <see cref="Streams.StreamErrorCode.Unavailable"/>; calls at the same time
+    /// share them. Default 5, which with the other defaults takes up to 1.5 s when the server refuses at once, and 27 s when it does not
+    /// answer. After that calls share one attempt each, until one succeeds: with the other defaults they fail within 5 s and 10 s.
     /// </summary>
     public int ConnectAttempts { get; set; } = 5;
 
@@ -51,13 +50,13 @@ public sealed partial class RedisOptions
     /// random below that. Default 100 ms.</summary>
     public TimeSpan ReconnectDelay { get; set; } = TimeSpan.FromMilliseconds(100);
 
-    /// <summary>The longest pause between any two attempts to connect. Default 5 s.</summary>
+    /// <summary>The longest pause between two attempts to connect, also between those of two calls. Default 5 s.</summary>
     public TimeSpan MaxReconnectDelay { get; set; } = TimeSpan.FromSeconds(5);
 
     /// <summary>
-    /// How long a reply may take. After that the call fails with <see cref="Streams.StreamErrorCode.OutcomeUnknown"/>
-    /// and its connection is dropped, with
-    /// whatever else was under way on it. A blocked read may take its own wait on top. Default 5 s.
+    /// How long a reply may take, from when the command was handed to the operating system. After that the call fails with
+    /// <see cref="Streams.StreamErrorCode.OutcomeUnknown"/> and its connection is dropped, with whatever else was under way on it; what was
+    /// not sent yet is sent on the next one. A blocked read may take its own wait on top. Default 5 s.
     /// </summary>
     public TimeSpan CommandTimeout { get; set; } = TimeSpan.FromSeconds(5);
 
@@ -72,7 +71,11 @@ public sealed partial class RedisOptions
     /// cref="Streams.StreamErrorCode.OutcomeUnknown"/>. Default 64 MiB.</summary>
     public int MaxReplyBytes { get; set; } = 64 * 1024 * 1024;
 
-    /// <summary>Silence after which TCP probes whether the server is still there. Default 15 s.</summary>
+    /// <summary>
+    /// Silence after which TCP probes whether the server is still there, in whole seconds, 1 s to 9 h. A connection on which nothing comes
+    /// back is broken after twice that; on Linux also one whose bytes nobody acknowledges, however long a reply may take. A blocked read is
+    /// sent anew after twice that, or 30 s where that is less, so that the time limits find what probes cannot. Default 15 s.
+    /// </summary>
     public TimeSpan KeepAlive { get; set; } = TimeSpan.FromSeconds(15);
 
     /// <summary>Checks every value.</summary>

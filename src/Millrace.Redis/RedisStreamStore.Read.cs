@@ -8,7 +8,9 @@ public sealed partial class RedisStreamStore
 {
     // A longer wait is a row of waits of this length, so that a connection whose other end is gone is noticed. Each one costs a round trip
     // and the reader's place in the line of waiting readers.
-    private static readonly TimeSpan LongestBlock = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan MaxLongestBlock = TimeSpan.FromSeconds(30);
+
+    private readonly TimeSpan _longestBlock;
 
     /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<StreamEntry>> RangeAsync(
@@ -50,10 +52,10 @@ public sealed partial class RedisStreamStore
         if (block == TimeSpan.Zero)
             return await ReadNowAsync(read(TimeSpan.Zero), cancellationToken).ConfigureAwait(false);
 
-        for (var left = block; left > TimeSpan.Zero; left -= LongestBlock)
+        for (var left = block; left > TimeSpan.Zero; left -= _longestBlock)
         {
             cancellationToken.ThrowIfCancellationRequested();
-            var wait = left < LongestBlock ? left : LongestBlock;
+            var wait = left < _longestBlock ? left : _longestBlock;
             var reply = await WaitOnceAsync(read, wait, cancellationToken).ConfigureAwait(false);
             if (!reply.IsNull)
                 return reply;

@@ -46,6 +46,7 @@ public sealed partial class RedisStreamStore : IStreamStore
         var time = timeProvider ?? TimeProvider.System;
         _client = new(options, time, log) { Prologue = [.. LuaScript.All.Select(script => script.Load())] };
         _schedules = new(_client, time, log);
+        _longestBlock = TimeSpan.FromTicks(Math.Min(MaxLongestBlock.Ticks, 2 * options.KeepAlive.Ticks));
     }
 
     /// <inheritdoc/>

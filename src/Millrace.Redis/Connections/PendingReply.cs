@@ -24,8 +24,8 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
     /// <summary>How long the reply may take.</summary>
     public TimeSpan Timeout { get; private set; }
 
-    /// <summary>When it has taken too long, as a timestamp of the time provider.</summary>
-    public long Deadline { get; private set; }
+    /// <summary>When it has taken too long, as a timestamp of the time provider. Set when the command is handed to the socket.</summary>
+    public long Deadline { get; set; }
 
     /// <summary>Bytes of the command, which count for the connection's limit.</summary>
     public int ByteCount { get; private set; }
@@ -35,12 +35,12 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
 
     public ValueTask<RespReply> Task => new(this, _source.Version);
 
-    public void Start(RespCommand command, TimeSpan timeout, long deadline, long sequence)
+    public void Start(RespCommand command, TimeSpan timeout, long sequence)
     {
         CommandName = command.Name;
         ByteCount = command.ByteCount;
         Timeout = timeout;
-        Deadline = deadline;
+        Deadline = long.MaxValue;
         Sequence = sequence;
         _source.RunContinuationsAsynchronously = true;
     }

@@ -108,7 +108,9 @@ internal sealed partial class RedisClient
             }
         }
 
-        var connection = await ConnectAsync([], cancellationToken).ConfigureAwait(false);
+        // While the server is away many readers wait for one attempt to reach it, that of the shared connection.
+        await GetSharedAsync(cancellationToken).ConfigureAwait(false);
+        var connection = await ConnectAsync(_options.ConnectAttempts, [], cancellationToken).ConfigureAwait(false);
         lock (_lock)
         {
             if (!_closing.IsCancellationRequested)

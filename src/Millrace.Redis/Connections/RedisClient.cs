@@ -20,6 +20,8 @@ internal sealed partial class RedisClient : IAsyncDisposable
     private readonly Lock _lock = new();
     private RedisConnection? _shared;
     private Task<RedisConnection>? _connecting;     // The attempts under way, which all callers wait for together.
+    private int _failures;                          // Failed attempts since the shared connection last stood. Used by _connecting only.
+    private long? _lastAttempt;                     // When the last of them ended, well or not; likewise.
 
     /// <summary>Makes a client. Connects with the first call.</summary>
     /// <exception cref="ArgumentException">The options contradict themselves or their limits; the message lists
@@ -160,7 +162,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
     {
         // Off the lock its caller holds.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        var connection = await ConnectAsync(Prologue, CancellationToken.None).ConfigureAwait(false);
+        var connection = await ConnectPatientlyAsync().ConfigureAwait(false);
         lock (_lock)
         {
             if (!_closing.IsCancellationRequested)
@@ -175,6 +177,40 @@ internal sealed partial class RedisClient : IAsyncDisposable
         throw Closed();
     }
 
+    // A server that was away for all attempts of one call is probably still away: the next calls share one attempt each, after a pause
+    // that goes on growing. A server that drops what it has just accepted is not asked more often either.
+    private async Task<RedisConnection> ConnectPatientlyAsync()
+    {
+        var attempts = _failures == 0 ? _options.ConnectAttempts : 1;
+        try
+        {
+            await PauseAsync().ConfigureAwait(false);
+            var connection = await ConnectAsync(attempts, Prologue, CancellationToken.None).ConfigureAwait(false);
+            _failures = 0;
+            return connection;
+        }
+        catch (StreamException)
+        {
+            _failures += attempts;
+            throw;
+        }
+        finally
+        {
+            _lastAttempt = _time.GetTimestamp();
+        }
+    }
+
+    private async Task PauseAsync()
+    {
+        if (_lastAttempt is not { } last)
+            return;
+        var pause = _connector.DelayAfter(Math.Max(1, _failures)) - _time.GetElapsedTime(last);
+        if (pause <= TimeSpan.Zero)
+            return;
+        await Task.Delay(pause, _time, _closing.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        ThrowIfClosed();
+    }
+
     private async Task ReportWhenBrokenAsync(RedisConnection connection)
     {
         await connection.Closed.ConfigureAwait(false);
@@ -182,12 +218,13 @@ internal sealed partial class RedisClient : IAsyncDisposable
             _logger.ConnectionBroke(_options.ToString(), connection.Failure!.Message);
     }
 
-    private async Task<RedisConnection> ConnectAsync(IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)
+    private async Task<RedisConnection> ConnectAsync(
+        int attempts, IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)
     {
         using var either = CancellationTokenSource.CreateLinkedTokenSource(_closing.Token, cancellationToken);
         try
         {
-            var connection = await _connector.ConnectAsync(prologue, either.Token).ConfigureAwait(false);
+            var connection = await _connector.ConnectAsync(attempts, prologue, either.Token).ConfigureAwait(false);
             _logger.Connected(_options.ToString());
             return connection;
         }

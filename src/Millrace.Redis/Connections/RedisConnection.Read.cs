@@ -75,8 +75,12 @@ internal sealed partial class RedisConnection
         PendingReply? pending = null;
         if (reply.Kind != RespKind.Push)
         {
+            // What answers a command that was not sent yet answers nobody: taken for its reply, it would shift all that follow.
             lock (_lock)
-                _inLine.TryDequeue(out pending);
+            {
+                if (_inLine.TryPeek(out var head) && head.Sequence <= _handedOver)
+                    pending = _inLine.Dequeue();
+            }
         }
 
         if (pending is not null)

@@ -16,7 +16,7 @@ internal sealed partial class RedisConnection
         lock (_lock)
         {
             ThrowIfBrokenNeedsLock();
-            pending = EnqueueNeedsLock(command, DeadlineOf(timeout), timeout);
+            pending = EnqueueNeedsLock(command, timeout);
             mustWrite = !_isWriting;
             _isWriting = true;
         }
@@ -34,9 +34,8 @@ internal sealed partial class RedisConnection
         lock (_lock)
         {
             ThrowIfBrokenNeedsLock();
-            var deadline = DeadlineOf(timeout);
             for (var i = 0; i < pending.Length; i++)
-                pending[i] = EnqueueNeedsLock(commands[i], deadline, timeout);
+                pending[i] = EnqueueNeedsLock(commands[i], timeout);
             mustWrite = !_isWriting;
             _isWriting = true;
         }
@@ -46,18 +45,16 @@ internal sealed partial class RedisConnection
         return pending;
     }
 
-    private PendingReply EnqueueNeedsLock(RespCommand command, long deadline, TimeSpan timeout)
+    private PendingReply EnqueueNeedsLock(RespCommand command, TimeSpan timeout)
     {
         if (!_spares.TryPop(out var pending))
             pending = new(this);
-        pending.Start(command, timeout, deadline, ++_enqueued);
+        pending.Start(command, timeout, ++_enqueued);
         command.WriteTo(_filling, IsMillrace);
         _inLine.Enqueue(pending);
-        SetTimerNeedsLock(deadline);
+        _unsent.Add(pending);
         return pending;
     }
-
-    private long DeadlineOf(TimeSpan timeout) => _time.GetTimestamp() + (long)(timeout.TotalSeconds * _time.TimestampFrequency);
 
     // Runs on the thread of the caller that found nobody writing, until the socket takes no more at once.
     private async Task WriteQueuedAsync()
@@ -89,7 +86,21 @@ internal sealed partial class RedisConnection
             else
                 _filling.ResetWrittenCount();
             _handedOver = _enqueued;
+            StartClocksNeedsLock();
             return true;
         }
+    }
+
+    // A command that waits for the write before it is not late yet; that write has commands of its own in line, whose clocks bound it.
+    private void StartClocksNeedsLock()
+    {
+        var now = _time.GetTimestamp();
+        foreach (var pending in _unsent)
+        {
+            pending.Deadline = now + (long)(pending.Timeout.TotalSeconds * _time.TimestampFrequency);
+            SetTimerNeedsLock(pending.Deadline);
+        }
+
+        _unsent.Clear();
     }
 }

@@ -13,8 +13,8 @@ namespace Millrace.Redis.Connections;
 /// others add meanwhile goes out with the next write, so under load many commands share one.</para>
 /// <para>Reading: one loop cuts the bytes into frames and completes the oldest command in line; its caller goes on on
 /// the thread pool.</para>
-/// <para>Time: only the head of the line has a clock. When it runs out the whole connection is dropped, since a reply that
-/// comes late would be taken for the reply of another command.</para>
+/// <para>Time: a command has until its timeout after it was handed to the socket, and only the head of the line is watched. When its
+/// time is over the whole connection is dropped, since a reply that comes late would be taken for the reply of another command.</para>
 /// </remarks>
 internal sealed partial class RedisConnection : IAsyncDisposable
 {
@@ -28,6 +28,7 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     // Guards the fields below. Held for copying into a buffer and bookkeeping, never across a wait or a call to a caller's code.
     private readonly Lock _lock = new();
     private readonly Queue<PendingReply> _inLine = new();      // Commands without a reply, oldest first.
+    private readonly List<PendingReply> _unsent = [];          // Those of them that are not handed to the socket yet.
     private readonly Stack<PendingReply> _spares = new();
     private ArrayBufferWriter<byte> _filling = new(InitialBufferBytes);
     private ArrayBufferWriter<byte> _writing = new(InitialBufferBytes);
@@ -146,6 +147,7 @@ internal sealed partial class RedisConnection : IAsyncDisposable
             lost = [.. _inLine];
             handedOver = _handedOver;
             _inLine.Clear();
+            _unsent.Clear();
             _spares.Clear();
         }
 

@@ -11,13 +11,19 @@ namespace Millrace.Redis.Connections;
 /// <summary>Makes connections that are logged in and ready for commands, with as many attempts as the options allow.</summary>
 internal sealed class RedisConnector(RedisOptions options, TimeProvider time, ILogger logger)
 {
+    // IPPROTO_TCP and TCP_USER_TIMEOUT, for which .NET has no names.
+    private const int LinuxTcp = 6;
+    private const int LinuxTcpUserTimeout = 18;
+
     /// <summary>Connects.</summary>
+    /// <param name="attempts">Attempts before it fails.</param>
     /// <param name="prologue">The first commands of the connection. An error reply to one of them is an error of the attempt.</param>
     /// <param name="cancellationToken">Ends the attempts.</param>
     /// <exception cref="StreamException">
     /// Unavailable when all attempts failed; the server's own refusal, at once, when another attempt could only be refused again.
     /// </exception>
-    public async Task<RedisConnection> ConnectAsync(IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)
+    public async Task<RedisConnection> ConnectAsync(
+        int attempts, IReadOnlyList<RespCommand> prologue, CancellationToken cancellationToken)
     {
         for (var attempt = 1; ; attempt++)
         {
@@ -27,10 +33,10 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
             }
             catch (Exception exception) when (IsWorthAnotherAttempt(exception))
             {
-                if (attempt == options.ConnectAttempts)
-                    throw Unavailable(exception);
+                if (attempt == attempts)
+                    throw Unavailable(attempts, exception);
                 var delay = DelayAfter(attempt);
-                logger.ConnectFailed(options.ToString(), attempt, options.ConnectAttempts, delay.TotalMilliseconds, ReasonOf(exception));
+                logger.ConnectFailed(options.ToString(), attempt, attempts, delay.TotalMilliseconds, ReasonOf(exception));
                 await Task.Delay(delay, time, cancellationToken).ConfigureAwait(false);
             }
         }
@@ -57,9 +63,9 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
         _ => false,
     };
 
-    private StreamException Unavailable(Exception cause) => new(
+    private StreamException Unavailable(int attempts, Exception cause) => new(
         StreamErrorCode.Unavailable,
-        $"Redis at {options} cannot be reached: {options.ConnectAttempts} attempts failed. Nothing was sent. {ReasonOf(cause)}",
+        $"Redis at {options} cannot be reached: {attempts} attempts failed. Nothing was sent. {ReasonOf(cause)}",
         cause);
 
     // That a command of the handshake may have been applied or not is of no interest.
@@ -104,7 +110,7 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
         Stream? stream = null;
         try
         {
-            KeepAlive(socket);
+            SetLimits(socket, options.KeepAlive);
             await socket.ConnectAsync(options.Host, options.Port, cancellationToken).ConfigureAwait(false);
             stream = new NetworkStream(socket, ownsSocket: true);
             return options.UseTls ? await SecureAsync(stream, cancellationToken).ConfigureAwait(false) : stream;
@@ -118,15 +124,20 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
         }
     }
 
-    // A reader that waits for messages sends nothing, so only probes tell it that the server is gone: after the
-    // silence, three, a third of it apart.
-    private void KeepAlive(Socket socket)
+    /// <summary>Lets the system break a connection whose other end is gone, after twice the silence.</summary>
+    internal static void SetLimits(Socket socket, TimeSpan keepAlive)
     {
-        var seconds = Math.Max(1, (int)options.KeepAlive.TotalSeconds);
+        // A reader that waits for messages sends nothing, so only probes tell it that the server is gone: after the silence, three, a
+        // third of it apart.
+        var seconds = Math.Max(1, (int)keepAlive.TotalSeconds);
         socket.SetSocketOption(SocketOptionLevel.Socket, SocketOptionName.KeepAlive, true);
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime, seconds);
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveInterval, Math.Max(1, seconds / 3));
         socket.SetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveRetryCount, 3);
+
+        // Linux sends no probes while bytes of ours are not acknowledged, and without this sends those again for a quarter of an hour.
+        if (OperatingSystem.IsLinux())
+            socket.SetRawSocketOption(LinuxTcp, LinuxTcpUserTimeout, BitConverter.GetBytes(2_000 * seconds));
     }
 
     private async Task<Stream> SecureAsync(Stream inner, CancellationToken cancellationToken)

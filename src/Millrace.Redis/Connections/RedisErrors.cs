@@ -27,13 +27,12 @@ internal static class RedisErrors
             // MISCONF: the disk failed. NOREPLICAS: too few replicas are in reach.
             "READONLY" or "MISCONF" or "NOREPLICAS" => StreamErrorCode.ReadOnly,
 
-            // Refused for now, by a server that is up. UNBLOCKED: the stream was deleted or the server became a
-            // replica while a read waited; the same
-            // read sent again tells which.
+            // Refused for now, by a server that is up. UNBLOCKED: the stream was deleted or the server became a replica while a
+            // read waited; the same read sent again tells which.
             "LOADING" or "BUSY" or "MASTERDOWN" or "CLUSTERDOWN" or "TRYAGAIN" or "UNBLOCKED" => StreamErrorCode.Busy,
 
-            // ERR, BUSYGROUP, NOSCRIPT, NOPROTO, EXECABORT, and MOVED and ASK of a cluster: who sends the command
-            // knows what they mean there.
+            // Never better later: ERR, BUSYGROUP, BUSYKEY, NOSCRIPT, NOPROTO, EXECABORT, UNKILLABLE, NOTBUSY, and MOVED and ASK of a
+            // cluster. Who sends the command knows what they mean there.
             _ => StreamErrorCode.ServerError,
         };
     }

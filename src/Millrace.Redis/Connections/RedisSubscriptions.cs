@@ -125,7 +125,7 @@ internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions 
     /// <returns>Why it broke.</returns>
     private async Task<Exception> ServeAsync()
     {
-        var connection = await connector.ConnectAsync([], _closing.Token).ConfigureAwait(false);
+        var connection = await connector.ConnectAsync(options.ConnectAttempts, [], _closing.Token).ConfigureAwait(false);
         try
         {
             connection.PushReceived = Receive;

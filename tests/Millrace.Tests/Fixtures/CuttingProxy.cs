@@ -5,8 +5,8 @@ using System.Net.Sockets;
 namespace Millrace.Tests.Fixtures;
 
 /// <summary>
-/// Stands between a client and a real server, and can hold replies back, put bytes of its own into their place, or cut connections. New
-/// connections are passed through unharmed.
+/// Stands between a client and a real server, and can hold replies back, put bytes of its own into their place, cut connections, be a
+/// black hole, or pass replies on byte by byte. New connections are passed through unharmed, but for the last two.
 /// </summary>
 public sealed class CuttingProxy : IAsyncDisposable
 {
@@ -14,10 +14,18 @@ public sealed class CuttingProxy : IAsyncDisposable
     private readonly ConcurrentDictionary<Link, byte> _links = new();
     private readonly int _serverPort;
     private Task _accepting = Task.CompletedTask;
+    private volatile TaskCompletionSource? _hole;
+    private int _acceptedCount;
 
     private CuttingProxy(int serverPort) => _serverPort = serverPort;
 
     public int Port => ((IPEndPoint)_listener.LocalEndpoint).Port;
+
+    /// <summary>Connections ever accepted, whatever became of them.</summary>
+    public int AcceptedCount => Volatile.Read(ref _acceptedCount);
+
+    /// <summary>Whether each byte of a reply is sent alone.</summary>
+    public volatile bool IsTrickling;
 
     public static CuttingProxy Start(int serverPort)
     {
@@ -43,6 +51,19 @@ public sealed class CuttingProxy : IAsyncDisposable
             await link.Client.SendAsync(bytes);
     }
 
+    /// <summary>
+    /// From now on nothing passes, no byte and no end of a connection, though connections are accepted: as when a cable was pulled.
+    /// </summary>
+    public void BlackHole() => _hole = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Ends the black hole. What was sent meanwhile arrives now, as TCP would send it again.</summary>
+    public void Restore()
+    {
+        var hole = _hole;
+        _hole = null;
+        hole?.TrySetResult();
+    }
+
     /// <summary>Closes the connections there are.</summary>
     public void Cut()
     {
@@ -54,6 +75,7 @@ public sealed class CuttingProxy : IAsyncDisposable
     {
         _listener.Stop();
         Cut();
+        Restore();
         await _accepting;
     }
 
@@ -64,9 +86,20 @@ public sealed class CuttingProxy : IAsyncDisposable
             while (true)
             {
                 var client = await _listener.AcceptSocketAsync();
-                var server = new Socket(SocketType.Stream, ProtocolType.Tcp);
-                await server.ConnectAsync(IPAddress.Loopback, _serverPort);
-                var link = new Link(client, server);
+                Interlocked.Increment(ref _acceptedCount);
+                client.NoDelay = true;
+                var link = new Link(client, new(SocketType.Stream, ProtocolType.Tcp));
+                try
+                {
+                    await link.Server.ConnectAsync(IPAddress.Loopback, _serverPort);
+                }
+                catch (SocketException)
+                {
+                    // The server is away, and the client learns it from its end of the connection.
+                    link.Dispose();
+                    continue;
+                }
+
                 _links.TryAdd(link, 0);
                 _ = PumpAsync(link);
             }
@@ -80,22 +113,30 @@ public sealed class CuttingProxy : IAsyncDisposable
     private async Task PumpAsync(Link link)
     {
         await Task.WhenAny(
-            PumpAsync(link.Client, link.Server, () => link.Held?.TrySetResult(), () => true),
-            PumpAsync(link.Server, link.Client, () => { }, () => link.Held is null));
+            PumpAsync(link.Client, link.Server, () => link.Held?.TrySetResult(), () => true, () => false),
+            PumpAsync(link.Server, link.Client, () => { }, () => link.Held is null, () => IsTrickling));
         _links.TryRemove(link, out _);
         link.Dispose();
     }
 
-    private static async Task PumpAsync(Socket from, Socket to, Action received, Func<bool> mayPass)
+    private async Task PumpAsync(Socket from, Socket to, Action received, Func<bool> mayPass, Func<bool> isTrickling)
     {
         try
         {
             var buffer = new byte[16 * 1024];
-            while (await from.ReceiveAsync(buffer.AsMemory()) is > 0 and var count)
+            while (true)
             {
+                var count = await from.ReceiveAsync(buffer.AsMemory());
+                if (_hole is { } hole)
+                    await hole.Task;
+                if (count == 0)
+                    return;
                 received();
-                if (mayPass())
-                    await to.SendAsync(buffer.AsMemory(0, count));
+                if (!mayPass())
+                    continue;
+                var chunk = isTrickling() ? 1 : count;
+                for (var sent = 0; sent < count; sent += chunk)
+                    await to.SendAsync(buffer.AsMemory(sent, chunk));
             }
         }
         catch (Exception exception) when (exception is SocketException or ObjectDisposedException)

@@ -5,7 +5,7 @@ public sealed class ManualTimeProvider : TimeProvider
 {
     private readonly Lock _lock = new();
     private readonly List<ManualTimer> _timers = [];
-    private readonly List<(TimeSpan Due, TaskCompletionSource Seen)> _waiters = [];
+    private readonly List<(TimeSpan Least, TimeSpan Most, TaskCompletionSource Seen)> _waiters = [];
     private DateTimeOffset _now = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
 
     public override long TimestampFrequency => TimeSpan.TicksPerSecond;
@@ -52,14 +52,17 @@ public sealed class ManualTimeProvider : TimeProvider
     }
 
     /// <summary>Ends when a timer is set that fires in exactly this time: what is under test has come to wait.</summary>
-    public Task WaitForTimerAsync(TimeSpan due)
+    public Task WaitForTimerAsync(TimeSpan due) => WaitForTimerAsync(due, due);
+
+    /// <summary>The same for a time that is drawn at random.</summary>
+    public Task WaitForTimerAsync(TimeSpan least, TimeSpan most)
     {
         lock (_lock)
         {
-            if (_timers.Exists(timer => timer.Due - _now == due))
+            if (_timers.Exists(timer => timer.Due - _now >= least && timer.Due - _now <= most))
                 return Task.CompletedTask;
             var seen = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-            _waiters.Add((due, seen));
+            _waiters.Add((least, most, seen));
             return seen.Task.WaitAsync(Eventually.Deadline);
         }
     }
@@ -95,8 +98,8 @@ public sealed class ManualTimeProvider : TimeProvider
 
                 if (Due is not null)
                     time._timers.Add(this);
-                seen.AddRange(time._waiters.Where(waiter => waiter.Due == dueTime).Select(waiter => waiter.Seen));
-                time._waiters.RemoveAll(waiter => waiter.Due == dueTime);
+                seen.AddRange(time._waiters.Where(waiter => waiter.Least <= dueTime && dueTime <= waiter.Most).Select(waiter => waiter.Seen));
+                time._waiters.RemoveAll(waiter => waiter.Least <= dueTime && dueTime <= waiter.Most);
             }
 
             foreach (var waiter in seen)

@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 
 namespace Millrace.Tests.Fixtures;
 
@@ -67,6 +68,12 @@ public sealed class RedisServer : IAsyncDisposable
         await process.WaitForExitAsync();
         process.Dispose();
     }
+
+    /// <summary>Stops the process, which keeps its connections and answers nothing, until <see cref="Continue"/>.</summary>
+    public void Stop() => Signal(OperatingSystem.IsMacOS() ? 17 : 19);
+
+    /// <summary>Lets the process go on after <see cref="Stop"/>.</summary>
+    public void Continue() => Signal(OperatingSystem.IsMacOS() ? 19 : 18);
 
     /// <summary>Starts the server again after <see cref="KillAsync"/>, on the same port and directory.</summary>
     public async Task StartAgainAsync()
@@ -137,6 +144,12 @@ public sealed class RedisServer : IAsyncDisposable
         await KillAsync();
         return (false, string.Join('\n', log));
     }
+
+    // Through the system, since .NET sends no signal but SIGKILL.
+    [DllImport("libc", EntryPoint = "kill")]
+    private static extern int Kill(int pid, int signal);
+
+    private void Signal(int number) => Assert.Equal(0, Kill(_process!.Id, number));
 
     private static Process Launch(string program, IEnumerable<string> arguments)
     {

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.InteropServices;
 using System.Text;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Redis;
@@ -89,12 +88,12 @@ public sealed class BrokenConnectionTests : IAsyncLifetime
     public async Task Command_to_a_stopped_server_times_out_with_an_unknown_outcome_and_its_late_reply_reaches_nobody()
     {
         await using var client = ClientOf(_server.Port, options => options.CommandTimeout = ShortTimeout);
-        var pid = await ServerPidAsync(client);
-        Signal(pid, "STOP");
+        await PingAsync(client);
+        _server.Stop();
 
         var exception = await Assert.ThrowsAsync<StreamException>(
             async () => await client.ExecuteAsync(new RespCommand("ECHO").Add("late"), default));
-        Signal(pid, "CONT");
+        _server.Continue();
 
         Assert.Equal(StreamErrorCode.OutcomeUnknown, exception.Code);
         Assert.IsType<TimeoutException>(exception.InnerException);
@@ -110,11 +109,11 @@ public sealed class BrokenConnectionTests : IAsyncLifetime
         var block = TimeSpan.FromMilliseconds(100);
         var read = new RespCommand("XREAD").Add("BLOCK").Add(100).Add("STREAMS").Add("orders").Add("$");
         Assert.True((await client.ExecuteBlockingAsync(read, block, default)).IsNull);
-        var pid = await ServerPidAsync(client);
-        Signal(pid, "STOP");
+        await PingAsync(client);
+        _server.Stop();
 
         var exception = await Assert.ThrowsAsync<StreamException>(async () => await client.ExecuteBlockingAsync(read, block, default));
-        Signal(pid, "CONT");
+        _server.Continue();
 
         Assert.Equal(StreamErrorCode.OutcomeUnknown, exception.Code);
     }
@@ -123,15 +122,15 @@ public sealed class BrokenConnectionTests : IAsyncLifetime
     public async Task Callers_above_the_bound_wait_and_are_served_in_order()
     {
         await using var client = ClientOf(_server.Port, options => options.MaxPipelinedCommands = 2);
-        var pid = await ServerPidAsync(client);
-        Signal(pid, "STOP");
+        await PingAsync(client);
+        _server.Stop();
         var echoes = Enumerable.Range(0, 50).Select(i => client.ExecuteAsync(new RespCommand("ECHO").Add(i), default).AsTask()).ToArray();
         using var cancellation = new CancellationTokenSource();
         var inLine = client.ExecuteAsync(new RespCommand("SET").Add("k").Add("v"), cancellation.Token).AsTask();
 
         await cancellation.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => inLine);
-        Signal(pid, "CONT");
+        _server.Continue();
 
         for (var i = 0; i < echoes.Length; i++)
             Assert.Equal(i.ToString(CultureInfo.InvariantCulture), (await echoes[i]).Text);
@@ -217,15 +216,15 @@ public sealed class BrokenConnectionTests : IAsyncLifetime
     public async Task Command_cancelled_after_it_was_sent_does_not_shift_the_replies_of_others()
     {
         await using var client = ClientOf(_server.Port);
-        var pid = await ServerPidAsync(client);
-        Signal(pid, "STOP");
+        await PingAsync(client);
+        _server.Stop();
         using var cancellation = new CancellationTokenSource();
         var cancelled = client.ExecuteAsync(new RespCommand("ECHO").Add("cancelled"), cancellation.Token).AsTask();
         var other = client.ExecuteAsync(new RespCommand("ECHO").Add("other"), default).AsTask();
         await cancellation.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => cancelled);
         var later = client.ExecuteAsync(new RespCommand("ECHO").Add("later"), default).AsTask();
-        Signal(pid, "CONT");
+        _server.Continue();
 
         Assert.Equal("other", (await other).Text);
         Assert.Equal("later", (await later).Text);
@@ -240,24 +239,6 @@ public sealed class BrokenConnectionTests : IAsyncLifetime
         await client.DisposeAsync();
 
         Assert.Equal(StreamErrorCode.Closed, (await Assert.ThrowsAsync<StreamException>(() => PingAsync(client))).Code);
-    }
-
-    // A signal through the system, since .NET sends none but SIGKILL.
-    [DllImport("libc", EntryPoint = "kill")]
-    private static extern int Kill(int pid, int signal);
-
-    private static void Signal(int pid, string name)
-    {
-        var isMac = OperatingSystem.IsMacOS();
-        var number = name == "STOP" ? (isMac ? 17 : 19) : (isMac ? 19 : 18);
-        Assert.Equal(0, Kill(pid, number));
-    }
-
-    private static async Task<int> ServerPidAsync(RedisClient client)
-    {
-        var info = (await client.ExecuteAsync(new RespCommand("INFO").Add("server"), default)).Text;
-        var line = info.Split("\r\n").Single(line => line.StartsWith("process_id:", StringComparison.Ordinal));
-        return int.Parse(line["process_id:".Length..], CultureInfo.InvariantCulture);
     }
 
     private static async Task<string> PingAsync(RedisClient client) => (await client.ExecuteAsync(new RespCommand("PING"), default)).Text;

@@ -1,10 +1,11 @@
 using Millrace.Redis;
 using Millrace.Redis.Connections;
 using Millrace.Streams;
+using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Redis.Connections;
 
-/// <summary>A connection over a stream that accepts a write and never finishes it.</summary>
+/// <summary>A connection over a stream whose writes take as long as the test likes.</summary>
 public sealed class ConnectionTests
 {
     private static readonly TimeSpan Timeout = TimeSpan.FromMinutes(5);
@@ -37,6 +38,45 @@ public sealed class ConnectionTests
 
         await Assert.ThrowsAsync<StreamException>(() => first);
         await Assert.ThrowsAsync<ConnectionLostException>(() => second);
+    }
+
+    [Fact]
+    public async Task Time_of_a_command_begins_when_it_is_handed_to_the_socket()
+    {
+        var time = new ManualTimeProvider();
+        var stream = new StalledStream();
+        await using var connection = RedisConnection.Start(stream, new RedisOptions(), time);
+        var limit = TimeSpan.FromSeconds(10);
+        var first = connection.ExecuteAsync(new RespCommand("GET"), limit, default).AsTask();
+        var second = connection.ExecuteAsync(new RespCommand("GET"), limit, default).AsTask();
+
+        // The line is slow: the second goes out when the time of the first is almost over, and has all of its own.
+        time.Advance(TimeSpan.FromSeconds(9));
+        stream.FinishWrite();
+        await Eventually.TrueAsync("the second is handed over", () => new(stream.WriteCount == 2));
+        stream.Answer("+first\r\n"u8);
+        Assert.Equal("first", (await first).Text);
+        time.Advance(TimeSpan.FromSeconds(9));
+        Assert.True(connection.IsOpen);
+        time.Advance(TimeSpan.FromSeconds(2));
+
+        var failure = await Assert.ThrowsAsync<StreamException>(() => second);
+        Assert.Equal(StreamErrorCode.OutcomeUnknown, failure.Code);
+        Assert.IsType<TimeoutException>(failure.InnerException);
+    }
+
+    [Fact]
+    public async Task Reply_too_many_is_not_taken_for_that_of_a_command_which_was_not_sent_yet()
+    {
+        var stream = new StalledStream();
+        await using var connection = RedisConnection.Start(stream, new RedisOptions(), TimeProvider.System);
+        var sent = connection.ExecuteAsync(new RespCommand("GET"), Timeout, default).AsTask();
+        var queued = connection.ExecuteAsync(new RespCommand("GET"), Timeout, default).AsTask();
+
+        stream.Answer("+first\r\n+second\r\n"u8);
+
+        Assert.Equal("first", (await sent).Text);
+        await Assert.ThrowsAsync<ConnectionLostException>(() => queued);
     }
 
     [Fact]
@@ -77,7 +117,17 @@ public sealed class ConnectionTests
 
     private sealed class StalledStream : Stream
     {
+        private readonly TaskCompletionSource _firstWrite = new(TaskCreationOptions.RunContinuationsAsynchronously);
         private readonly TaskCompletionSource<int> _closed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource<byte[]> _answer = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private bool _isAnswered;
+        private int _writeCount;
+
+        public int WriteCount => Volatile.Read(ref _writeCount);
+
+        public void FinishWrite() => _firstWrite.TrySetResult();
+
+        public void Answer(ReadOnlySpan<byte> wire) => _answer.TrySetResult(wire.ToArray());
 
         public override bool CanRead => true;
 
@@ -90,9 +140,17 @@ public sealed class ConnectionTests
         public override long Position { get => throw new NotSupportedException(); set => throw new NotSupportedException(); }
 
         public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) =>
-            new(_closed.Task);
+            new(Interlocked.Increment(ref _writeCount) == 1 ? Task.WhenAny(_firstWrite.Task, _closed.Task).Unwrap() : _closed.Task);
 
-        public override ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default) => new(_closed.Task);
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            if (_isAnswered || await Task.WhenAny(_answer.Task, _closed.Task) == _closed.Task)
+                return await _closed.Task;
+            _isAnswered = true;
+            var answer = await _answer.Task;
+            answer.CopyTo(buffer);
+            return answer.Length;
+        }
 
         public override void Flush()
         {

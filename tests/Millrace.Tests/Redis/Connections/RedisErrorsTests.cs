@@ -25,6 +25,13 @@ public sealed class RedisErrorsTests
     [InlineData("TRYAGAIN Multiple keys request during rehashing of slot", StreamErrorCode.Busy)]
     [InlineData("UNBLOCKED the stream key no longer exists", StreamErrorCode.Busy)]
     [InlineData("BUSYGROUP Consumer Group name already exists", StreamErrorCode.ServerError)]
+    [InlineData("EXECABORT Transaction discarded because of previous errors.", StreamErrorCode.ServerError)]
+    [InlineData("UNKILLABLE Sorry the script already executed write commands", StreamErrorCode.ServerError)]
+    [InlineData("NOTBUSY No scripts in execution right now.", StreamErrorCode.ServerError)]
+    [InlineData("NOPROTO unsupported protocol version", StreamErrorCode.ServerError)]
+    [InlineData("BUSYKEY Target key name already exists.", StreamErrorCode.ServerError)]
+    [InlineData("ASK 3999 127.0.0.1:6381", StreamErrorCode.ServerError)]
+    [InlineData("ERR unknown command 'X'", StreamErrorCode.ServerError)]
     [InlineData("NOSCRIPT No matching script.", StreamErrorCode.ServerError)]
     [InlineData("MOVED 3999 127.0.0.1:6381", StreamErrorCode.ServerError)]
     [InlineData("ERR WRONGTYPE is only a word here", StreamErrorCode.ServerError)]
@@ -32,6 +39,24 @@ public sealed class RedisErrorsTests
     [InlineData("", StreamErrorCode.ServerError)]
     public void Error_maps_by_its_first_word_alone(string error, StreamErrorCode expected) =>
         Assert.Equal(expected, RedisErrors.Map(Encoding.UTF8.GetBytes(error)));
+
+    /// <summary>A server that refuses for now is asked again; one that would only refuse again is not.</summary>
+    [Fact]
+    public void Error_is_transient_where_the_same_call_may_succeed_later()
+    {
+        string[] transient = ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "READONLY", "MISCONF", "NOREPLICAS", "OOM"];
+        string[] final =
+        [
+            "ERR", "WRONGTYPE", "NOGROUP", "BUSYGROUP", "BUSYKEY", "CROSSSLOT", "MOVED", "ASK", "NOAUTH", "WRONGPASS", "NOPERM", "DENIED",
+            "EXECABORT", "NOSCRIPT", "NOPROTO", "UNKILLABLE", "NOTBUSY",
+        ];
+
+        Assert.All(transient, code => Assert.True(ExceptionOf(code).IsTransient, code));
+        Assert.All(final, code => Assert.False(ExceptionOf(code).IsTransient, code));
+    }
+
+    private static StreamException ExceptionOf(string code) =>
+        RedisErrors.ToException("XADD", RespReply.Copy(Encoding.UTF8.GetBytes($"-{code} why\r\n"), 1));
 
     [Fact]
     public void Error_of_a_secret_command_shows_only_its_code()
