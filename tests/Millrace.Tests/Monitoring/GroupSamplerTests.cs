@@ -119,6 +119,25 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         Assert.Contains("millrace.group.pending", found.Select(static readings => readings.Key));
     }
 
+    /// <summary>A server that takes commands and answers none: worse than one that refuses connections.</summary>
+    [Fact]
+    public async Task Scrape_of_a_server_that_hangs_returns_without_figures_until_it_answers_again()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await using var store = new RedisStreamStore(RedisOptions.Parse(server.Endpoint));
+        await using var host = await ConsumerHost.StartAsync(
+            static m => m.Configure(static options => options.SampleInterval = TimeSpan.FromMilliseconds(100))
+                .AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask), store);
+        using var recorder = new MeterRecorder(host);
+        await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
+
+        // Nothing ends such a pause early; a scrape that waited for the server would only return after it, with figures.
+        await server.CliAsync("CLIENT", "PAUSE", "15000", "ALL");
+
+        await recorder.ScrapeUntilAsync(static gauges => gauges.Count == 0);
+        await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
+    }
+
     [Fact]
     public async Task Gauges_tell_the_same_of_a_real_redis()
     {
