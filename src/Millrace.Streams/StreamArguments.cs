@@ -93,6 +93,9 @@ public static partial class StreamArguments
                 CheckGroup(held.Stream, held.Group);
                 CheckName(held.Consumer);
                 break;
+            case CommitCondition.Exists entry:
+                CheckName(entry.Stream);
+                break;
         }
     }
 
@@ -119,6 +122,9 @@ public static partial class StreamArguments
                 break;
             case CommitChange.AckAndDelete ack:
                 CheckGroup(ack.Stream, ack.Group);
+                break;
+            case CommitChange.Delete delete:
+                CheckName(delete.Stream);
                 break;
             case CommitChange.Release release:
                 CheckGroup(release.Stream, release.Group);

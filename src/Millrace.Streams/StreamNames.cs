@@ -11,6 +11,9 @@ public static class StreamNames
     /// <summary>The stream of entries a group gave up on, with reason and history.</summary>
     public static string DeadLetters(string stream, string group) => Derive(Origin(stream, group), $"dead:{group}");
 
+    /// <summary>The stream of notes on who redrove or deleted which dead letter of a group.</summary>
+    public static string DeadLetterAudit(string stream, string group) => $"{DeadLetters(stream, group)}:audit";
+
     /// <summary>
     /// The group's private stream, which its readers block on together with the stream itself: retries, redrives and handed-back work
     /// land there and other groups never see them. The private stream of a private stream is itself.

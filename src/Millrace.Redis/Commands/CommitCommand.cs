@@ -127,6 +127,9 @@ internal sealed class CommitCommand
             case CommitCondition.State state:
                 CollectKey(StreamNames.State(state.Key));
                 break;
+            case CommitCondition.Exists entry:
+                CollectKey(entry.Stream);
+                break;
             case CommitCondition.Held held:
                 CollectKey(held.Stream);
                 var holder = (held.Stream, held.Group, held.Consumer);
@@ -156,6 +159,9 @@ internal sealed class CommitCommand
                 break;
             case CommitChange.AckAndDelete ack:
                 CollectKey(ack.Stream);
+                break;
+            case CommitChange.Delete delete:
+                CollectKey(delete.Stream);
                 break;
             case CommitChange.Release release:
                 CollectKey(release.Stream);
@@ -197,6 +203,9 @@ internal sealed class CommitCommand
                 command.Add("state"u8).Add(_keys[StreamNames.State(state.Key)]);
                 _ = state.Expected is { } version ? command.Add(version) : command.Add(""u8);
                 break;
+            case CommitCondition.Exists entry:
+                command.Add("entry"u8).Add(_keys[entry.Stream]).AddFormatted(entry.Id);
+                break;
             case CommitCondition.Held held:
                 command.Add("held"u8).Add(_keys[held.Stream]).Add(held.Group).Add(held.Consumer)
                     .AddFormatted(held.Entry.Id).Add(held.Entry.DeliveryCount);
@@ -225,6 +234,9 @@ internal sealed class CommitCommand
                 break;
             case CommitChange.AckAndDelete ack:
                 command.Add("ackdel"u8).Add(_keys[ack.Stream]).Add(ack.Group).AddFormatted(ack.Id);
+                break;
+            case CommitChange.Delete delete:
+                command.Add("remove"u8).Add(_keys[delete.Stream]).AddFormatted(delete.Id);
                 break;
             case CommitChange.Release release:
                 var again = StreamNames.Again(release.Stream, release.Group);

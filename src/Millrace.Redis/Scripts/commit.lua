@@ -137,6 +137,12 @@ local function holds(condition)
     if found ~= 'stream' and found ~= 'none' then refuse('WRONGTYPE The key ' .. key .. ' holds no stream') end
     return (last_id(key) or '') == condition.expected
   end
+  if condition.kind == 'entry' then
+    if found == 'none' then return false end
+    if found ~= 'stream' then refuse('WRONGTYPE The key ' .. key .. ' holds no stream') end
+    allow('XRANGE', key)
+    return read('XRANGE', key, condition.expected, condition.expected)[1] ~= nil
+  end
 
   if found == 'none' then return condition.expected == '' end
   if found ~= 'string' then refuse('WRONGTYPE The key ' .. key .. ' holds no state document') end
@@ -255,6 +261,9 @@ local function check(plan, change)
     allow('DEL', key)
   elseif kind == 'release' then
     plan_release(plan, change)
+  elseif kind == 'remove' then
+    expect(plan, key, 'stream', false)
+    allow('XDEL', key)
   else
     expect(plan, key, 'stream', false)
     allow('XACK', key)
@@ -362,6 +371,8 @@ local function apply(changes, plan)
     elseif kind == 'release' then ack(change.source, change.group, change.id)
     elseif kind == 'ackdel' then
       if ack(change.key, change.group, change.id) == 1 then write('XDEL', change.key, change.id) end
+    elseif kind == 'remove' then
+      if types[change.key] == 'stream' then write('XDEL', change.key, change.id) end
     elseif kind == 'delete' and plan.final[change.key] == change then
       write('DEL', change.key)
       types[change.key] = 'none'

@@ -39,6 +39,14 @@ public abstract record CommitChange
     public sealed record AckAndDelete(string Stream, string Group, EntryId Id) : CommitChange;
 
     /// <summary>
+    /// Deletes an entry from the stream, for every group; nothing happens when it is not there. Together with
+    /// <see cref="CommitCondition.EntryExists"/> exactly one of several commits does it.
+    /// </summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Id">The entry.</param>
+    public sealed record Delete(string Stream, EntryId Id) : CommitChange;
+
+    /// <summary>
     /// Gives an entry back to its group: its fields move to the group's private stream (<see cref="StreamNames.Again"/>), at once or after
     /// the delay, and the entry is acknowledged. Other groups see nothing. The copy gets the fields of <see cref="EntryFieldNames"/> that
     /// name its source and keep its earlier deliveries, so that a delivery that was given back does not count. An entry that was deleted

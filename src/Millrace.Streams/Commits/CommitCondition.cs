@@ -26,6 +26,9 @@ public abstract record CommitCondition
     public static CommitCondition StillHeld(string stream, string group, string consumer, HeldEntry held) =>
         new Held(stream, group, consumer, held);
 
+    /// <summary>The stream has the entry: nobody deleted or trimmed it.</summary>
+    public static CommitCondition EntryExists(string stream, EntryId id) => new Exists(stream, id);
+
     /// <summary>See <see cref="LastIdIs"/> and <see cref="CommitCondition.NoStream"/>.</summary>
     /// <param name="Stream">The stream.</param>
     /// <param name="Expected">Its last generated ID, or <see langword="null"/>: the stream does not exist.</param>
@@ -42,4 +45,9 @@ public abstract record CommitCondition
     /// <param name="Consumer">The consumer that must hold the entry.</param>
     /// <param name="Entry">The entry with the delivery count at which the consumer got it.</param>
     public sealed record Held(string Stream, string Group, string Consumer, HeldEntry Entry) : CommitCondition;
+
+    /// <summary>See <see cref="EntryExists"/>. A missing stream has no entry.</summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Id">The entry.</param>
+    public sealed record Exists(string Stream, EntryId Id) : CommitCondition;
 }

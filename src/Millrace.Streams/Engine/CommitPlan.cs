@@ -47,6 +47,7 @@ internal sealed class CommitPlan
         CommitCondition.LastId last => engine.FindStream(last.Stream)?.LastGeneratedId == last.Expected,
         CommitCondition.State state => HasVersion(engine.FindState(StreamNames.State(state.Key)), state.Expected),
         CommitCondition.Held held => engine.FindGroup(held.Stream, held.Group, out _)?.IsHeld(held.Consumer, held.Entry) ?? false,
+        CommitCondition.Exists entry => engine.FindStream(entry.Stream)?.Entries.Contains(entry.Id) ?? false,
         _ => throw new ArgumentException($"There is no condition {condition.GetType().Name}.", nameof(condition)),
     };
 
@@ -73,6 +74,9 @@ internal sealed class CommitPlan
                 break;
             case CommitChange.AckAndDelete ack:
                 Expect(engine, ack.Stream, Holds.Stream);
+                break;
+            case CommitChange.Delete delete:
+                Expect(engine, delete.Stream, Holds.Stream);
                 break;
             case CommitChange.Release release:
                 Expect(engine, release.Stream, Holds.Stream);

@@ -1,7 +1,5 @@
-using System.Buffers;
 using System.Text;
-using System.Text.Encodings.Web;
-using System.Text.Json;
+using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Streams;
 
@@ -12,11 +10,8 @@ namespace Millrace.Consuming;
 /// </summary>
 internal static class MovedEntry
 {
-    // What one error may take; with five of them history stays below 6 KiB.
+    // What one error may take; with the five that are kept history stays below 6 KiB.
     private const int MaxErrorBytes = 1024;
-    private const int MaxErrors = 5;
-
-    private static readonly JsonWriterOptions HistoryFormat = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>The next attempt at a message that failed.</summary>
     public static EntryFields ForRetry(Delivery delivery, string error, DateTimeOffset now)
@@ -29,8 +24,9 @@ internal static class MovedEntry
     }
 
     /// <summary>A message the group gives up on.</summary>
-    public static EntryFields ForDeadLetter(Delivery delivery, string group, string reason, string? error, DateTimeOffset now)
+    public static EntryFields ForDeadLetter(Delivery delivery, GroupPlan plan, string reason, Exception? failure, DateTimeOffset now)
     {
+        var error = failure is null ? null : Describe(failure);
         var writer = new EntryFieldsWriter();
         CopyMessage(writer, delivery, isDead: true);
         EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt);
@@ -41,7 +37,11 @@ internal static class MovedEntry
         writer.Add(EnvelopeFieldNames.DeadReason, Cut(reason));
         if (error is not null)
             writer.Add(EnvelopeFieldNames.DeadError, Cut(error));
-        writer.Add(EnvelopeFieldNames.DeadGroup, group);
+        if (failure is not null)
+            writer.Add(EnvelopeFieldNames.DeadException, Cause.WriteExceptions(failure));
+        writer.Add(EnvelopeFieldNames.DeadCause, Cause.Fingerprint(reason, failure));
+        writer.Add(EnvelopeFieldNames.DeadGroup, plan.Group);
+        writer.Add(EnvelopeFieldNames.DeadConsumer, plan.Consumer);
         EnvelopeCodec.WriteTime(writer, EnvelopeFieldNames.DeadTime, now);
         return writer.ToFields();
     }
@@ -69,7 +69,8 @@ internal static class MovedEntry
         var fields = delivery.Entry.Fields;
         foreach (var field in fields)
         {
-            if (!IsHistory(field.Name.Span) && !(isDead && IsDeath(field.Name.Span)))
+            var name = field.Name.Span;
+            if (!IsHistory(name) && !(isDead && EnvelopeFieldNames.IsDeath(name)) && !IsForeignRedrive(delivery, name))
                 writer.Add(field.Name.Span, field.Value.Span);
         }
 
@@ -87,48 +88,17 @@ internal static class MovedEntry
         name.SequenceEqual(EnvelopeFieldNames.Attempt) || name.SequenceEqual(EnvelopeFieldNames.Errors) ||
         name.SequenceEqual(EnvelopeFieldNames.SourceId) || name.SequenceEqual(EntryFieldNames.PriorDeliveries);
 
-    private static bool IsDeath(ReadOnlySpan<byte> name) =>
-        name.SequenceEqual(EnvelopeFieldNames.DeadReason) || name.SequenceEqual(EnvelopeFieldNames.DeadError) ||
-        name.SequenceEqual(EnvelopeFieldNames.DeadGroup) || name.SequenceEqual(EnvelopeFieldNames.DeadTime);
+    /// <summary>Redrives are this group's own business, too: those of a letter it reads as a stream are another group's.</summary>
+    private static bool IsForeignRedrive(Delivery delivery, ReadOnlySpan<byte> name) => !delivery.IsAgain &&
+        (name.SequenceEqual(EnvelopeFieldNames.Redrives) || name.SequenceEqual(EnvelopeFieldNames.Redriven));
 
-    private static ReadOnlySpan<byte> AddError(Delivery delivery, string error, DateTimeOffset now)
-    {
-        var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer, HistoryFormat))
+    private static ReadOnlySpan<byte> AddError(Delivery delivery, string error, DateTimeOffset now) => JsonHistory.Add(
+        delivery.Entry.Fields, EnvelopeFieldNames.Errors, (delivery.Attempt, error, now), static (json, item) =>
         {
-            json.WriteStartArray();
-            using var earlier = ReadHistory(delivery);
-            foreach (var item in earlier?.RootElement.EnumerateArray().TakeLast(MaxErrors - 1) ?? [])
-                item.WriteTo(json);
-            json.WriteStartObject();
-            json.WriteNumber("attempt"u8, delivery.Attempt);
-            json.WriteString("time"u8, now.UtcDateTime);
-            json.WriteString("error"u8, Cut(error));
-            json.WriteEndObject();
-            json.WriteEndArray();
-        }
-
-        return buffer.WrittenSpan;
-    }
-
-    private static JsonDocument? ReadHistory(Delivery delivery)
-    {
-        if (!delivery.Entry.Fields.TryGet(EnvelopeFieldNames.Errors, out var errors))
-            return null;
-        try
-        {
-            var document = JsonDocument.Parse(errors);
-            if (document.RootElement.ValueKind == JsonValueKind.Array)
-                return document;
-            document.Dispose();
-            return null;
-        }
-        catch (JsonException)
-        {
-            // Some other program's field of that name: history starts anew, the message itself is untouched.
-            return null;
-        }
-    }
+            json.WriteNumber("attempt"u8, item.Attempt);
+            json.WriteString("time"u8, item.now.UtcDateTime);
+            json.WriteString("error"u8, Cut(item.error));
+        });
 
     private static ReadOnlySpan<byte> Cut(string text)
     {

@@ -59,8 +59,7 @@ internal sealed class Settlement
 
             case SettleAction.DeadLetter dead:
                 LogMessages.DeadLettered(_logger, dead.Error, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
-                var error = dead.Error is null ? null : MovedEntry.Describe(dead.Error);
-                var letter = MovedEntry.ForDeadLetter(delivery, _plan.Group, dead.Reason, error, _core.Time.GetUtcNow());
+                var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, dead.Error, _core.Time.GetUtcNow());
                 var append = new CommitChange.Append(_plan.DeadLetters, letter);
                 return await CommitAsync(delivery, dead.KeepOutputs ? context : null, [append]).ConfigureAwait(false);
 
@@ -83,7 +82,7 @@ internal sealed class Settlement
         if (action is SettleAction.DeadLetter dead)
         {
             LogMessages.DeadLettered(_logger, null, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
-            var letter = MovedEntry.ForDeadLetter(delivery, _plan.Group, dead.Reason, null, _core.Time.GetUtcNow());
+            var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, null, _core.Time.GetUtcNow());
             changes.Add(new CommitChange.Append(_plan.DeadLetters, letter));
         }
 

@@ -13,8 +13,8 @@ public static class MillraceServiceCollectionExtensions
     extension(IServiceCollection services)
     {
         /// <summary>
-        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/> and <see cref="IStreamStore"/> as singletons, and a hosted
-        /// service that runs the consumers. May be called several times; the calls add up.
+        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/> and <see cref="IStreamStore"/> as
+        /// singletons, and a hosted service that runs the consumers. May be called several times; the calls add up.
         /// </summary>
         /// <param name="configure">Says which store, messages and consumers there are.</param>
         public IServiceCollection AddMillrace(Action<MillraceBuilder> configure)
@@ -32,6 +32,8 @@ public static class MillraceServiceCollectionExtensions
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => new MessageReader(
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
+                services.AddSingleton(provider => new DeadLetters(
+                    provider.GetRequiredService<IStreamStore>(), provider.GetRequiredService<TimeProvider>()));
                 services.AddSingleton<MillraceService>();
                 services.AddSingleton<IHostedService>(static provider => provider.GetRequiredService<MillraceService>());
             }

@@ -13,7 +13,7 @@ public static class EnvelopeFieldNames
         StringComparer.Ordinal,
         "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data", "specversion", "correlationid", "causationid",
         "traceparent", "tracestate", "partitionkey", "schemaversion", "attempt", "errors", "deadreason", "deaderror", "deadgroup",
-        "deadtime", "sourceid", "priordeliveries");
+        "deadtime", "deadcause", "deadexception", "deadconsumer", "redrives", "redriven", "sourceid", "priordeliveries");
 
     /// <summary>The message ID. Missing: the entry's ID in the stream it was published to.</summary>
     public static ReadOnlySpan<byte> Id => "id"u8;
@@ -75,8 +75,31 @@ public static class EnvelopeFieldNames
     /// <summary>When the group gave up, RFC 3339 in UTC.</summary>
     public static ReadOnlySpan<byte> DeadTime => "deadtime"u8;
 
+    /// <summary>The fingerprint of what a dead letter died of, 16 hexadecimal digits; see <see cref="DeadLetter.Cause"/>.</summary>
+    public static ReadOnlySpan<byte> DeadCause => "deadcause"u8;
+
+    /// <summary>
+    /// The exception a dead letter died of and those inside it, outermost first: a JSON array of
+    /// <c>{"type":"…","message":"…","stack":"…"}</c>. At most five, below 20 KiB together.
+    /// </summary>
+    public static ReadOnlySpan<byte> DeadException => "deadexception"u8;
+
+    /// <summary>The process that gave up, by its name in the group.</summary>
+    public static ReadOnlySpan<byte> DeadConsumer => "deadconsumer"u8;
+
+    /// <summary>How often the message was redriven from the dead letters of its group, a decimal number. Missing: never.</summary>
+    public static ReadOnlySpan<byte> Redrives => "redrives"u8;
+
+    /// <summary>The redrives, oldest first: a JSON array of <c>{"by":"…","time":"…","edited":true}</c>. The last five.</summary>
+    public static ReadOnlySpan<byte> Redriven => "redriven"u8;
+
     /// <summary>The entry's ID in the stream it was published to, on every copy the framework makes.</summary>
     public static ReadOnlySpan<byte> SourceId => EntryFieldNames.SourceId;
+
+    /// <summary>Whether a field says why an entry is a dead letter.</summary>
+    internal static bool IsDeath(ReadOnlySpan<byte> name) =>
+        name.SequenceEqual(DeadReason) || name.SequenceEqual(DeadError) || name.SequenceEqual(DeadGroup) || name.SequenceEqual(DeadTime) ||
+        name.SequenceEqual(DeadCause) || name.SequenceEqual(DeadException) || name.SequenceEqual(DeadConsumer);
 
     /// <summary>
     /// Checks the name of a header of the application: <c>[a-z0-9]</c>, at most 64 characters, and not one of the names above.

@@ -147,6 +147,50 @@ public abstract partial class StoreConformance
     }
 
     [Fact]
+    public async Task Condition_EntryExists()
+    {
+        var stream = NewStream();
+        var ids = await AppendAsync(stream, 2);
+        await Store.DeleteAsync(stream, [ids[1]]);
+
+        await HoldsAsync(CommitCondition.EntryExists(stream, ids[0]));
+        await ConflictsAsync(CommitCondition.EntryExists(stream, ids[1]));
+        await ConflictsAsync(CommitCondition.EntryExists(NewStream(), ids[0]));
+    }
+
+    [Fact]
+    public async Task Condition_EntryExists_lets_one_of_several_commits_delete_the_entry()
+    {
+        string stream = NewStream(), moved = NewStream();
+        var ids = await AppendAsync(stream, 3);
+        var move = new Commit
+        {
+            Conditions = [CommitCondition.EntryExists(stream, ids[1])],
+            Changes = [new CommitChange.Append(moved, Fields("x")), new CommitChange.Delete(stream, ids[1])],
+        };
+
+        var results = await Store.CommitAsync([move, move]);
+        var later = await Store.CommitAsync(move);
+
+        Assert.Equal([true, false, false], results.Append(later).Select(result => result.IsApplied));
+        Assert.Equal([ids[0], ids[2]], (await Store.RangeAsync(stream, new())).Select(entry => entry.Id));
+        Assert.Single(await Store.RangeAsync(moved, new()));
+    }
+
+    [Fact]
+    public async Task Change_Delete_of_an_entry_that_is_not_there_changes_nothing()
+    {
+        var stream = NewStream();
+        var ids = await AppendAsync(stream, 1);
+
+        var results = await Store.CommitAsync(
+            [new() { Changes = [new CommitChange.Delete(stream, EntryId.Max)] }, new() { Changes = [new CommitChange.Delete(NewStream(), ids[0])] }]);
+
+        Assert.All(results, result => Assert.True(result.IsApplied));
+        Assert.Single(await Store.RangeAsync(stream, new()));
+    }
+
+    [Fact]
     public async Task Condition_that_fails_first_is_the_conflict()
     {
         var stream = NewStream();
@@ -167,6 +211,7 @@ public abstract partial class StoreConformance
     [InlineData("last ID")]
     [InlineData("no stream")]
     [InlineData("held")]
+    [InlineData("entry")]
     [InlineData("state")]
     [InlineData("state absent")]
     public async Task Condition_on_the_wrong_type_is_refused(string kind)
@@ -180,6 +225,7 @@ public abstract partial class StoreConformance
             "last ID" => CommitCondition.LastIdIs(stream, EntryId.Zero),
             "no stream" => CommitCondition.NoStream(stream),
             "held" => CommitCondition.StillHeld(stream, "g", "c1", new(EntryId.Max, 1)),
+            "entry" => CommitCondition.EntryExists(stream, EntryId.Max),
             "state" => CommitCondition.StateIs(broken, 1),
             _ => CommitCondition.StateAbsent(broken),
         };

@@ -124,6 +124,7 @@ public sealed class CommitRightsTests(SharedRedis redis)
                 CommitCondition.StillHeld(stream, "g", "c", held[0]),
                 CommitCondition.LastIdIs(stream, held[3].Id),
                 CommitCondition.StateIs(put, version),
+                CommitCondition.EntryExists(stream, held[0].Id),
             ],
             Changes =
             [
@@ -133,6 +134,7 @@ public sealed class CommitRightsTests(SharedRedis redis)
                 new CommitChange.Schedule(output, fields, TimeSpan.FromHours(1)),
                 new CommitChange.Release(stream, "g", held[0]),
                 new CommitChange.Release(stream, "g", held[1], TimeSpan.FromHours(1)),
+                new CommitChange.Delete(stream, EntryId.Max),
                 new CommitChange.AckAndDelete(stream, "g", held[2].Id),
                 new CommitChange.Ack(stream, "g", held[3].Id),
             ],

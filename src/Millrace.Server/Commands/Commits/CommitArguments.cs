@@ -15,10 +15,12 @@ namespace Millrace.Server.Commands.Commits;
 /// condition  last  key  id, or '' for no stream
 ///            state key  version, or '' for no document
 ///            held  key  group  consumer  id  deliveries
+///            entry key  id
 /// change     append   key  id, or *  count part*              parts: name, value, name, value …
 ///            schedule key  schedule-key  delay-ms  count part*
 ///            put      key  payload  time-to-live-ms, or '' for none
 ///            delete   key
+///            remove   key  id
 ///            ack      key  group  id
 ///            ackdel   key  group  id
 ///            release  key  again-key  schedule-key  group  id  deliveries  delay-ms
@@ -95,7 +97,8 @@ internal ref struct CommitArguments(CommandCall call)
                 var kind when kind.SequenceEqual("last"u8) => new CommitCondition.LastId(TakeKey(), TakeId(""u8)),
                 var kind when kind.SequenceEqual("state"u8) => new CommitCondition.State(TakeStateKey(), TakeOptionalNumber()),
                 var kind when kind.SequenceEqual("held"u8) => new CommitCondition.Held(TakeKey(), TakeText(), TakeText(), TakeHeld()),
-                _ => Fail<CommitCondition>("expected a condition: last, state or held"),
+                var kind when kind.SequenceEqual("entry"u8) => new CommitCondition.Exists(TakeKey(), TakeId()),
+                _ => Fail<CommitCondition>("expected a condition: last, state, held or entry"),
             };
         }
 
@@ -115,8 +118,9 @@ internal ref struct CommitArguments(CommandCall call)
                 var kind when kind.SequenceEqual("delete"u8) => new CommitChange.DeleteState(TakeStateKey()),
                 var kind when kind.SequenceEqual("ack"u8) => new CommitChange.Ack(TakeKey(), TakeText(), TakeId()),
                 var kind when kind.SequenceEqual("ackdel"u8) => new CommitChange.AckAndDelete(TakeKey(), TakeText(), TakeId()),
+                var kind when kind.SequenceEqual("remove"u8) => new CommitChange.Delete(TakeKey(), TakeId()),
                 var kind when kind.SequenceEqual("release"u8) => ReadRelease(),
-                _ => Fail<CommitChange>("expected a change: append, schedule, put, delete, ack, ackdel or release"),
+                _ => Fail<CommitChange>("expected a change: append, schedule, put, delete, remove, ack, ackdel or release"),
             };
         }
 

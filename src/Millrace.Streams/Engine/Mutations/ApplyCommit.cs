@@ -18,6 +18,7 @@ namespace Millrace.Streams.Engine.Mutations;
 ///         5 ack and delete   stream text | group text | ID
 ///         6 release          stream text | group text | ID | delivery count | delay in ms
 ///         7 schedule         stream text | delay in ms | fields
+///         8 delete           stream text | ID
 /// </code>
 /// </remarks>
 internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitResult>
@@ -77,6 +78,11 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
                     return false;
                 if (stream!.Delete(ack.Id))
                     engine.Touch(ack.Stream);
+                return true;
+            case CommitChange.Delete delete:
+                if (engine.FindStream(delete.Stream)?.Delete(delete.Id) != true)
+                    return false;
+                engine.Touch(delete.Stream);
                 return true;
             case CommitChange.Release release:
                 return Release(engine, release, nowMs);
@@ -201,6 +207,11 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
                 writer.Number(Milliseconds(schedule.Delay));
                 writer.Fields(schedule.Fields);
                 break;
+            case CommitChange.Delete delete:
+                writer.Byte(8);
+                writer.Text(delete.Stream);
+                writer.Id(delete.Id);
+                break;
         }
     }
 
@@ -229,6 +240,7 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
         6 => new CommitChange.Release(
             reader.Text(), reader.Text(), new(reader.Id(), (long)reader.Number()), TimeSpan.FromMilliseconds(reader.PositiveNumber())),
         7 => ReadSchedule(ref reader),
+        8 => new CommitChange.Delete(reader.Text(), reader.Id()),
         var other => throw EngineErrors.Damaged($"there is no change {other}", 0),
     };
 

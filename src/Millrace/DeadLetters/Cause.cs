@@ -1,0 +1,119 @@
+using System.Buffers;
+using System.Diagnostics.CodeAnalysis;
+using System.Security.Cryptography;
+using System.Text;
+using System.Text.Encodings.Web;
+using System.Text.Json;
+
+namespace Millrace;
+
+/// <summary>What a dead letter keeps of the exception that ended it, and the fingerprint that letters of one cause share.</summary>
+internal static class Cause
+{
+    // All of it together stays below 20 KiB, whatever the exceptions say.
+    private const int MaxExceptions = 5;
+    private const int MaxTypeChars = 256;
+    private const int MaxMessageChars = 512;
+    private const int MaxStackChars = 1_024;
+
+    private static readonly JsonWriterOptions Format = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>
+    /// 16 hexadecimal digits of SHA-256 over the reason, the types of the exceptions and the innermost top frame. Line numbers are left out
+    /// and numbers count as one, so that neither a build nor an order ID in the text makes another cause of the same mistake.
+    /// </summary>
+    public static string Fingerprint(string reason, Exception? exception)
+    {
+        var text = new StringBuilder(reason);
+        var frame = "";
+        foreach (var part in Chain(exception))
+        {
+            text.Append('\n').Append(part.GetType().FullName);
+            frame = TopFrame(part) ?? frame;
+        }
+
+        text.Append('\n').Append(frame);
+        return Convert.ToHexStringLower(SHA256.HashData(Encoding.UTF8.GetBytes(WithoutNumbers(text)))[..8]);
+    }
+
+    /// <summary>The exception and its inner ones, outermost first, as a JSON array.</summary>
+    public static ReadOnlySpan<byte> WriteExceptions(Exception exception)
+    {
+        var buffer = new ArrayBufferWriter<byte>();
+        using (var json = new Utf8JsonWriter(buffer, Format))
+        {
+            json.WriteStartArray();
+            foreach (var part in Chain(exception))
+            {
+                json.WriteStartObject();
+                json.WriteString("type"u8, Cut(part.GetType().FullName ?? part.GetType().Name, MaxTypeChars));
+                json.WriteString("message"u8, Cut(part.Message, MaxMessageChars));
+                if (part.StackTrace is { } stack)
+                    json.WriteString("stack"u8, Cut(stack, MaxStackChars));
+                json.WriteEndObject();
+            }
+
+            json.WriteEndArray();
+        }
+
+        return buffer.WrittenSpan;
+    }
+
+    /// <summary>Outermost first, breadth first where there are several inside, at most as many as are kept.</summary>
+    private static List<Exception> Chain(Exception? exception)
+    {
+        List<Exception> chain = [];
+        if (exception is not null)
+            chain.Add(exception);
+        for (var i = 0; i < chain.Count && chain.Count < MaxExceptions; i++)
+        {
+            if (chain[i] is AggregateException several)
+                chain.AddRange(several.InnerExceptions.Take(MaxExceptions - chain.Count));
+            else if (chain[i].InnerException is { } inner)
+                chain.Add(inner);
+        }
+
+        return chain;
+    }
+
+    /// <summary>The first line of the trace without file and line, which only builds with symbols have, and without native offsets.</summary>
+    private static string? TopFrame(Exception exception)
+    {
+        if (exception.StackTrace is not { } stack)
+            return null;
+        var line = stack.AsSpan().TrimStart();
+        var end = line.IndexOfAny('\r', '\n');
+        line = end < 0 ? line : line[..end];
+        foreach (var suffix in (ReadOnlySpan<string>)[") in ", ") + 0x"])
+        {
+            if (line.IndexOf(suffix, StringComparison.Ordinal) is > 0 and var at)
+                line = line[..(at + 1)];
+        }
+
+        return line.ToString();
+    }
+
+    private static string WithoutNumbers(StringBuilder text)
+    {
+        var kept = new StringBuilder(text.Length);
+        foreach (var character in text.ToString())
+        {
+            if (!char.IsAsciiDigit(character))
+                kept.Append(character);
+            else if (kept.Length == 0 || kept[^1] != '#')
+                kept.Append('#');
+        }
+
+        return kept.ToString();
+    }
+
+    [return: NotNullIfNotNull(nameof(text))]
+    private static string? Cut(string? text, int maxChars)
+    {
+        if (text is null || text.Length <= maxChars)
+            return text;
+
+        // Not between the halves of a pair: the rest would be no text.
+        return text[..(char.IsHighSurrogate(text[maxChars - 1]) ? maxChars - 1 : maxChars)];
+    }
+}
