@@ -146,10 +146,14 @@ public sealed class RedisServer : IAsyncDisposable
     }
 
     // Through the system, since .NET sends no signal but SIGKILL.
-    [DllImport("libc", EntryPoint = "kill")]
+    [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
     private static extern int Kill(int pid, int signal);
 
-    private void Signal(int number) => Assert.Equal(0, Kill(_process!.Id, number));
+    private void Signal(int number)
+    {
+        if (Kill(_process!.Id, number) != 0)
+            throw new Win32Exception();
+    }
 
     private static Process Launch(string program, IEnumerable<string> arguments)
     {
