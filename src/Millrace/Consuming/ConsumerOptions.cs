@@ -33,6 +33,13 @@ public sealed class ConsumerOptions
     public TimeSpan RetryMaxDelay { get; set; } = TimeSpan.FromMinutes(1);
 
     /// <summary>
+    /// Exceptions that are tried again in another way than the rest; the first rule that fits the exception, or one inside an
+    /// <see cref="AggregateException"/>, decides. Default: none. In configuration <c>RetryRules:0:Exception</c> and so on; such rules come
+    /// before those set in code. <see cref="RetryOn"/> and <see cref="DeadLetterOn"/> add to it.
+    /// </summary>
+    public IList<RetryRule> RetryRules { get; } = [];
+
+    /// <summary>
     /// The time a handler may take before its token is cancelled, which counts as a failed attempt. Default 30 s.
     /// <see cref="Timeout.InfiniteTimeSpan"/>: no limit.
     /// </summary>
@@ -57,6 +64,29 @@ public sealed class ConsumerOptions
     /// In configuration: <c>Beginning</c>, <c>Now</c> or an entry ID.
     /// </summary>
     public GroupStart Start { get; set; } = GroupStart.Beginning;
+
+    /// <summary>Adds a rule to <see cref="RetryRules"/> for an exception and everything derived from it.</summary>
+    /// <typeparam name="TException">The class of the exception. A handler that took too long fails with <see cref="TimeoutException"/>.</typeparam>
+    /// <param name="maxAttempts">See <see cref="RetryRule.MaxAttempts"/>.</param>
+    /// <param name="baseDelay">See <see cref="RetryRule.BaseDelay"/>.</param>
+    /// <param name="maxDelay">See <see cref="RetryRule.MaxDelay"/>.</param>
+    public ConsumerOptions RetryOn<TException>(int? maxAttempts = null, TimeSpan? baseDelay = null, TimeSpan? maxDelay = null)
+        where TException : Exception
+    {
+        RetryRules.Add(new()
+        {
+            Exception = typeof(TException).FullName!,
+            MaxAttempts = maxAttempts,
+            BaseDelay = baseDelay,
+            MaxDelay = maxDelay,
+        });
+        return this;
+    }
+
+    /// <summary>Sends messages that fail with an exception, or one derived from it, to the dead letters at once.</summary>
+    /// <typeparam name="TException">The class of the exception.</typeparam>
+    public ConsumerOptions DeadLetterOn<TException>()
+        where TException : Exception => RetryOn<TException>(maxAttempts: 1);
 
     internal int EffectivePrefetch => Prefetch ?? Math.Min(4 * Concurrency, 4_000);
 }

@@ -13,6 +13,7 @@ internal sealed class DeliveryPipeline(
     MillraceCore core, IStreamStore store, GroupPlan plan, HandlerInvoker invoker, Settlement settlement, ILogger logger)
 {
     private readonly ConsumerOptions _options = plan.Options;
+    private readonly RetryPolicy _retries = new(plan.Options);
 
     public async ValueTask<PipelineResult> RunAsync(Delivery delivery)
     {
@@ -51,18 +52,9 @@ internal sealed class DeliveryPipeline(
     }
 
     /// <summary>What becomes of a message whose handler, or whose commit, failed.</summary>
-    public SettleAction Decide(Delivery delivery, Exception failure)
-    {
-        if (delivery.Cause != CancelCause.None)
-            return SettleAction.Abandon.Instance;
-        if (failure is MessageRejectedException)
-            return new SettleAction.DeadLetter(failure.Message, failure.InnerException);
-
-        var attempt = delivery.Attempt;
-        return attempt >= _options.MaxAttempts
-            ? new SettleAction.DeadLetter(DeadLetterReasons.AttemptsExhausted, failure)
-            : new SettleAction.Retry(Backoff.Next(attempt, _options.RetryBaseDelay, _options.RetryMaxDelay), failure);
-    }
+    public SettleAction Decide(Delivery delivery, Exception failure) => delivery.Cause != CancelCause.None
+        ? SettleAction.Abandon.Instance
+        : _retries.Decide(delivery.Attempt, failure);
 
     /// <summary>What never reaches a handler: entries that may kill it, and those it is not for.</summary>
     private SettleAction? Refuse(Delivery delivery, in IncomingEnvelope envelope, out MessageType? type, out HandlerRoute route)

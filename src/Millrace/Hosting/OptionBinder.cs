@@ -21,6 +21,7 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         options.MaxDeliveries = binder.Integer(nameof(options.MaxDeliveries), options.MaxDeliveries, 1, 1_000);
         options.RetryBaseDelay = binder.Duration(nameof(options.RetryBaseDelay), options.RetryBaseDelay, TimeSpan.Zero);
         options.RetryMaxDelay = binder.Duration(nameof(options.RetryMaxDelay), options.RetryMaxDelay, options.RetryBaseDelay);
+        binder.RetryRules(options);
         options.HandlerTimeout = binder.Duration(
             nameof(options.HandlerTimeout), options.HandlerTimeout, TimeSpan.FromMilliseconds(1), allowInfinite: true);
         options.Lease = binder.Duration(nameof(options.Lease), options.Lease, TimeSpan.FromSeconds(1));
@@ -78,6 +79,33 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
             return GroupStart.After(id);
         errors.Add($"{path}:{name}: '{text}' is neither Beginning, Now nor an entry ID.");
         return value;
+    }
+
+    /// <summary>Configured rules first, then those of the code; all are checked.</summary>
+    private void RetryRules(ConsumerOptions options)
+    {
+        _known.Add(nameof(options.RetryRules));
+        var fromCode = options.RetryRules.ToArray();
+        options.RetryRules.Clear();
+        foreach (var section in configuration?.GetSection($"{path}:{nameof(options.RetryRules)}").GetChildren() ?? [])
+            options.RetryRules.Add(new OptionBinder(configuration, section.Path, errors).RetryRule(options, new() { Exception = "" }));
+        foreach (var rule in fromCode)
+            options.RetryRules.Add(new OptionBinder(null, $"{path}:{nameof(options.RetryRules)}:{rule.Exception}", errors).RetryRule(options, rule));
+    }
+
+    private RetryRule RetryRule(ConsumerOptions options, RetryRule rule)
+    {
+        var baseDelay = Duration(nameof(rule.BaseDelay), rule.BaseDelay ?? options.RetryBaseDelay, TimeSpan.Zero);
+        var maxDelay = rule.MaxDelay ?? (baseDelay > options.RetryMaxDelay ? baseDelay : options.RetryMaxDelay);
+        var bound = new RetryRule
+        {
+            Exception = Name(nameof(rule.Exception), rule.Exception)!,
+            MaxAttempts = Integer(nameof(rule.MaxAttempts), rule.MaxAttempts ?? options.MaxAttempts, 1, 1_000),
+            BaseDelay = baseDelay,
+            MaxDelay = Duration(nameof(rule.MaxDelay), maxDelay, baseDelay),
+        };
+        RefuseUnknown();
+        return bound;
     }
 
     private string? Configured(string name)

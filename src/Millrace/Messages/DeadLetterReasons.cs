@@ -8,6 +8,9 @@ public static class DeadLetterReasons
     /// <summary>The handler failed as often as <see cref="ConsumerOptions.MaxAttempts"/> allows.</summary>
     public const string AttemptsExhausted = "attempts exhausted";
 
+    /// <summary>The handler failed with an exception that <see cref="ConsumerOptions.RetryRules"/> give no second attempt.</summary>
+    public const string NotRetried = "not retried";
+
     /// <summary>
     /// The entry was delivered more often than <see cref="ConsumerOptions.MaxDeliveries"/> and never settled: it may have killed its
     /// consumers.

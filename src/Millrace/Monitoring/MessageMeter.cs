@@ -187,7 +187,7 @@ internal sealed class MessageMeter : IDisposable
     /// <summary>What a handler gives as its reason may be different each time.</summary>
     private static string BoundedReason(string? reason) => reason switch
     {
-        DeadLetterReasons.AttemptsExhausted or DeadLetterReasons.DeliveryLimit or DeadLetterReasons.UnknownType
+        DeadLetterReasons.AttemptsExhausted or DeadLetterReasons.NotRetried or DeadLetterReasons.DeliveryLimit or DeadLetterReasons.UnknownType
             or DeadLetterReasons.UnknownVersion or DeadLetterReasons.UndecodableData => reason,
         _ => "rejected",
     };

@@ -43,6 +43,8 @@ public sealed class StartTests
             ["Millrace:Consumers:billing:Lease"] = "00:00:00.5",
             ["Millrace:Consumers:billing:Start"] = "Yesterday",
             ["Millrace:Consumers:billing:Paralelism"] = "3",
+            ["Millrace:Consumers:billing:RetryRules:0:MaxAttempts"] = "0",
+            ["Millrace:Consumers:billing:RetryRules:1:Exeption"] = "System.TimeoutException",
         };
 
         var error = await Assert.ThrowsAsync<MillraceConfigurationException>(() => ConsumerHost.StartAsync(
@@ -63,6 +65,8 @@ public sealed class StartTests
             "Millrace:DrainTimeout: 'soon'", "Millrace:Consumers:billing:Concurrency: 0 is outside 1 to 1000",
             "Millrace:Consumers:billing:MaxAttempts: 'many'", "Millrace:Consumers:billing:Lease: 00:00:00.5",
             "Millrace:Consumers:billing:Start: 'Yesterday'", "Millrace:Consumers:billing:Paralelism: there is no such option",
+            "Millrace:Consumers:billing:RetryRules:0:Exception: must have", "Millrace:Consumers:billing:RetryRules:0:MaxAttempts: 0 is outside",
+            "Millrace:Consumers:billing:RetryRules:1:Exeption: there is no such option",
             "Message order.created version 2: declared by both", "group 'gap': there is no upcaster from order.created version 1",
             "Nameless is not a registered message", "two handlers of order.paid version 1", "stray braces",
             "goes to the next version of the same name",
@@ -88,6 +92,25 @@ public sealed class StartTests
         var dead = (await host.ReadAsync(StreamNames.DeadLetters("orders", "billing")))[0].Fields;
 
         Assert.Equal(("1", "shop"), (dead.GetText("attempt"u8), dead.GetText("source"u8)));
+    }
+
+    [Fact]
+    public async Task Configured_retry_rules_come_before_those_of_the_code()
+    {
+        var configuration = new Dictionary<string, string?>
+        {
+            ["Millrace:Consumers:billing:RetryRules:0:Exception"] = "System.TimeoutException",
+            ["Millrace:Consumers:billing:RetryRules:0:MaxAttempts"] = "1",
+        };
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>(
+                "orders", "billing", (_, _, _) => throw new TimeoutException("no"), o => o.RetryOn<TimeoutException>(maxAttempts: 9)),
+            configuration: configuration);
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        var dead = (await host.ReadAsync(StreamNames.DeadLetters("orders", "billing")))[0].Fields;
+
+        Assert.Equal(DeadLetterReasons.NotRetried, dead.GetText("deadreason"u8));
     }
 
     [Fact]
