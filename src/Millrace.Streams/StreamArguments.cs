@@ -126,6 +126,10 @@ public static partial class StreamArguments
             case CommitChange.Delete delete:
                 CheckName(delete.Stream);
                 break;
+            case CommitChange.DeleteConsumer delete:
+                CheckGroup(delete.Stream, delete.Group);
+                CheckName(delete.Consumer);
+                break;
             case CommitChange.Release release:
                 CheckGroup(release.Stream, release.Group);
                 CheckDuration(release.Delay);

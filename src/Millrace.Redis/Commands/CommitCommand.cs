@@ -163,6 +163,9 @@ internal sealed class CommitCommand
             case CommitChange.Delete delete:
                 CollectKey(delete.Stream);
                 break;
+            case CommitChange.DeleteConsumer delete:
+                CollectKey(delete.Stream);
+                break;
             case CommitChange.Release release:
                 CollectKey(release.Stream);
                 var again = StreamNames.Again(release.Stream, release.Group);
@@ -237,6 +240,9 @@ internal sealed class CommitCommand
                 break;
             case CommitChange.Delete delete:
                 command.Add("remove"u8).Add(_keys[delete.Stream]).AddFormatted(delete.Id);
+                break;
+            case CommitChange.DeleteConsumer delete:
+                command.Add("leave"u8).Add(_keys[delete.Stream]).Add(delete.Group).Add(delete.Consumer);
                 break;
             case CommitChange.Release release:
                 var again = StreamNames.Again(release.Stream, release.Group);

@@ -264,6 +264,11 @@ local function check(plan, change)
   elseif kind == 'remove' then
     expect(plan, key, 'stream', false)
     allow('XDEL', key)
+  elseif kind == 'leave' then
+    expect(plan, key, 'stream', false)
+    allow('XPENDING', key)
+    allow('XGROUP', key, 'DELCONSUMER')
+    change.in_group = has_group(key, change.group)
   else
     expect(plan, key, 'stream', false)
     allow('XACK', key)
@@ -355,6 +360,14 @@ local function ack(key, group, id)
   return acked
 end
 
+-- Asked after the acks in front of it: what the commit itself settles is no longer held.
+local function leave(change)
+  if not change.in_group or types[change.key] ~= 'stream' then return end
+  local held = try('XPENDING', change.key, change.group, '-', '+', 1, change.consumer)
+  if held.err then fail(held.err) end
+  if #held == 0 then write('XGROUP', 'DELCONSUMER', change.key, change.group, change.consumer) end
+end
+
 local function apply(changes, plan)
   local ids = {0}
   for _, change in ipairs(changes) do
@@ -371,6 +384,7 @@ local function apply(changes, plan)
     elseif kind == 'release' then ack(change.source, change.group, change.id)
     elseif kind == 'ackdel' then
       if ack(change.key, change.group, change.id) == 1 then write('XDEL', change.key, change.id) end
+    elseif kind == 'leave' then leave(change)
     elseif kind == 'remove' then
       if types[change.key] == 'stream' then write('XDEL', change.key, change.id) end
     elseif kind == 'delete' and plan.final[change.key] == change then

@@ -7,7 +7,8 @@
 --   commit    number of conditions, conditions, number of changes, changes
 --   condition last key id|''  ·  state key version|''  ·  held key group consumer id deliveries  ·  entry key id
 --   change    append key id|* n part*n  ·  schedule key schedule-key delay-ms n part*n  ·  put key payload ttl-ms|''  ·  delete key
---             remove key id  ·  ack key group id  ·  ackdel key group id  ·  release key again-key schedule-key group id deliveries delay-ms
+--             remove key id  ·  ack key group id  ·  ackdel key group id  ·  leave key group consumer
+--             release key again-key schedule-key group id deliveries delay-ms
 
 -- stream -> group -> consumer -> {min, max, count}, and once it was asked for: ids = {id -> deliveries}, whole = nothing was left out
 local fences = {}
@@ -58,6 +59,7 @@ local function take_change()
   if kind == 'put' then return {kind = kind, key = key, payload = take(), ttl = take()} end
   if kind == 'delete' then return {kind = kind, key = key} end
   if kind == 'remove' then return {kind = kind, key = key, id = take()} end
+  if kind == 'leave' then return {kind = kind, key = key, group = take(), consumer = take()} end
   if kind == 'schedule' then return take_parts({kind = kind, key = key, schedule = take_key(), delay = tonumber(take())}) end
   return {
     kind = kind, source = key, key = take_key(), schedule = take_key(), group = take(), id = take(), deliveries = tonumber(take()),

@@ -47,6 +47,15 @@ public abstract record CommitChange
     public sealed record Delete(string Stream, EntryId Id) : CommitChange;
 
     /// <summary>
+    /// Deletes a consumer that holds nothing, at this point of the commit; one with pending entries stays, so that none of them is lost.
+    /// Nothing happens when there is no such stream, group or consumer. A consumer that reads on is made again by its read.
+    /// </summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Group">The group.</param>
+    /// <param name="Consumer">The consumer.</param>
+    public sealed record DeleteConsumer(string Stream, string Group, string Consumer) : CommitChange;
+
+    /// <summary>
     /// Gives an entry back to its group: its fields move to the group's private stream (<see cref="StreamNames.Again"/>), at once or after
     /// the delay, and the entry is acknowledged. Other groups see nothing. The copy gets the fields of <see cref="EntryFieldNames"/> that
     /// name its source and keep its earlier deliveries, so that a delivery that was given back does not count. An entry that was deleted

@@ -78,6 +78,9 @@ internal sealed class CommitPlan
             case CommitChange.Delete delete:
                 Expect(engine, delete.Stream, Holds.Stream);
                 break;
+            case CommitChange.DeleteConsumer delete:
+                Expect(engine, delete.Stream, Holds.Stream);
+                break;
             case CommitChange.Release release:
                 Expect(engine, release.Stream, Holds.Stream);
                 var again = StreamNames.Again(release.Stream, release.Group);

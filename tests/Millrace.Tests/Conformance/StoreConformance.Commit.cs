@@ -120,7 +120,10 @@ public abstract partial class StoreConformance
             new CommitChange.AckAndDelete(stream, "g", notDelivered),
             new CommitChange.AckAndDelete(missing, "g", notDelivered),
             new CommitChange.Ack(stream, "no group", entries[0].Id),
-            new CommitChange.Ack(missing, "g", entries[0].Id)));
+            new CommitChange.Ack(missing, "g", entries[0].Id),
+            new CommitChange.DeleteConsumer(missing, "g", "c1"),
+            new CommitChange.DeleteConsumer(stream, "no group", "c1"),
+            new CommitChange.DeleteConsumer(stream, "g", "no consumer")));
 
         Assert.True(result.IsApplied);
         Assert.Equal(before, await SnapshotAsync());

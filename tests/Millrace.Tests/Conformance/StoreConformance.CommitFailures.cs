@@ -12,6 +12,7 @@ public abstract partial class StoreConformance
         { "append to a document", StreamErrorCode.WrongType },
         { "ack on a document", StreamErrorCode.WrongType },
         { "ack and delete on a document", StreamErrorCode.WrongType },
+        { "delete of a consumer on a document", StreamErrorCode.WrongType },
         { "release on a document", StreamErrorCode.WrongType },
         { "release to a private stream that is a document", StreamErrorCode.WrongType },
         { "delayed release to a private stream that is a document", StreamErrorCode.WrongType },
@@ -108,6 +109,7 @@ public abstract partial class StoreConformance
             new CommitChange.Release(stream, "g", Held(entries[1]), TimeSpan.FromHours(1)),
             new CommitChange.Ack(stream, "g", entries[2].Id),
             new CommitChange.AckAndDelete(stream, "g", entries[3].Id),
+            new CommitChange.DeleteConsumer(stream, "g", "c1"),
         ],
         [.. entries.Select(entry => CommitCondition.StillHeld(stream, "g", "c1", Held(entry)))]);
     }
@@ -131,6 +133,7 @@ public abstract partial class StoreConformance
             "append to a document" => [new CommitChange.Append(documentAsStream, Fields("refused"))],
             "ack on a document" => [new CommitChange.Ack(documentAsStream, "g", entries[0].Id)],
             "ack and delete on a document" => [new CommitChange.AckAndDelete(documentAsStream, "g", entries[0].Id)],
+            "delete of a consumer on a document" => [new CommitChange.DeleteConsumer(documentAsStream, "g", "c1")],
             "release on a document" => [new CommitChange.Release(documentAsStream, "g", Held(entries[0]))],
             "release to a private stream that is a document" => [new CommitChange.Release(stream, "g", new(new(1, 1), 1))],
             "delayed release to a private stream that is a document" =>

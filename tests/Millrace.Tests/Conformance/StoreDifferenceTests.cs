@@ -186,6 +186,9 @@ public sealed partial class StoreDifferenceTests(SharedRedis redis)
                 return at => new CommitChange.Ack(stream, group, Id(at));
             case 8:
                 return at => new CommitChange.AckAndDelete(stream, group, Id(at));
+            case 9 when random.Next(4) == 0:
+                var consumer = Pick(random, "c1", "c2");
+                return _ => new CommitChange.DeleteConsumer(stream, group, consumer);
             case 9 when random.Next(3) == 0:
                 return _ => new CommitChange.Schedule(stream, Fields(value), TimeSpan.FromHours(1));
             default:

@@ -190,6 +190,7 @@ public sealed class MutationRecordTests
             new CommitChange.Ack("s", "g", Id),
             new CommitChange.AckAndDelete("s", "g", Id),
             new CommitChange.Delete("s", Id),
+            new CommitChange.DeleteConsumer("s", "g", "c"),
             new CommitChange.Release("s", "g", new(Id, 2), TimeSpan.FromSeconds(1)),
             new CommitChange.Schedule("s", Fields, TimeSpan.FromDays(3650)),
         ],

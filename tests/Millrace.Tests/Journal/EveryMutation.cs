@@ -141,6 +141,7 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
         await CommitAsync(
             new CommitChange.Ack("orders", "late", ids[^1]),
             new CommitChange.AckAndDelete("orders", "late", ids[^2]),
+            new CommitChange.DeleteConsumer("orders", "late", "worker"),
             new CommitChange.Release("orders", "late", new(ids[^3], 1)),
             new CommitChange.DeleteState(new("orders", "kept")),
             new CommitChange.PutState(new("orders", "doc"), new byte[] { 4, 5, 6 }));

@@ -137,6 +137,7 @@ public sealed class CommitRightsTests(SharedRedis redis)
                 new CommitChange.Delete(stream, EntryId.Max),
                 new CommitChange.AckAndDelete(stream, "g", held[2].Id),
                 new CommitChange.Ack(stream, "g", held[3].Id),
+                new CommitChange.DeleteConsumer(stream, "g", "c"),
             ],
         };
         return (commit,

@@ -191,7 +191,7 @@ internal sealed class Workload(int seed, EmbeddedStreamStore store)
         };
     }
 
-    private CommitChange NextChange(string stream, string group, HeldEntry held) => _random.Next(8) switch
+    private CommitChange NextChange(string stream, string group, HeldEntry held) => _random.Next(9) switch
     {
         0 or 1 => new CommitChange.Append(Pick(StreamNamesUsed), NextFields()),
         2 => new CommitChange.PutState(NextKey(), NextBytes(), _random.Next(2) == 0 ? null : TimeSpan.FromMilliseconds(_random.Next(1, 4_000))),
@@ -199,6 +199,7 @@ internal sealed class Workload(int seed, EmbeddedStreamStore store)
         4 => new CommitChange.Ack(stream, group, held.Id),
         5 => new CommitChange.AckAndDelete(stream, group, held.Id),
         6 => new CommitChange.Release(stream, group, held, TimeSpan.FromMilliseconds(_random.Next(3) * 700)),
+        7 => new CommitChange.DeleteConsumer(stream, group, Pick(Consumers)),
         _ => new CommitChange.Schedule(Pick(StreamNamesUsed), NextFields(), TimeSpan.FromMilliseconds(_random.Next(4_000))),
     };
 

@@ -23,6 +23,7 @@ namespace Millrace.Server.Commands.Commits;
 ///            remove   key  id
 ///            ack      key  group  id
 ///            ackdel   key  group  id
+///            leave    key  group  consumer
 ///            release  key  again-key  schedule-key  group  id  deliveries  delay-ms
 /// </code>
 /// The same as <c>commit_arguments.lua</c> of Millrace.Redis reads, and <c>CommitCommand.cs</c> there writes: they change together.
@@ -119,8 +120,9 @@ internal ref struct CommitArguments(CommandCall call)
                 var kind when kind.SequenceEqual("ack"u8) => new CommitChange.Ack(TakeKey(), TakeText(), TakeId()),
                 var kind when kind.SequenceEqual("ackdel"u8) => new CommitChange.AckAndDelete(TakeKey(), TakeText(), TakeId()),
                 var kind when kind.SequenceEqual("remove"u8) => new CommitChange.Delete(TakeKey(), TakeId()),
+                var kind when kind.SequenceEqual("leave"u8) => new CommitChange.DeleteConsumer(TakeKey(), TakeText(), TakeText()),
                 var kind when kind.SequenceEqual("release"u8) => ReadRelease(),
-                _ => Fail<CommitChange>("expected a change: append, schedule, put, delete, remove, ack, ackdel or release"),
+                _ => Fail<CommitChange>("expected a change: append, schedule, put, delete, remove, ack, ackdel, leave or release"),
             };
         }
 

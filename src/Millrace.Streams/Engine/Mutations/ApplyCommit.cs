@@ -19,6 +19,7 @@ namespace Millrace.Streams.Engine.Mutations;
 ///         6 release          stream text | group text | ID | delivery count | delay in ms
 ///         7 schedule         stream text | delay in ms | fields
 ///         8 delete           stream text | ID
+///         9 delete consumer  stream text | group text | consumer text
 /// </code>
 /// </remarks>
 internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitResult>
@@ -84,6 +85,9 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
                     return false;
                 engine.Touch(delete.Stream);
                 return true;
+            case CommitChange.DeleteConsumer delete:
+                return engine.FindGroup(delete.Stream, delete.Group, out _) is { } left
+                    && left.FindConsumer(delete.Consumer) is { HeldCount: 0 } && left.RemoveConsumer(delete.Consumer) is not null;
             case CommitChange.Release release:
                 return Release(engine, release, nowMs);
             case CommitChange.Schedule schedule:
@@ -212,6 +216,12 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
                 writer.Text(delete.Stream);
                 writer.Id(delete.Id);
                 break;
+            case CommitChange.DeleteConsumer delete:
+                writer.Byte(9);
+                writer.Text(delete.Stream);
+                writer.Text(delete.Group);
+                writer.Text(delete.Consumer);
+                break;
         }
     }
 
@@ -241,6 +251,7 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
             reader.Text(), reader.Text(), new(reader.Id(), (long)reader.Number()), TimeSpan.FromMilliseconds(reader.PositiveNumber())),
         7 => ReadSchedule(ref reader),
         8 => new CommitChange.Delete(reader.Text(), reader.Id()),
+        9 => new CommitChange.DeleteConsumer(reader.Text(), reader.Text(), reader.Text()),
         var other => throw EngineErrors.Damaged($"there is no change {other}", 0),
     };
 

@@ -97,7 +97,7 @@ public sealed class CommitCommandsTests
     [InlineData("MILLRACE.COMMIT 0 salt 1 0 0", "-ERR argument 9 of MILLRACE.COMMIT: the arguments end too early\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 1 likes 1 0", "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held or entry\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 eat 1", "-ERR argument 8 of MILLRACE.COMMIT: expected a change: append, schedule, put, " +
-        "delete, remove, ack, ackdel or release\r\n")]
+        "delete, remove, ack, ackdel, leave or release\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 ack 2 g 1-1", "-ERR argument 9 of MILLRACE.COMMIT: expected the number of a key, from 1 to 1\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 ack 1 g x", "-ERR argument 11 of MILLRACE.COMMIT: expected an entry ID\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 append 1 * 3 a b c",
