@@ -57,7 +57,9 @@ internal sealed record ConsumerRegistration(
         var statements = attribute.NamedArguments.Where(static argument => argument.Key != "Group").Select(static argument =>
         {
             var option = argument.Key;
-            var value = Convert.ToString(argument.Value.Value, CultureInfo.InvariantCulture);
+            var value = argument.Value.Kind == TypedConstantKind.Enum
+                ? $"global::{argument.Value.ToCSharpString()}"
+                : Convert.ToString(argument.Value.Value, CultureInfo.InvariantCulture);
             return option.EndsWith(seconds, StringComparison.Ordinal)
                 ? $"options.{option.Substring(0, option.Length - seconds.Length)} = global::System.TimeSpan.FromSeconds({value}D);"
                 : $"options.{option} = {value};";

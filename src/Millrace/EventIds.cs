@@ -21,6 +21,8 @@ internal static class EventIds
     public const int DrainCutShort = 1115;
     public const int FailedAfterSettling = 1116;
     public const int StateConflict = 1117;
+    public const int UndecodableIgnored = 1130;
+    public const int GroupHalted = 1131;
 
     public const int SamplingFailed = 1200;
 }

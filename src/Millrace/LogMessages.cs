@@ -72,6 +72,16 @@ internal static partial class LogMessages
         "Entry {EntryId} of {Stream} runs again in group {Group}: state document {Document} changed meanwhile.")]
     public static partial void StateConflict(ILogger logger, string stream, string group, EntryId entryId, string document);
 
+    [LoggerMessage(EventIds.UndecodableIgnored, LogLevel.Warning,
+        "Entry {EntryId} of {Stream} is acknowledged unread in group {Group}: {Reason}")]
+    public static partial void UndecodableIgnored(
+        ILogger logger, Exception? exception, string stream, string group, EntryId entryId, string reason);
+
+    [LoggerMessage(EventIds.GroupHalted, LogLevel.Critical,
+        "Group {Group} stops reading {Stream} until a restart: it cannot decode entry {EntryId} ({Reason}).")]
+    public static partial void GroupHalted(
+        ILogger logger, Exception? exception, string stream, string group, EntryId entryId, string reason);
+
     [LoggerMessage(EventIds.SamplingFailed, LogLevel.Warning,
         "The store does not tell the figures about groups; metrics leave out what is not known, and it is asked again.")]
     public static partial void SamplingFailed(ILogger logger, Exception exception);

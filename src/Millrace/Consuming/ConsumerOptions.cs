@@ -65,6 +65,12 @@ public sealed class ConsumerOptions
     /// </summary>
     public GroupStart Start { get; set; } = GroupStart.Beginning;
 
+    /// <summary>
+    /// What becomes of entries that cannot be decoded. Default: <see cref="UndecodablePolicy.DeadLetter"/>. Messages of a known type that the
+    /// group has no handler for are none of its business and always acknowledged.
+    /// </summary>
+    public UndecodablePolicy Undecodable { get; set; } = UndecodablePolicy.DeadLetter;
+
     /// <summary>Adds a rule to <see cref="RetryRules"/> for an exception and everything derived from it.</summary>
     /// <typeparam name="TException">The class of the exception. A handler that took too long fails with <see cref="TimeoutException"/>.</typeparam>
     /// <param name="maxAttempts">See <see cref="RetryRule.MaxAttempts"/>.</param>

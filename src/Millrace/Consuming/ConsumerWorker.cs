@@ -19,6 +19,7 @@ internal sealed class ConsumerWorker
     private readonly GroupPlan _plan;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly ReadGate _gate;
     private readonly HeldDeliveries _held;
     private readonly GroupReader _reader;
     private readonly PendingRecovery _recovery;
@@ -35,14 +36,15 @@ internal sealed class ConsumerWorker
     public ConsumerWorker(MillraceCore core, IStreamStore store, GroupPlan plan, HandlerInvoker invoker, ILogger logger)
     {
         (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
+        _gate = new(core.Time, _stopReading.Token);
         _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch);
         _reader = new(store, plan, _held, core.Time, core.Meter, logger);
-        _recovery = new(_reader, plan, core.Time, logger, Start);
+        _recovery = new(_reader, plan, _gate, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
-        _pipeline = new(core, store, plan, invoker, _settlement, logger);
+        _pipeline = new(core, store, plan, invoker, _settlement, new(plan, _gate, core.Meter, logger), logger);
         _handlers = new(plan.Options.Concurrency, HandleAsync);
-        Status = new(plan, core.Time);
+        Status = new(plan, _gate, core.Time);
     }
 
     /// <summary>How its reading goes, for the health check.</summary>
@@ -157,7 +159,7 @@ internal sealed class ConsumerWorker
         }
     }
 
-    /// <summary>Reads new entries while there is room for them.</summary>
+    /// <summary>Reads new entries while the gate is open and there is room for them.</summary>
     private async Task ReadAsync(CancellationToken cancellationToken)
     {
         // Half of the prefetch at least, so that a busy group reads in batches; while less is free, every handler has work.
@@ -166,19 +168,25 @@ internal sealed class ConsumerWorker
         while (true)
         {
             var room = await _held.WaitForRoomAsync(wantedRoom, cancellationToken).ConfigureAwait(false);
+            await _gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
+            var reading = _gate.Reading;
             cancellationToken.ThrowIfCancellationRequested();
             try
             {
                 if (failures > 0)
                     await RepairAsync(cancellationToken).ConfigureAwait(false);
                 Status.Answered();
-                var deliveries = await _reader.ReadNewAsync(room, cancellationToken).ConfigureAwait(false);
+                var deliveries = await _reader.ReadNewAsync(room, reading).ConfigureAwait(false);
                 failures = 0;
                 Status.Read();
                 if (deliveries is [var only])
                     await _handlers.StartHere(only).ConfigureAwait(false);
                 else
                     Start(deliveries);
+            }
+            catch (OperationCanceledException) when (reading.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
+            {
+                // The gate was closed before anything came.
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
@@ -197,6 +205,8 @@ internal sealed class ConsumerWorker
     /// <summary>Steps 7 to 9. What has not begun when the worker stops is left to be handed back.</summary>
     private async Task HandleAsync(Delivery delivery)
     {
+        while (!_gate.IsOpen && !_stopReading.IsCancellationRequested)
+            await _gate.WhenOpenAsync(_stopReading.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         if (!_stopReading.IsCancellationRequested && delivery.TryStart())
             await TryProcessAsync(delivery).ConfigureAwait(false);
     }

@@ -10,6 +10,9 @@ internal enum CancelCause
     None,
     LeaseLost,
     DrainDeadline,
+
+    /// <summary>It cannot be decoded, and its group stops at such an entry.</summary>
+    Halted,
     Abort,
 }
 

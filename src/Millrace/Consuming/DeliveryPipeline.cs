@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
 using Millrace.Messages;
@@ -10,7 +11,13 @@ namespace Millrace.Consuming;
 /// handler. Decides, but settles nothing.
 /// </summary>
 internal sealed class DeliveryPipeline(
-    MillraceCore core, IStreamStore store, GroupPlan plan, HandlerInvoker invoker, Settlement settlement, ILogger logger)
+    MillraceCore core,
+    IStreamStore store,
+    GroupPlan plan,
+    HandlerInvoker invoker,
+    Settlement settlement,
+    UndecodableEntries undecodable,
+    ILogger logger)
 {
     private readonly ConsumerOptions _options = plan.Options;
     private readonly RetryPolicy _retries = new(plan.Options);
@@ -18,10 +25,10 @@ internal sealed class DeliveryPipeline(
     public async ValueTask<PipelineResult> RunAsync(Delivery delivery)
     {
         var envelope = EnvelopeCodec.Decode(delivery.Entry.Fields);
-        if (Refuse(delivery, envelope, out var type, out var route) is { } refused)
+        if (Refuse(delivery) is { } refused)
             return new(refused);
-        if (!TryReadMessage(envelope, type!, route.Version, out var message, out var error))
-            return new(new SettleAction.DeadLetter(DeadLetterReasons.UndecodableData, error));
+        if (!TryDecode(envelope, out var type, out var route, out var message, out var verdict))
+            return new(verdict is SettleAction.DeadLetter dead ? undecodable.Decide(delivery, dead) : verdict);
 
         using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);
         var context = new MessageContext(core, store, plan, delivery, settlement);
@@ -39,7 +46,7 @@ internal sealed class DeliveryPipeline(
             delivery.EndRun();
         }
 
-        core.Meter.EndProcess(started, plan, type!, failure);
+        core.Meter.EndProcess(started, plan, type, failure);
         if (failure is null)
             return new(SettleAction.Ack.Instance, context);
         Telemetry.Fail(activity, failure);
@@ -56,22 +63,37 @@ internal sealed class DeliveryPipeline(
         ? SettleAction.Abandon.Instance
         : _retries.Decide(delivery.Attempt, failure);
 
-    /// <summary>What never reaches a handler: entries that may kill it, and those it is not for.</summary>
-    private SettleAction? Refuse(Delivery delivery, in IncomingEnvelope envelope, out MessageType? type, out HandlerRoute route)
+    /// <summary>What never reaches a handler, whatever it says: entries that are gone, and those that may kill it.</summary>
+    private SettleAction? Refuse(Delivery delivery)
     {
-        type = null;
-        route = default;
         if (delivery.Entry.Fields.Count == 0)
             return SettleAction.Ack.Instance; // Deleted while it was pending: there is nothing left to handle.
-        if (delivery.PriorDeliveries + delivery.Entry.DeliveryCount > _options.MaxDeliveries)
-            return new SettleAction.DeadLetter(DeadLetterReasons.DeliveryLimit);
-        return plan.Routes.TryFind(envelope, out type, out route, out var otherwise) ? null : otherwise;
+        return delivery.PriorDeliveries + delivery.Entry.DeliveryCount > _options.MaxDeliveries
+            ? new SettleAction.DeadLetter(DeadLetterReasons.DeliveryLimit)
+            : null;
+    }
+
+    /// <summary>Finds the handler and reads the message it takes; otherwise says what is to become of the entry.</summary>
+    private bool TryDecode(
+        in IncomingEnvelope envelope,
+        [NotNullWhen(true)] out MessageType? type,
+        out HandlerRoute route,
+        [NotNullWhen(true)] out object? message,
+        [NotNullWhen(false)] out SettleAction? verdict)
+    {
+        message = null;
+        if (!plan.Routes.TryFind(envelope, out type, out route, out verdict))
+            return false;
+        if (TryReadMessage(envelope, type, route.Version, out message, out var error))
+            return true;
+        verdict = new SettleAction.DeadLetter(DeadLetterReasons.UndecodableData, error);
+        return false;
     }
 
     private static bool TryReadMessage(
-        in IncomingEnvelope envelope, MessageType type, int version, out object message, out Exception? error)
+        in IncomingEnvelope envelope, MessageType type, int version, [NotNullWhen(true)] out object? message, out Exception? error)
     {
-        message = null!;
+        message = null;
         error = null;
         if (envelope.Data is not { } data || !envelope.IsJson)
         {

@@ -1,3 +1,4 @@
+using System.Diagnostics.CodeAnalysis;
 using Millrace.Hosting;
 using Millrace.Messages;
 
@@ -33,7 +34,11 @@ internal sealed class HandlerRoutes
     }
 
     /// <summary>The handler of an entry, or what is to become of it without one.</summary>
-    public bool TryFind(in IncomingEnvelope envelope, out MessageType? type, out HandlerRoute route, out SettleAction? otherwise)
+    public bool TryFind(
+        in IncomingEnvelope envelope,
+        [NotNullWhen(true)] out MessageType? type,
+        out HandlerRoute route,
+        [NotNullWhen(false)] out SettleAction? otherwise)
     {
         type = null;
         route = default;

@@ -16,11 +16,12 @@ namespace Millrace.Consuming;
 /// </remarks>
 /// <param name="reader">Lists and claims.</param>
 /// <param name="plan">The group.</param>
+/// <param name="gate">Nothing is taken over while it is closed.</param>
 /// <param name="time">The clock of the rounds.</param>
 /// <param name="logger">The log.</param>
 /// <param name="queue">Queues deliveries for the handlers.</param>
 internal sealed class PendingRecovery(
-    GroupReader reader, GroupPlan plan, TimeProvider time, ILogger logger, Action<IReadOnlyList<Delivery>> queue)
+    GroupReader reader, GroupPlan plan, ReadGate gate, TimeProvider time, ILogger logger, Action<IReadOnlyList<Delivery>> queue)
 {
     // What is left over waits for the next round; bounds the list after a disaster.
     private const int MaxSuspects = 1_000;
@@ -39,6 +40,7 @@ internal sealed class PendingRecovery(
     {
         while (true)
         {
+            await gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
             try
             {
                 await RunSuspectsAsync(cancellationToken).ConfigureAwait(false);
@@ -90,6 +92,7 @@ internal sealed class PendingRecovery(
     {
         foreach (var suspect in _suspects)
         {
+            await gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
             var taken = await reader.ClaimAsync(suspect.IsAgain, suspect.IsOwn, suspect.Id, cancellationToken).ConfigureAwait(false);
             var ended = Task.WhenAll(taken.Select(delivery => delivery.Ended));
             queue(taken);

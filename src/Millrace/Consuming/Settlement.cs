@@ -65,8 +65,8 @@ internal sealed class Settlement
 
             default:
                 LogMessages.Abandoned(_logger, _plan.Stream, _plan.Group, delivery.Id);
-                if (delivery.Cause == CancelCause.DrainDeadline)
-                    delivery.ReturnToQueue(); // It is handed back once the handlers are through.
+                if (delivery.Cause is CancelCause.DrainDeadline or CancelCause.Halted)
+                    delivery.ReturnToQueue(); // It is handed back once the handlers are through, or the group stops.
                 else
                     _held.Remove(delivery);
                 return SettleResult.Done;

@@ -38,4 +38,7 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
 
     /// <summary>See <see cref="ConsumerOptions.HandlerTimeout"/>.</summary>
     public double HandlerTimeoutSeconds { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.Undecodable"/>.</summary>
+    public UndecodablePolicy Undecodable { get; set; }
 }

@@ -1,4 +1,5 @@
 using Millrace.Hosting;
+using Millrace.Monitoring;
 
 namespace Millrace.Consuming;
 
@@ -14,6 +15,9 @@ internal enum WorkerState
     /// <summary>The store failed it; it goes on trying.</summary>
     Failing,
 
+    /// <summary>It met an entry it cannot decode and stopped reading, see <see cref="UndecodablePolicy.Stop"/>.</summary>
+    Halted,
+
     /// <summary>It was told to stop.</summary>
     Stopping,
 
@@ -22,7 +26,7 @@ internal enum WorkerState
 }
 
 /// <summary>How the reading of one group goes. Written by its worker, read by anybody.</summary>
-internal sealed class WorkerStatus(GroupPlan plan, TimeProvider time)
+internal sealed class WorkerStatus(GroupPlan plan, ReadGate gate, TimeProvider time)
 {
     private readonly Lock _lock = new();
     private WorkerState _state = WorkerState.Starting;
@@ -34,13 +38,18 @@ internal sealed class WorkerStatus(GroupPlan plan, TimeProvider time)
 
     public GroupPlan Plan => plan;
 
-    /// <summary>The state, since when, and what failed last while it is failing.</summary>
-    public (WorkerState State, DateTimeOffset Since, Exception? Failure) Current
+    /// <summary>The state, since when, and what people should know of it: what failed last, why the gate is closed.</summary>
+    public (WorkerState State, DateTimeOffset Since, string? Detail) Current
     {
         get
         {
             lock (_lock)
-                return (_state, _since, _state == WorkerState.Failing ? _failure : null);
+            {
+                if (_state < WorkerState.Stopping && gate.Current is { } closure)
+                    return (closure.State, closure.Since, closure.Detail);
+                var failure = _state == WorkerState.Failing ? _failure : null;
+                return (_state, _since, failure is null ? null : $"{MessageMeter.ErrorType(failure)}: {failure.Message}");
+            }
         }
     }
 

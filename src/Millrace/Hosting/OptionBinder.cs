@@ -25,6 +25,7 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         options.HandlerTimeout = binder.Duration(
             nameof(options.HandlerTimeout), options.HandlerTimeout, TimeSpan.FromMilliseconds(1), allowInfinite: true);
         options.Lease = binder.Duration(nameof(options.Lease), options.Lease, TimeSpan.FromSeconds(1));
+        options.Undecodable = binder.Choice(nameof(options.Undecodable), options.Undecodable);
         options.Start = binder.Start(nameof(options.Start), options.Start);
         binder.RefuseUnknown();
     }
@@ -58,6 +59,16 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
 
     // The longest wait the timers of .NET take.
     private static TimeSpan MaxWait { get; } = TimeSpan.FromDays(49);
+
+    private T Choice<T>(string name, T value)
+        where T : struct, Enum
+    {
+        if (Configured(name) is { } text && !Enum.TryParse(text, ignoreCase: true, out value))
+            errors.Add($"{path}:{name}: '{text}' is none of {string.Join(", ", Enum.GetNames<T>())}.");
+        else if (!Enum.IsDefined(value))
+            errors.Add($"{path}:{name}: {value} is none of {string.Join(", ", Enum.GetNames<T>())}.");
+        return value;
+    }
 
     private string? Name(string name, string? value)
     {

@@ -28,6 +28,7 @@ internal sealed class MessageMeter : IDisposable
     private readonly Counter<long> _claims;
     private readonly Counter<long> _retries;
     private readonly Counter<long> _deadLetters;
+    private readonly Counter<long> _ignored;
 
     /// <param name="time">The clock of the durations.</param>
     /// <param name="factory">Where the host makes its meters; without one the meter is of nobody in particular.</param>
@@ -51,6 +52,8 @@ internal sealed class MessageMeter : IDisposable
             "millrace.retries", "{message}", "Messages put back for another attempt of the group.");
         _deadLetters = Meter.CreateCounter<long>(
             "millrace.dead_letters", "{message}", "Messages moved to the dead letters of the group.");
+        _ignored = Meter.CreateCounter<long>(
+            "millrace.ignored", "{message}", "Entries that cannot be decoded, acknowledged unread as the group's policy says.");
     }
 
     public Meter Meter { get; }
@@ -100,6 +103,15 @@ internal sealed class MessageMeter : IDisposable
             else
                 AddSent(change);
         }
+    }
+
+    /// <summary>An entry is acknowledged that cannot be decoded.</summary>
+    public void Ignored(GroupPlan plan, string reason)
+    {
+        var tags = GroupTags(plan);
+        tags.Add(TelemetryNames.OperationName, "settle");
+        tags.Add(TelemetryNames.DeadLetterReason, BoundedReason(reason));
+        _ignored.Add(1, tags);
     }
 
     /// <summary>A commit of a publisher was applied.</summary>

@@ -11,7 +11,7 @@ public sealed class WorkerStatusTests
     private readonly ManualTimeProvider _time = new();
     private readonly WorkerStatus _status;
 
-    public WorkerStatusTests() => _status = new(Plan, _time);
+    public WorkerStatusTests() => _status = new(Plan, new(_time, CancellationToken.None), _time);
 
     [Fact]
     public void Worker_that_ends_without_having_been_told_to_has_died()
@@ -29,7 +29,7 @@ public sealed class WorkerStatusTests
         _status.Failed(new InvalidOperationException());
         _status.Ended();
 
-        Assert.Equal((WorkerState.Stopping, null), (_status.Current.State, _status.Current.Failure));
+        Assert.Equal((WorkerState.Stopping, null), (_status.Current.State, _status.Current.Detail));
     }
 
     [Fact]

@@ -37,7 +37,7 @@ public sealed class RegistrationGeneratorTests
 
         public static class Mail
         {
-            [StreamConsumer("orders", Group = "mail", Prefetch = 0)]
+            [StreamConsumer("orders", Group = "mail", Prefetch = 0, Undecodable = UndecodablePolicy.Stop)]
             public static async ValueTask Send(OrderCreated order, CancellationToken cancellationToken) => await Task.Yield();
         }
         """;
@@ -89,7 +89,7 @@ public sealed class RegistrationGeneratorTests
                         {
                             builder.AddConsumer<global::Shop.OrderCreated>("orders", "mail",
                                 static (message, context, cancellationToken) => global::Shop.Mail.Send(message, cancellationToken).AsTask(),
-                                static options => { options.Prefetch = 0; });
+                                static options => { options.Prefetch = 0; options.Undecodable = global::Millrace.UndecodablePolicy.Stop; });
                         }
                         return builder;
                     }

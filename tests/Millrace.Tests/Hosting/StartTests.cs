@@ -43,6 +43,7 @@ public sealed class StartTests
             ["Millrace:Consumers:billing:Lease"] = "00:00:00.5",
             ["Millrace:Consumers:billing:Start"] = "Yesterday",
             ["Millrace:Consumers:billing:Paralelism"] = "3",
+            ["Millrace:Consumers:billing:Undecodable"] = "Skip",
             ["Millrace:Consumers:billing:RetryRules:0:MaxAttempts"] = "0",
             ["Millrace:Consumers:billing:RetryRules:1:Exeption"] = "System.TimeoutException",
         };
@@ -66,6 +67,7 @@ public sealed class StartTests
             "Millrace:Consumers:billing:MaxAttempts: 'many'", "Millrace:Consumers:billing:Lease: 00:00:00.5",
             "Millrace:Consumers:billing:Start: 'Yesterday'", "Millrace:Consumers:billing:Paralelism: there is no such option",
             "Millrace:Consumers:billing:RetryRules:0:Exception: must have", "Millrace:Consumers:billing:RetryRules:0:MaxAttempts: 0 is outside",
+            "Millrace:Consumers:billing:Undecodable: 'Skip' is none of DeadLetter, Ignore, Stop",
             "Millrace:Consumers:billing:RetryRules:1:Exeption: there is no such option",
             "Message order.created version 2: declared by both", "group 'gap': there is no upcaster from order.created version 1",
             "Nameless is not a registered message", "two handlers of order.paid version 1", "stray braces",

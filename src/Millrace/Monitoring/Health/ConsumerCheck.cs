@@ -30,9 +30,9 @@ internal sealed class ConsumerCheck(MillraceService service) : IHealthCheck
 
     private static string Describe(WorkerStatus status, out bool isReading)
     {
-        var (state, since, failure) = status.Current;
+        var (state, since, detail) = status.Current;
         isReading = state == WorkerState.Reading;
         var text = string.Create(CultureInfo.InvariantCulture, $"{state.ToString().ToLowerInvariant()} since {since.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}");
-        return failure is null ? text : $"{text}: {MessageMeter.ErrorType(failure)}: {failure.Message}";
+        return detail is null ? text : $"{text}: {detail}";
     }
 }
