@@ -18,6 +18,14 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <inheritdoc/>
+    public ValueTask<ScheduleInfo> GetScheduleAsync(string stream, CancellationToken cancellationToken = default)
+    {
+        StreamArguments.CheckSchedule(stream);
+        return QueryAsync<string, ScheduleInfo>(
+            StreamNames.Schedule(stream), static (engine, key, nowMs) => engine.Schedule(key, nowMs), cancellationToken);
+    }
+
+    /// <inheritdoc/>
     public async ValueTask<IReadOnlyList<CommitResult>> CommitAsync(
         IReadOnlyList<Commit> commits, CancellationToken cancellationToken = default)
     {

@@ -12,6 +12,12 @@ public sealed partial class EmbeddedStreamStore
     /// </summary>
     private static readonly TimeSpan LongestDueTimer = TimeSpan.FromMinutes(1);
 
+    /// <summary>
+    /// Scheduled entries of one stream moved in one go: bounds how long everybody else waits, to about a millisecond. The rest follows with
+    /// the next call, or by the timer.
+    /// </summary>
+    private const int MaxPromotions = 1_000;
+
     /// <summary>Takes note of a jump of time, before anybody sees the new moment.</summary>
     private void SkipTimeNeedsLock(long nowMs)
     {
@@ -29,7 +35,7 @@ public sealed partial class EmbeddedStreamStore
     private void TickNeedsLock(long nowMs)
     {
         if (_engine.NextDueMs <= nowMs)
-            ApplyNeedsLock<Tick, int>(default, nowMs);
+            ApplyNeedsLock<Tick, int>(new(MaxPromotions), nowMs);
         if (_blocked.NextTryMs <= nowMs)
             ServeClaimsNeedsLock(nowMs);
     }

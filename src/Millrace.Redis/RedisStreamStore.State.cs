@@ -1,5 +1,6 @@
 using System.Buffers.Text;
 using Millrace.Redis.Connections;
+using Millrace.Redis.Scripts;
 using Millrace.Streams;
 
 namespace Millrace.Redis;
@@ -20,6 +21,16 @@ public sealed partial class RedisStreamStore
         var commands = keys.Select(key => new RespCommand("GET").Add(StreamNames.State(key))).ToArray();
         var replies = await _client.ExecuteManyAsync(commands, cancellationToken).ConfigureAwait(false);
         return [.. keys.Select((key, i) => ReadState(key, replies[i]))];
+    }
+
+    /// <inheritdoc/>
+    public async ValueTask<ScheduleInfo> GetScheduleAsync(string stream, CancellationToken cancellationToken = default)
+    {
+        StreamArguments.CheckSchedule(stream);
+        var script = LuaScript.Schedule;
+        var reply = await _client.CallAsync(script, script.Call(StreamNames.Schedule(stream)), cancellationToken).ConfigureAwait(false);
+        var (count, nextInMs) = (reply[0].Integer, reply[1].Integer);
+        return new() { Count = count, NextIn = nextInMs < 0 ? null : TimeSpan.FromMilliseconds(nextInMs) };
     }
 
     // version ⏎ payload. commit.lua writes it.

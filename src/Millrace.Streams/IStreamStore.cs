@@ -142,6 +142,12 @@ public interface IStreamStore : IAsyncDisposable
     /// <summary>Reads state documents, in the order of the keys; <see langword="null"/> for those that do not exist.</summary>
     ValueTask<IReadOnlyList<StateDocument?>> GetStatesAsync(IReadOnlyList<StateKey> keys, CancellationToken cancellationToken = default);
 
+    /// <summary>Says how much is scheduled for a stream, whether the stream exists or not. One round trip, however much it is.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="StreamException">The store failed, or holds another type under the key of the schedule.</exception>
+    ValueTask<ScheduleInfo> GetScheduleAsync(string stream, CancellationToken cancellationToken = default);
+
     /// <summary>
     /// Applies commits, each on its own: all of its changes or none, at one moment. They are applied in order, but one that conflicts or is
     /// refused does not stop the next. One round trip for the list; one script call on Redis for all that fit.

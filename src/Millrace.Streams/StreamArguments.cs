@@ -136,8 +136,7 @@ public static partial class StreamArguments
                 CheckName(StreamNames.Again(release.Stream, release.Group));
                 break;
             case CommitChange.Schedule schedule:
-                CheckName(schedule.Stream);
-                CheckName(StreamNames.Schedule(schedule.Stream));
+                CheckSchedule(schedule.Stream);
                 CheckFields(schedule.Fields);
                 CheckDuration(schedule.Delay);
                 break;
@@ -150,6 +149,13 @@ public static partial class StreamArguments
         CheckName(key.Stream);
         CheckName(key.Name);
         CheckName(StreamNames.State(key));
+    }
+
+    /// <summary>A stream that can have a schedule: the name of that is a name, too.</summary>
+    public static void CheckSchedule(string stream)
+    {
+        CheckName(stream);
+        CheckName(StreamNames.Schedule(stream));
     }
 
     private static void CheckTimeToLive(TimeSpan? timeToLive)

@@ -80,3 +80,16 @@ public sealed record PendingSummary
     /// <summary>Pending entries by consumer; consumers that hold nothing are left out.</summary>
     public required IReadOnlyDictionary<string, long> CountByConsumer { get; init; }
 }
+
+/// <summary>What waits for its time to be appended to a stream.</summary>
+public sealed record ScheduleInfo
+{
+    /// <summary>Number of scheduled entries.</summary>
+    public required long Count { get; init; }
+
+    /// <summary>
+    /// Time until the first is due by the store's clock, or <see langword="null"/>: nothing is scheduled. Zero: it is due, and about to be
+    /// appended by whoever reads the stream.
+    /// </summary>
+    public required TimeSpan? NextIn { get; init; }
+}

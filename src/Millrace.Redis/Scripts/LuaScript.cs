@@ -43,9 +43,11 @@ internal sealed class LuaScript
 
     public static LuaScript DeleteStream { get; } = new("delete_stream", "rights");
 
+    public static LuaScript Schedule { get; } = new("schedule", "rights");
+
     public static LuaScript Promote { get; } = new("promote", "rights");
 
-    public static IReadOnlyList<LuaScript> All { get; } = [Commit, Claim, Extend, AckAndDelete, OnStream, DeleteStream, Promote];
+    public static IReadOnlyList<LuaScript> All { get; } = [Commit, Claim, Extend, AckAndDelete, OnStream, DeleteStream, Schedule, Promote];
 
     /// <summary>The file's name without extension, for messages.</summary>
     public string Name { get; }

@@ -94,6 +94,12 @@ internal sealed partial class StreamEngine
             : throw EngineErrors.NoDocument(key);
     }
 
+    /// <summary>What waits in a schedule, by its key.</summary>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.WrongType"/>.</exception>
+    public ScheduleInfo Schedule(string key, long nowMs) => Find<ScheduleValue>(key) is { } schedule
+        ? new() { Count = schedule.Count, NextIn = TimeSpan.FromMilliseconds(Math.Max(0, schedule.FirstDueMs - nowMs)) }
+        : new() { Count = 0, NextIn = null };
+
     /// <summary>As XPENDING shows it: what was handed back has no consumer and an idle time of -1 ms.</summary>
     private static PendingEntry ToEntry(EntryId id, Pending pending, long nowMs) => pending.Owner is { } owner
         ? new(id, owner.Name, TimeSpan.FromMilliseconds(pending.IdleMs(nowMs)), pending.DeliveryCount)

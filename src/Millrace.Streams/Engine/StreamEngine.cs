@@ -316,6 +316,12 @@ internal sealed partial class StreamEngine
         return true;
     }
 
+    /// <summary>Leaves a schedule out of what is due, until <see cref="Resume"/> in the same tick.</summary>
+    public void Defer(ScheduleValue schedule) => _due.Move(Database, schedule, long.MaxValue);
+
+    /// <summary>Takes a schedule that was left out in again.</summary>
+    public void Resume(ScheduleValue schedule) => _due.Move(Database, schedule, schedule.DueMs);
+
     /// <summary>The key that is due first, if any is due by now. Makes its database the current one.</summary>
     public bool TryGetDue(long nowMs, out KeyspaceValue value)
     {

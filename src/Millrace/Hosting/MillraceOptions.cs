@@ -22,7 +22,7 @@ public sealed class MillraceOptions
 
     /// <summary>
     /// How often the store is asked for the figures about groups (lag, pending, dead letters, ages) while somebody listens to them; nothing
-    /// is asked otherwise. Costs two round trips a stream and about five a group. Default 10 s; at least 100 ms.
+    /// is asked otherwise. Costs two round trips a stream and about seven a group. Default 10 s; at least 100 ms.
     /// </summary>
     public TimeSpan SampleInterval { get; set; } = TimeSpan.FromSeconds(10);
 }

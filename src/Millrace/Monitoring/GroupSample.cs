@@ -20,4 +20,7 @@ internal sealed record GroupSample
     public required TimeSpan OldestUnsettledAge { get; init; }
 
     public required long DeadLetters { get; init; }
+
+    /// <summary>Messages that wait for their time: those of the stream, for every group, and retries of this one.</summary>
+    public required long Scheduled { get; init; }
 }

@@ -10,7 +10,7 @@ namespace Millrace.Monitoring;
 /// The figures about groups: a background loop asks the store every <see cref="MillraceOptions.SampleInterval"/> while somebody listens, and
 /// gauges tell what it found last. So a scrape waits for no store and fails with none; a group the store did not answer for has no figures.
 /// </summary>
-/// <remarks>Costs two round trips for each stream and four or five for each group and interval; nothing while nobody listens.</remarks>
+/// <remarks>Costs two round trips for each stream and six or seven for each group and interval; nothing while nobody listens.</remarks>
 internal sealed class GroupSampler
 {
     // A round that takes longer ends without the groups it did not come to; a longer interval gives it more.
@@ -40,6 +40,8 @@ internal sealed class GroupSampler
                 static sample => sample.OldestUnsettledAge.TotalSeconds),
             Gauge<long>("millrace.group.dead_letters", "{message}", "Dead letters of the group.",
                 static sample => sample.DeadLetters),
+            Gauge<long>("millrace.group.scheduled", "{message}", "Messages that wait for their time: delayed ones and the group's retries.",
+                static sample => sample.Scheduled),
         ];
     }
 
@@ -128,6 +130,8 @@ internal sealed class GroupSampler
         var pendingAgain = again is null
             ? PendingSummary.None
             : await _store.PendingSummaryAsync(plan.Again, plan.Group, cancellationToken).ConfigureAwait(false);
+        var delayed = await _store.GetScheduleAsync(plan.Stream, cancellationToken).ConfigureAwait(false);
+        var retries = await _store.GetScheduleAsync(plan.Again, cancellationToken).ConfigureAwait(false);
         var dead = await _store.GetStreamInfoAsync(plan.DeadLetters, cancellationToken).ConfigureAwait(false);
 
         EntryId? firstUnread = unread is [var entry] ? entry.Id : null;
@@ -139,6 +143,7 @@ internal sealed class GroupSampler
             Pending = pending.Count + pendingAgain.Count,
             OldestUnsettledAge = Max(Age(firstUnread), Age(pending.MinId), Age(FirstOrigin(again))),
             DeadLetters = dead?.Length ?? 0,
+            Scheduled = delayed.Count + retries.Count,
         };
     }
 

@@ -23,6 +23,36 @@ public abstract partial class StoreConformance
     }
 
     [Fact]
+    public async Task Schedule_says_how_much_waits_and_when_the_first_is_due()
+    {
+        var stream = NewStream();
+        Assert.Equal(new() { Count = 0, NextIn = null }, await Store.GetScheduleAsync(stream));
+
+        await Store.CommitAsync(Change(
+            new CommitChange.Schedule(stream, Fields("a"), TimeSpan.FromHours(2)),
+            new CommitChange.Schedule(stream, Fields("b"), TimeSpan.FromHours(1)),
+            new CommitChange.Schedule(stream, Fields("a"), TimeSpan.FromHours(3))));
+
+        var schedule = await Store.GetScheduleAsync(stream);
+        Assert.Equal(3, schedule.Count);
+        Assert.InRange(schedule.NextIn!.Value, TimeSpan.FromMinutes(50), TimeSpan.FromHours(1));
+        Assert.Null(await Store.GetStreamInfoAsync(stream));
+
+        await Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("now"), TimeSpan.Zero)));
+        await FollowAsync(stream, 1);
+        Assert.Equal(3, (await Store.GetScheduleAsync(stream)).Count);
+    }
+
+    [Fact]
+    public async Task Schedule_key_of_another_type_is_refused()
+    {
+        var stream = NewStream();
+        await Store.AppendAsync(StreamNames.Schedule(stream), Fields("in the way"));
+
+        await FailsAsync(StreamErrorCode.WrongType, () => Store.GetScheduleAsync(stream).AsTask());
+    }
+
+    [Fact]
     public async Task Schedule_to_a_stream_that_does_not_exist_makes_it_when_due()
     {
         var (stream, later) = (NewStream(), NewStream());

@@ -61,11 +61,13 @@ internal static class StoreMember
             store.GetConsumersAsync(stream, "g", token).AsTask(),
     }.ToFrozenDictionary();
 
-    /// <summary>The members above and those that name state documents.</summary>
+    /// <summary>The members above and those whose keys are derived from it.</summary>
     public static FrozenDictionary<string, Call> All { get; } = new Dictionary<string, Call>(OnStream)
     {
         [nameof(IStreamStore.GetStatesAsync)] = static (store, stream, token) =>
             store.GetStatesAsync([new(stream, "d")], token).AsTask(),
+        [nameof(IStreamStore.GetScheduleAsync)] = static (store, stream, token) =>
+            store.GetScheduleAsync(stream, token).AsTask(),
         [nameof(IStreamStore.CommitAsync)] = static (store, stream, token) =>
             store.CommitAsync([new() { Changes = [new CommitChange.Append(stream, Fields)] }], token).AsTask(),
     }.ToFrozenDictionary();

@@ -170,6 +170,33 @@ public sealed class CommitTests
     }
 
     [Fact]
+    public void Tick_with_a_limit_leaves_the_rest_due_and_holds_up_no_other_key()
+    {
+        foreach (var stream in (string[])["s", "t"])
+        {
+            for (var i = 0; i < 5; i++)
+                _run.Commit(new CommitChange.Schedule(stream, EngineRun.Fields($"{i}"), TimeSpan.FromMilliseconds(100 + i)));
+        }
+
+        _run.Commit(new CommitChange.PutState(Key, default, TimeSpan.FromMilliseconds(103)));
+        _run.NowMs += 200;
+
+        _run.ApplyAndRecord<Tick, int>(new(2));
+        Assert.Equal(["0", "1"], _run.Values("s"));
+        Assert.Equal(["0", "1"], _run.Values("t"));
+        Assert.Null(_run.Engine.State(StreamNames.State(Key)));
+        Assert.True(_run.Engine.NextDueMs <= _run.NowMs);
+        Assert.Equal(EngineRun.Dump(_run.Engine), EngineRun.Dump(_run.Replay()));
+
+        _run.ApplyAndRecord<Tick, int>(new(2));
+        _run.ApplyAndRecord<Tick, int>(new(2));
+        Assert.Equal(["0", "1", "2", "3", "4"], _run.Values("t"));
+        Assert.Equal(["0", "1", "2", "3", "4"], _run.Values("s"));
+        Assert.Equal(long.MaxValue, _run.Engine.NextDueMs);
+        Assert.Equal(EngineRun.Dump(_run.Engine), EngineRun.Dump(_run.Replay()));
+    }
+
+    [Fact]
     public void Schedule_onto_a_key_of_another_type_waits_until_it_is_a_stream()
     {
         var stream = StreamNames.State(Key);

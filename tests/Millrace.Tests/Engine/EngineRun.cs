@@ -32,7 +32,7 @@ internal sealed class EngineRun
     public void Tick()
     {
         if (Engine.NextDueMs <= NowMs)
-            ApplyAndRecord<Tick, int>(default);
+            ApplyAndRecord<Tick, int>(new(1_000));
     }
 
     public EntryId Append(string stream, string value = "x", StreamTrim? trim = null) =>
@@ -123,7 +123,7 @@ internal sealed class EngineRun
             text.AppendLine($"    {id} {pending.Owner?.Name ?? "nobody"} at {pending.DeliveredMs}, {pending.DeliveryCount} times");
     }
 
-    private TResult ApplyAndRecord<TMutation, TResult>(TMutation mutation)
+    public TResult ApplyAndRecord<TMutation, TResult>(TMutation mutation)
         where TMutation : struct, IMutation<TResult>
     {
         var record = Encode(mutation, NowMs);

@@ -47,6 +47,7 @@ public sealed class MutationRecordTests
         Check(new DeleteConsumer("s", "g", "c"), DeleteConsumer.Read, seen);
         Check(new ApplyCommit(EveryChange()), ApplyCommit.Read, seen);
         Check(new Tick(), (ref RecordReader _) => default, seen);
+        Check(new Tick(1_000), Tick.Read, seen);
         Check(new SetOption(EngineOption.StreamIdmpMaxSize, 10_000), SetOption.Read, seen);
         Check(new SkipTime(86_400_000), SkipTime.Read, seen);
         Check(new DeleteKeys(["a", "é"]), DeleteKeys.Read, seen);

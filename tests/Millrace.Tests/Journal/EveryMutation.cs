@@ -132,7 +132,7 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
 
         // The clock ticks by itself when something is due.
         time.Move(TimeSpan.FromSeconds(6));
-        Kinds.Add(MutationKind.Tick);
+        Kinds.Add(MutationKind.TickSome);
         Applied();
 
         var read = await ApplyAsync<ReadGroup, DeliveredRange>(new("orders", "late", "worker", 3));

@@ -16,7 +16,9 @@ public sealed class EveryMutationTests
         {
             var script = new EveryMutation(store, time);
             await script.RunAsync();
-            Assert.Equal(Enum.GetValues<MutationKind>(), script.Kinds.Order());
+
+            // A tick without a limit is in older journals only, of which the golden directories are.
+            Assert.Equal(Enum.GetValues<MutationKind>().Where(static kind => kind != MutationKind.Tick), script.Kinds.Order());
             Assert.Equal(
                 Enum.GetValues<ValueKind>(),
                 store.EngineNeedsLock.Databases.SelectMany(static keys => keys.Values).Select(static value => value.Kind).Distinct().Order());

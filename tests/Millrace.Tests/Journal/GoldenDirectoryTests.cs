@@ -15,8 +15,9 @@ namespace Millrace.Tests.Journal;
 /// can no longer be read.
 /// </summary>
 /// <remarks>
-/// A new version of the format gets directories of its own beside the old ones: <c>MILLRACE_GOLDEN_WRITE=v3</c> writes them before they are read.
-/// <c>journal</c> has every mutation in its segments, <c>snapshot</c> every kind of value in its snapshot.
+/// A new version of the format, or a new kind of record, gets directories of its own beside the old ones: <c>MILLRACE_GOLDEN_WRITE=v4</c> writes
+/// them before they are read.
+/// <c>journal</c> has every mutation of its time in its segments, <c>snapshot</c> every kind of value in its snapshot.
 /// </remarks>
 public sealed class GoldenDirectoryTests
 {
@@ -56,11 +57,13 @@ public sealed class GoldenDirectoryTests
     [Fact]
     public void Golden_directories_hold_every_mutation_and_every_kind_of_value()
     {
-        var report = DirectorySurvey.Read(Path.Combine(Root, "v2", "journal"));
-        Assert.True(report.Files.Count(static file => file.Kind == "segment") > 2);
-        Assert.Equal(Enum.GetNames<MutationKind>().Order(StringComparer.Ordinal), report.RecordsByKind.Keys);
+        var journals = Directory.GetDirectories(Root).Select(static version => DirectorySurvey.Read(Path.Combine(version, "journal"))).ToList();
+        Assert.All(journals, static journal => Assert.True(journal.Files.Count(static file => file.Kind == "segment") > 2));
+        Assert.Equal(
+            Enum.GetNames<MutationKind>().Order(StringComparer.Ordinal),
+            journals.SelectMany(static journal => journal.RecordsByKind.Keys).Distinct().Order(StringComparer.Ordinal));
 
-        report = DirectorySurvey.Read(Path.Combine(Root, "v2", "snapshot"));
+        var report = DirectorySurvey.Read(Path.Combine(Root, "v3", "snapshot"));
         Assert.Single(report.Files, static file => file.Kind == "snapshot");
         Assert.Equal(
             Enum.GetValues<ValueKind>(),

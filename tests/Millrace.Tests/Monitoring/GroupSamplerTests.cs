@@ -20,6 +20,13 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         var time = new ManualTimeProvider();
         await using var store = new EmbeddedStreamStore(new(), time);
         await store.AppendAsync(StreamNames.DeadLetters("orders", "billing"), Order);
+        await store.CommitAsync(new Commit
+        {
+            Changes = [
+                new CommitChange.Schedule("orders", Order, TimeSpan.FromHours(1)),
+                new CommitChange.Schedule(StreamNames.Again("orders", "billing"), Order, TimeSpan.FromHours(1)),
+            ],
+        });
         await using var host = await StartBlockedAsync(store, time);
         await LeavePendingAndUnreadAsync(store, time, host);
         using var recorder = new MeterRecorder(host);
@@ -33,6 +40,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         Assert.Equal(("{message}", 1, Billing), Parts(found["millrace.group.pending"].Single()));
         Assert.Equal(("s", 8, Billing), Parts(found["millrace.group.oldest_unsettled_age"].Single()));
         Assert.Equal(("{message}", 1, Billing), Parts(found["millrace.group.dead_letters"].Single()));
+        Assert.Equal(("{message}", 2, Billing), Parts(found["millrace.group.scheduled"].Single()));
     }
 
     [Fact]
@@ -47,7 +55,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         var found = await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
 
         Assert.All(found.SelectMany(static readings => readings), static reading => Assert.Equal(0, reading.Value));
-        Assert.Equal(5, found.Count);
+        Assert.Equal(6, found.Count);
     }
 
     /// <summary>An entry deleted in front of the group: neither Redis nor the engine knows how many are left.</summary>

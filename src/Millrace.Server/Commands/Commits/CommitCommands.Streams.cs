@@ -78,6 +78,17 @@ internal static partial class CommitCommands
             call.Server.Dispatcher.RunInside(call.Skip(3, call.Command));
     }
 
+    /// <summary><c>1 schedule</c>; answers how many entries wait and the milliseconds until the first is due, -1 when nothing waits.</summary>
+    private static void Schedule(ref CommandCall call)
+    {
+        if (!TryOneKey(ref call))
+            return;
+        var schedule = call.Store.EngineNeedsLock.Schedule(call.Key(2), call.NowMs);
+        call.Reply.WriteArray(2);
+        call.Reply.WriteInteger(schedule.Count);
+        call.Reply.WriteInteger(schedule.NextIn is { } next ? (long)next.TotalMilliseconds : -1);
+    }
+
     private static bool TryOneKey(ref CommandCall call)
     {
         if (call[1].SequenceEqual("1"u8))

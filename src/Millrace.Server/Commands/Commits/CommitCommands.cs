@@ -44,6 +44,11 @@ internal static partial class CommitCommands
             Group = "stream",
             Summary = "Runs XINFO or XGROUP on a stream; null when there is none.",
         },
+        new("millrace.schedule", 3, CommandFlags.ReadOnly | CommandFlags.MovableKeys, 2, 2, 1, "stream", Schedule)
+        {
+            Group = "stream",
+            Summary = "Counts what a schedule holds and says when the first of it is due.",
+        },
     ];
 
     /// <summary>The keys that the number in front of them counts.</summary>

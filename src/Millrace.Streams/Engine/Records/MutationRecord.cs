@@ -31,6 +31,7 @@ internal enum MutationKind : byte
     AppendOnce = 24,
     ConfigureProducers = 25,
     RecordProduced = 26,
+    TickSome = 27,
     ReadHistory = 30,
     ClaimAs = 31,
     AutoClaim = 32,
@@ -145,6 +146,7 @@ internal static class MutationRecord
             case MutationKind.DeleteConsumer: Take<TTaker, DeleteConsumer, long>(ref taker, DeleteConsumer.Read(ref reader), reader, at); break;
             case MutationKind.Commit: Take<TTaker, ApplyCommit, CommitResult>(ref taker, ApplyCommit.Read(ref reader), reader, at); break;
             case MutationKind.Tick: Take<TTaker, Tick, int>(ref taker, default, reader, at); break;
+            case MutationKind.TickSome: Take<TTaker, Tick, int>(ref taker, Tick.Read(ref reader), reader, at); break;
             case MutationKind.SetOption: Take<TTaker, SetOption, bool>(ref taker, SetOption.Read(ref reader), reader, at); break;
             case MutationKind.SkipTime: Take<TTaker, SkipTime, bool>(ref taker, SkipTime.Read(ref reader), reader, at); break;
             case MutationKind.SetStreamId: Take<TTaker, SetStreamId, bool>(ref taker, SetStreamId.Read(ref reader), reader, at); break;
