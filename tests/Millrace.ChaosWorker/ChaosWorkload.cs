@@ -1,0 +1,123 @@
+using Millrace.Streams;
+
+namespace Millrace.ChaosWorker;
+
+/// <summary>
+/// The consumers of a chaos run: a group with outputs and state, one with nothing but acknowledgements, and one that handles the outputs. Each
+/// handler writes down that it begins, and that it is about to fail or return.
+/// </summary>
+/// <param name="worker">Who it is in the history.</param>
+/// <param name="history">Where it writes.</param>
+/// <param name="time">The clock of its work.</param>
+public sealed class ChaosWorkload(string worker, IHistory history, TimeProvider time)
+{
+    public const string Jobs = "jobs";
+    public const string Outputs = "done";
+
+    /// <summary>Of <see cref="Jobs"/>: writes state and an output.</summary>
+    public const string Work = "work";
+
+    /// <summary>Of <see cref="Jobs"/>: a plain acknowledgement.</summary>
+    public const string Audit = "audit";
+
+    /// <summary>Of <see cref="Outputs"/>: writes state.</summary>
+    public const string Tally = "tally";
+
+    public const int MaxAttempts = 4;
+
+    /// <summary>The keys whose state the jobs change.</summary>
+    public static IReadOnlyList<string> Keys { get; } = [.. Enumerable.Range(0, 12).Select(i => $"key{i}")];
+
+    public static TimeSpan Lease { get; } = TimeSpan.FromSeconds(1);
+
+    public static string LedgerOf(string group, string key) => $"ledger/{group}/{key}";
+
+    public void AddTo(MillraceBuilder millrace) => millrace
+        .AddConsumer<Job>(Jobs, Work, RunWithEffectsAsync, Configure)
+        .AddConsumer<Job>(Jobs, Audit, RunAsync, Configure)
+        .AddConsumer<Done>(Outputs, Tally, TallyAsync, Configure)
+        .Configure(options => options.DrainTimeout = TimeSpan.FromMilliseconds(500));
+
+    private async Task RunWithEffectsAsync(Job job, MessageContext context, CancellationToken token)
+    {
+        Note(Happened.Begin, context);
+        await DoAsync(job, context, token);
+        await AddToLedgerAsync(context.MessageId, job.Key, context, token);
+        context.Publish(Outputs, new Done(context.MessageId, job.Key, context.DeliveryCount, context.Attempt));
+        Note(Happened.End, context);
+    }
+
+    private async Task RunAsync(Job job, MessageContext context, CancellationToken token)
+    {
+        Note(Happened.Begin, context);
+        await DoAsync(job, context, token);
+        Note(Happened.End, context);
+    }
+
+    private async Task TallyAsync(Done done, MessageContext context, CancellationToken token)
+    {
+        Note(Happened.Begin, context);
+        await AddToLedgerAsync(context.MessageId, done.Key, context, token);
+        Note(Happened.End, context);
+    }
+
+    private async Task DoAsync(Job job, MessageContext context, CancellationToken token)
+    {
+        if (job.WorkMs > 0)
+            await Task.Delay(TimeSpan.FromMilliseconds(job.WorkMs), time, job.IsDeaf ? CancellationToken.None : token);
+        if (job.Kind == JobKind.Rejected)
+            throw new MessageRejectedException("It is a job to reject.");
+        if (job.Kind == JobKind.Works || (job.Kind == JobKind.FailsFirst && context.Attempt > job.Failures))
+            return;
+        Note(Happened.Fail, context);
+        throw new InvalidOperationException($"Attempt {context.Attempt} fails.");
+    }
+
+    private async Task AddToLedgerAsync(string message, string key, MessageContext context, CancellationToken token)
+    {
+        var name = LedgerOf(context.Group, key);
+        var ledger = await ReadAsync(name, context, token) ?? new([]);
+        ledger.Messages.Add(message);
+        context.State.Put(name, ledger);
+    }
+
+    /// <summary>Waits for a store that is away: otherwise it would be the handler that fails, and attempts could not be told in advance.</summary>
+    private async Task<Ledger?> ReadAsync(string name, MessageContext context, CancellationToken token)
+    {
+        while (true)
+        {
+            try
+            {
+                return await context.State.GetAsync<Ledger>(name, token);
+            }
+            catch (StreamException exception) when (exception.IsTransient)
+            {
+                await Task.Delay(TimeSpan.FromMilliseconds(50), time, token);
+            }
+        }
+    }
+
+    private void Note(Happened what, MessageContext context) => history.Add(new(history.NowMs, what)
+    {
+        Who = worker,
+        Group = context.Group,
+        Message = context.MessageId,
+        Entry = context.EntryId.ToString(),
+        Deliveries = context.DeliveryCount,
+        Attempt = context.Attempt,
+    });
+
+    private static void Configure(ConsumerOptions options)
+    {
+        options.Concurrency = 4;
+        options.Prefetch = 8;
+        options.Lease = Lease;
+        options.HandlerTimeout = Timeout.InfiniteTimeSpan;
+        options.MaxAttempts = MaxAttempts;
+        options.RetryBaseDelay = TimeSpan.FromMilliseconds(20);
+        options.RetryMaxDelay = TimeSpan.FromMilliseconds(200);
+
+        // Deaths are the run's doing, not the messages'.
+        options.MaxDeliveries = 1_000;
+    }
+}

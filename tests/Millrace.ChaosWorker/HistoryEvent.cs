@@ -1,0 +1,72 @@
+namespace Millrace.ChaosWorker;
+
+/// <summary>What a history consists of.</summary>
+public enum Happened
+{
+    /// <summary>A publish begins. <see cref="HistoryEvent.UntilMs"/>: before then the message must not be handled.</summary>
+    Publish,
+
+    /// <summary>The publish was acknowledged.</summary>
+    Published,
+
+    /// <summary>Nobody knows what became of the publish.</summary>
+    PublishUnknown,
+
+    /// <summary>The publish failed, and the client said that nothing was written.</summary>
+    PublishRefused,
+
+    /// <summary>A handler begins.</summary>
+    Begin,
+
+    /// <summary>A handler is about to throw.</summary>
+    Fail,
+
+    /// <summary>A handler is about to return: from here on the framework may acknowledge.</summary>
+    End,
+
+    /// <summary>The framework found the state that a handler read changed, and runs it again.</summary>
+    Conflict,
+
+    /// <summary>Something was done to a process, a line or the server, from <see cref="HistoryEvent.AtMs"/> to <see cref="HistoryEvent.UntilMs"/>.</summary>
+    Fault,
+
+    /// <summary>The framework said something; to read, not to check.</summary>
+    Log,
+}
+
+/// <summary>One thing that happened.</summary>
+/// <param name="AtMs">When, in milliseconds of a clock that all recorders share and nobody sets.</param>
+/// <param name="What">What.</param>
+public sealed record HistoryEvent(double AtMs, Happened What)
+{
+    /// <summary>The worker, or what a fault struck: a worker, or <see cref="Everybody"/>.</summary>
+    public string Who { get; init; } = "";
+
+    /// <summary>The stream of a publish.</summary>
+    public string Stream { get; init; } = "";
+
+    public string Group { get; init; } = "";
+
+    /// <summary>The message ID.</summary>
+    public string Message { get; init; } = "";
+
+    /// <summary>The entry's ID.</summary>
+    public string Entry { get; init; } = "";
+
+    /// <summary>The order key of the message.</summary>
+    public string Key { get; init; } = "";
+
+    /// <summary>The delivery count.</summary>
+    public long Deliveries { get; init; }
+
+    /// <summary>The attempt; of a publish, the last one there will be.</summary>
+    public int Attempt { get; init; }
+
+    public double UntilMs { get; init; }
+
+    /// <summary>The kind of job or of fault; an error.</summary>
+    public string Detail { get; init; } = "";
+
+    /// <summary>In <see cref="Who"/>: the fault may strike any worker.</summary>
+    public const string Everybody = "*";
+}

@@ -1,0 +1,44 @@
+// One process of a chaos run: the consumers of ChaosWorkload until it is told to stop, killed, or left alone by its parent.
+// Arguments: <Redis connection> <worker> <instance name> <history file>. Says "ready" when it reads.
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Millrace;
+using Millrace.ChaosWorker;
+using Millrace.Redis;
+
+var (connection, worker, instance, path) = (args[0], args[1], args[2], args[3]);
+using var history = new FileHistory(path);
+
+// The parent holds our input open; when it is gone, so are we.
+_ = Task.Run(() =>
+{
+    Console.In.ReadToEnd();
+    Environment.Exit(1);
+});
+_ = WatchForStallsAsync();
+
+var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "chaos" });
+using var log = new HistoryLog(worker, history);
+builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
+builder.Services.AddMillrace(millrace => new ChaosWorkload(worker, history, TimeProvider.System).AddTo(millrace
+    .UseInstanceName(instance)
+    .UseRedis(connection)));
+builder.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
+using var host = builder.Build();
+await host.StartAsync();
+Console.WriteLine("ready");
+await host.WaitForShutdownAsync();
+return 0;
+
+// A process that gets no processor for a while may lose its leases: that explains a redelivery as a fault of ours does.
+async Task WatchForStallsAsync()
+{
+    const int PeriodMs = 50;
+    using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PeriodMs));
+    for (var last = history.NowMs; await timer.WaitForNextTickAsync(); last = history.NowMs)
+    {
+        if (history.NowMs - last > ChaosWorkload.Lease.TotalMilliseconds / 4)
+            history.Add(new(last, Happened.Fault) { Who = worker, UntilMs = history.NowMs, Detail = "Stall" });
+    }
+}

@@ -1,0 +1,88 @@
+using Millrace.ChaosWorker;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>What can be done to a run. The numbers in a history are these names.</summary>
+internal enum ChaosFault
+{
+    /// <summary>kill -9 of a worker, until it is started again.</summary>
+    Kill,
+
+    /// <summary>SIGTERM of a worker, which hands back what it has not begun. No excuse for a redelivery that counts.</summary>
+    Terminate,
+
+    /// <summary>SIGSTOP of a worker for three leases, then SIGCONT.</summary>
+    Freeze,
+
+    /// <summary>kill -9 of the server, which starts again from its log.</summary>
+    RestartServer,
+
+    /// <summary>SIGSTOP of the server.</summary>
+    PauseServer,
+
+    /// <summary>The connections of a worker are closed.</summary>
+    Cut,
+
+    /// <summary>Nothing passes between a worker and the server.</summary>
+    BlackHole,
+
+    /// <summary>Replies come byte by byte.</summary>
+    Trickle,
+
+    /// <summary>The server's clock is set.</summary>
+    ClockJump,
+
+    /// <summary>Everything in the store is deleted.</summary>
+    Flush,
+
+    /// <summary>A process got no processor for a while. Nobody's doing, but seen.</summary>
+    Stall,
+}
+
+/// <summary>The faults of a history, to say what they explain.</summary>
+internal sealed class ChaosFaults(IEnumerable<HistoryEvent> history, double leaseMs)
+{
+    /// <summary>
+    /// A fault is felt after its end: clients wait before they connect again, and a lease that could not be renewed runs out a lease later.
+    /// </summary>
+    private readonly double _afterMs = 2 * leaseMs;
+
+    private readonly List<(ChaosFault Kind, HistoryEvent Event)> _faults =
+        [.. history.Where(happened => happened.What == Happened.Fault).Select(fault => (Enum.Parse<ChaosFault>(fault.Detail), fault))];
+
+    /// <summary>When the store was emptied.</summary>
+    public IEnumerable<HistoryEvent> Flushes => _faults.Where(fault => fault.Kind == ChaosFault.Flush).Select(fault => fault.Event);
+
+    /// <summary>Whether a worker may have lost what it held since then.</summary>
+    public bool MayHaveLost(string worker, double fromMs, double untilMs) =>
+        _faults.Exists(fault => TakesAway(fault.Kind) && Strikes(fault.Event, worker) && IsFelt(fault.Event, fromMs, untilMs));
+
+    /// <summary>Whether a worker may have been told to hand back what it held since then.</summary>
+    public bool MayHaveHandedBack(string worker, double fromMs, double untilMs) => _faults.Exists(fault =>
+        fault.Kind == ChaosFault.Terminate && Strikes(fault.Event, worker) && IsFelt(fault.Event, fromMs, untilMs));
+
+    /// <summary>How many deliveries of one entry may have come to nothing in that time.</summary>
+    public int MostDeaths(double fromMs, double untilMs) =>
+        _faults.Where(fault => IsFelt(fault.Event, fromMs, untilMs)).Sum(fault => Deaths(fault.Kind));
+
+    /// <summary>The clock of the server was set in that time.</summary>
+    public bool ClockWasSet(double fromMs, double untilMs) =>
+        _faults.Exists(fault => fault.Kind == ChaosFault.ClockJump && IsFelt(fault.Event, fromMs, untilMs));
+
+    private bool IsFelt(HistoryEvent fault, double fromMs, double untilMs) =>
+        fault.AtMs <= untilMs && fault.UntilMs + _afterMs >= fromMs;
+
+    private static bool Strikes(HistoryEvent fault, string worker) => fault.Who == worker || fault.Who == HistoryEvent.Everybody;
+
+    private static bool TakesAway(ChaosFault kind) => Deaths(kind) > 0;
+
+    /// <summary>
+    /// The delivery that is cut off; where the line is bad, also one whose answer is lost on the way, so that nobody knows of it.
+    /// </summary>
+    private static int Deaths(ChaosFault kind) => kind switch
+    {
+        ChaosFault.Terminate or ChaosFault.Flush => 0,
+        ChaosFault.Kill or ChaosFault.Freeze or ChaosFault.Stall => 1,
+        _ => 2,
+    };
+}

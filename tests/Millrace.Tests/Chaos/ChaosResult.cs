@@ -1,0 +1,67 @@
+using Millrace.ChaosWorker;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>What came of one run, and of many.</summary>
+internal sealed class ChaosResult
+{
+    private readonly SortedDictionary<ChaosFault, int> _faults = [];
+
+    public int Runs { get; private set; }
+
+    public List<string> Violations { get; } = [];
+
+    public int Published { get; private set; }
+
+    public int Unknown { get; private set; }
+
+    public int Refused { get; private set; }
+
+    public int Deliveries { get; private set; }
+
+    public int Redeliveries { get; private set; }
+
+    public int Effects { get; private set; }
+
+    public int DeadLetters { get; private set; }
+
+    public IReadOnlyDictionary<ChaosFault, int> Faults => _faults;
+
+    public static ChaosResult Of(IReadOnlyList<HistoryEvent> history, StoreTruth truth, IEnumerable<string> violations)
+    {
+        var result = new ChaosResult { Runs = 1 };
+        result.Violations.AddRange(violations);
+        result.Published = history.Count(happened => happened.What == Happened.Published);
+        result.Unknown = history.Count(happened => happened.What == Happened.PublishUnknown);
+        result.Refused = history.Count(happened => happened.What == Happened.PublishRefused);
+        result.Deliveries = history.Count(happened => happened.What == Happened.Begin);
+        result.Redeliveries = history.Count(happened => happened is { What: Happened.Begin, Deliveries: > 1 });
+        result.Effects = truth.Ledgers.Values.Sum(ledger => ledger.Count) + truth.Streams.Values.Sum(stream => stream.Count(entry => entry.Cause.Length > 0));
+        result.DeadLetters = truth.DeadLetters.Values.Sum(letters => letters.Count);
+        foreach (var fault in history.Where(happened => happened.What == Happened.Fault))
+            result.Count(Enum.Parse<ChaosFault>(fault.Detail), 1);
+        return result;
+    }
+
+    public void Add(ChaosResult other)
+    {
+        Runs += other.Runs;
+        Violations.AddRange(other.Violations);
+        Published += other.Published;
+        Unknown += other.Unknown;
+        Refused += other.Refused;
+        Deliveries += other.Deliveries;
+        Redeliveries += other.Redeliveries;
+        Effects += other.Effects;
+        DeadLetters += other.DeadLetters;
+        foreach (var (kind, count) in other._faults)
+            Count(kind, count);
+    }
+
+    public override string ToString() =>
+        $"{Runs} runs, {Published} published, {Unknown} of unknown outcome, {Refused} refused, {Deliveries} deliveries, {Redeliveries} of them again, " +
+        $"{Effects} effects, {DeadLetters} dead letters; {string.Join(", ", _faults.Select(fault => $"{fault.Key} {fault.Value}"))}; " +
+        $"{Violations.Count} violations";
+
+    private void Count(ChaosFault kind, int count) => _faults[kind] = _faults.GetValueOrDefault(kind) + count;
+}

@@ -1,0 +1,68 @@
+using Millrace.Tests.Clients;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>The server of a chaos run: redis-server that syncs its log before it answers, or ours that does.</summary>
+internal abstract class ChaosServer : IAsyncDisposable
+{
+    public abstract string Name { get; }
+
+    public abstract int Port { get; }
+
+    public static async Task<ChaosServer> StartAsync(string name)
+    {
+        if (name == ServerOfKind.Redis)
+            return new Redis(await RedisServer.StartAsync("--appendonly", "yes", "--appendfsync", "always"));
+        var directory = Directory.CreateTempSubdirectory("millrace-chaos-").FullName;
+        return new Ours(await MillraceServer.StartAsync("--data", directory, "--fsync", "always"), directory);
+    }
+
+    public abstract Task KillAsync();
+
+    public abstract Task StartAgainAsync();
+
+    public abstract void Pause();
+
+    public abstract void Continue();
+
+    public abstract ValueTask DisposeAsync();
+
+    private sealed class Redis(RedisServer server) : ChaosServer
+    {
+        public override string Name => ServerOfKind.Redis;
+
+        public override int Port => server.Port;
+
+        public override Task KillAsync() => server.KillAsync();
+
+        public override Task StartAgainAsync() => server.StartAgainAsync();
+
+        public override void Pause() => server.Stop();
+
+        public override void Continue() => server.Continue();
+
+        public override ValueTask DisposeAsync() => server.DisposeAsync();
+    }
+
+    private sealed class Ours(MillraceServer server, string directory) : ChaosServer
+    {
+        public override string Name => ServerOfKind.Millrace;
+
+        public override int Port => server.Endpoint.Port;
+
+        public override Task KillAsync() => server.KillAsync();
+
+        public override Task StartAgainAsync() => server.StartAgainAsync();
+
+        public override void Pause() => Signals.Stop(server.Process);
+
+        public override void Continue() => Signals.Continue(server.Process);
+
+        public override async ValueTask DisposeAsync()
+        {
+            await server.DisposeAsync();
+            Directory.Delete(directory, recursive: true);
+        }
+    }
+}

@@ -1,0 +1,25 @@
+using Millrace.ChaosWorker;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>What happens in this process.</summary>
+/// <param name="nowMs">The clock.</param>
+internal sealed class MemoryHistory(Func<double> nowMs) : IHistory
+{
+    private readonly Lock _lock = new();
+    private readonly List<HistoryEvent> _events = [];
+
+    public double NowMs => nowMs();
+
+    public void Add(HistoryEvent happened)
+    {
+        lock (_lock)
+            _events.Add(happened);
+    }
+
+    public IReadOnlyList<HistoryEvent> Snapshot()
+    {
+        lock (_lock)
+            return [.. _events];
+    }
+}

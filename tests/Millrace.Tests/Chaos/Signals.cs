@@ -1,0 +1,24 @@
+using System.ComponentModel;
+using System.Diagnostics;
+using System.Runtime.InteropServices;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>The signals of a chaos run. Through the system, since .NET sends no signal but SIGKILL.</summary>
+internal static class Signals
+{
+    public static void Stop(Process process) => Send(process, OperatingSystem.IsMacOS() ? 17 : 19);
+
+    public static void Continue(Process process) => Send(process, OperatingSystem.IsMacOS() ? 19 : 18);
+
+    public static void Terminate(Process process) => Send(process, 15);
+
+    private static void Send(Process process, int signal)
+    {
+        if (Kill(process.Id, signal) != 0)
+            throw new Win32Exception();
+    }
+
+    [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
+    private static extern int Kill(int pid, int signal);
+}

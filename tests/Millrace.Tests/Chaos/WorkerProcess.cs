@@ -1,0 +1,103 @@
+using System.Collections.Concurrent;
+using System.Diagnostics;
+using System.Globalization;
+using Millrace.ChaosWorker;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>
+/// A place for a worker process with a line of its own to the server: process after process runs there, and all write to one history.
+/// </summary>
+internal sealed class WorkerProcess(string name, int serverPort, string historyPath) : IAsyncDisposable
+{
+    // Generous, because other tests and builds may share two cores; a healthy start takes half a second.
+    private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
+
+    private readonly ConcurrentQueue<string> _errors = new();
+    private Process? _process;
+    private int _starts;
+    private bool _isOurDoing;
+
+    public string Name => name;
+
+    public string HistoryPath => historyPath;
+
+    /// <summary>The line to the server.</summary>
+    public CuttingProxy Line { get; } = CuttingProxy.Start(serverPort);
+
+    public bool IsRunning => _process is { HasExited: false };
+
+    /// <summary>Whether the process ended and nobody had told it to; then what it said.</summary>
+    public string? UnexpectedEnd => _process is { HasExited: true } && !_isOurDoing
+        ? $"{name} ended with {_process.ExitCode}:\n{string.Join('\n', _errors)}"
+        : null;
+
+    /// <summary>Starts a process and waits until it reads.</summary>
+    /// <param name="asBefore">Whether it has the name in its groups that the one before had, and so takes back at once what that one left.</param>
+    public async Task StartAsync(bool asBefore)
+    {
+        if (!asBefore)
+            _starts++;
+        _isOurDoing = false;
+        string[] arguments =
+        [
+            "exec", FindProgram(),
+            $"127.0.0.1:{Line.Port.ToString(CultureInfo.InvariantCulture)},commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500",
+            name, $"{name}-{_starts}", historyPath,
+        ];
+        var start = new ProcessStartInfo("dotnet", arguments)
+        {
+            RedirectStandardInput = true,
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+        };
+        var process = Process.Start(start)!;
+        _process = process;
+        process.ErrorDataReceived += (_, line) => _errors.Enqueue(line.Data ?? "");
+        process.BeginErrorReadLine();
+        if (await process.StandardOutput.ReadLineAsync().WaitAsync(Deadline) != "ready" && !_isOurDoing)
+            throw new InvalidOperationException($"{name} did not start:\n{string.Join('\n', _errors)}");
+    }
+
+    public async Task KillAsync()
+    {
+        if (_process is not { } process)
+            return;
+        _isOurDoing = true;
+        process.Kill();
+        await process.WaitForExitAsync();
+        process.Dispose();
+        _process = null;
+    }
+
+    /// <summary>Tells it to stop and waits until it has.</summary>
+    public async Task TerminateAsync()
+    {
+        if (_process is not { } process)
+            return;
+        _isOurDoing = true;
+        Signals.Terminate(process);
+        await process.WaitForExitAsync().WaitAsync(Deadline);
+        var code = process.ExitCode;
+        process.Dispose();
+        _process = null;
+        if (code != 0)
+            throw new InvalidOperationException($"{name} ended with {code} when it was told to stop:\n{string.Join('\n', _errors)}");
+    }
+
+    public void Freeze() => Signals.Stop(_process!);
+
+    public void Thaw() => Signals.Continue(_process!);
+
+    public IReadOnlyList<HistoryEvent> ReadHistory() => File.Exists(historyPath) ? FileHistory.Read(historyPath) : [];
+
+    public async ValueTask DisposeAsync()
+    {
+        await KillAsync();
+        await Line.DisposeAsync();
+    }
+
+    /// <summary>The test project builds the program first, beside itself.</summary>
+    private static string FindProgram() => Path.Combine(AppContext.BaseDirectory, "Millrace.ChaosWorker.dll");
+}
