@@ -1,6 +1,6 @@
 namespace Millrace;
 
-/// <summary>Numbers of log events. Consuming has 1100 to 1199, monitoring 1200 to 1249.</summary>
+/// <summary>Numbers of log events. Consuming has 1100 to 1199, monitoring 1200 to 1249, recurring messages 1300 to 1349.</summary>
 internal static class EventIds
 {
     public const int HandlerFailed = 1100;
@@ -25,4 +25,7 @@ internal static class EventIds
     public const int GroupHalted = 1131;
 
     public const int SamplingFailed = 1200;
+
+    public const int ChainBegun = 1300;
+    public const int ChainFailed = 1301;
 }

@@ -85,4 +85,10 @@ internal static partial class LogMessages
     [LoggerMessage(EventIds.SamplingFailed, LogLevel.Warning,
         "The store does not tell the figures about groups; metrics leave out what is not known, and it is asked again.")]
     public static partial void SamplingFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(EventIds.ChainBegun, LogLevel.Information, "The firings of the recurring message {Name} begin in {Stream}.")]
+    public static partial void ChainBegun(ILogger logger, string name, string stream);
+
+    [LoggerMessage(EventIds.ChainFailed, LogLevel.Warning, "Whether the recurring message {Name} has its next firing is not known; it is looked at again.")]
+    public static partial void ChainFailed(ILogger logger, Exception exception, string name);
 }

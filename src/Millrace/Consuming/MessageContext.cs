@@ -152,6 +152,8 @@ public sealed class MessageContext
         return SettleAsync(new SettleAction.DeadLetter(reason, KeepOutputs: true), cancellationToken);
     }
 
+    internal TimeProvider Clock => _core.Time;
+
     /// <summary>Whether the handler settled the message itself.</summary>
     internal bool IsSettled { get; private set; }
 

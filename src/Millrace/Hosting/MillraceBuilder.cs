@@ -178,6 +178,42 @@ public sealed class MillraceBuilder
     }
 
     /// <summary>
+    /// Publishes a message again and again: each firing exactly once, whichever of the processes that add it makes it, also through restarts.
+    /// The chain of firings lives in the store and begins when the first such process starts; while none runs, firings are late.
+    /// </summary>
+    /// <remarks>
+    /// Costs one commit a firing, and in each process a blocked read. A process that starts with another recurrence under the same name begins the
+    /// chain anew. A message that is not added any more stops at the next firing; added again later, it makes up for what it missed as
+    /// <paramref name="missed"/> says.
+    /// </remarks>
+    /// <typeparam name="TMessage">The message type.</typeparam>
+    /// <param name="name">Its name, unique in the stream.</param>
+    /// <param name="stream">The stream it is published to.</param>
+    /// <param name="recurrence">When it is due.</param>
+    /// <param name="message">
+    /// Makes the message of the moment that was due, in UTC. What it throws is retried. The message ID is the name and the moment.
+    /// </param>
+    /// <param name="missed">What becomes of firings whose time passed while no process ran. Default: all are made up for.</param>
+    /// <exception cref="ArgumentException">The stream or the name cannot be part of a key.</exception>
+    /// <exception cref="InvalidOperationException">The stream has a recurring message of this name already, or the host has started.</exception>
+    public MillraceBuilder AddRecurring<TMessage>(
+        string name,
+        string stream,
+        Recurrence recurrence,
+        Func<DateTimeOffset, TMessage> message,
+        MissedFirings missed = MissedFirings.All)
+        where TMessage : notnull
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        ArgumentNullException.ThrowIfNull(recurrence);
+        ArgumentNullException.ThrowIfNull(message);
+        _model.AddRecurring(new(
+            name, stream, recurrence, missed, typeof(TMessage), (context, to, due, options) => context.Publish(to, message(due), options)));
+        return this;
+    }
+
+    /// <summary>
     /// One process at a time can have the store, so its name stays and a restart finds at once what the last run left pending.
     /// </summary>
     private MillraceBuilder UseEmbedded(EmbeddedStoreOptions options) => UseStore(

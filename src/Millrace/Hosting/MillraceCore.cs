@@ -6,6 +6,7 @@ using Millrace.Consuming;
 using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Monitoring;
+using Millrace.Recurring;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -34,6 +35,8 @@ internal sealed class MillraceCore
         Groups = [.. model.Consumers
             .GroupBy(consumer => (consumer.Stream, consumer.Group))
             .Select(group => Plan([.. group], configuration, errors))];
+        foreach (var recurring in model.Recurring)
+            CheckPublished(recurring, errors);
         if (!model.HasStore)
             errors.Add("There is no store: call UseEmbedded, UseMemory, UseRedis or UseStore.");
         if (errors.Count > 0)
@@ -101,6 +104,20 @@ internal sealed class MillraceCore
         {
             errors.Add($"Consumer of '{stream}' in group '{group}': {exception.Message}");
             return plan;
+        }
+    }
+
+    /// <summary>A message without a name would fail at its first firing, perhaps at night; a base class may have names below it.</summary>
+    private void CheckPublished(RecurringMessage recurring, List<string> errors)
+    {
+        try
+        {
+            if (!recurring.MessageType.IsAbstract)
+                Codec.Registry.Describe(recurring.MessageType);
+        }
+        catch (InvalidOperationException exception)
+        {
+            errors.Add($"Recurring message '{recurring.Name}': {exception.Message}");
         }
     }
 

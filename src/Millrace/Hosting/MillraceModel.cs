@@ -1,6 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using Millrace.Messages;
+using Millrace.Recurring;
 
 namespace Millrace.Hosting;
 
@@ -14,6 +15,8 @@ internal sealed class MillraceModel
     public List<UpcasterDeclaration> Upcasters { get; } = [];
 
     public List<ConsumerRegistration> Consumers { get; } = [];
+
+    public List<RecurringMessage> Recurring { get; } = [];
 
     public List<JsonSerializerContext> JsonContexts { get; } = [];
 
@@ -35,6 +38,16 @@ internal sealed class MillraceModel
                 $"The consumer of '{registration.Stream}' in group '{registration.Group}' came too late: " +
                 "add consumers before the host starts and before anything is published.");
         Consumers.Add(registration);
+    }
+
+    public void AddRecurring(RecurringMessage recurring)
+    {
+        if (Recurring.Exists(other => other.Ticks == recurring.Ticks))
+            throw new InvalidOperationException($"There are two recurring messages '{recurring.Name}' of one stream; give each a name of its own.");
+        AddConsumer(recurring.Consumer);
+        Recurring.Add(recurring);
+        if (!JsonContexts.Contains(RecurringJson.Default))
+            JsonContexts.Add(RecurringJson.Default);
     }
 
     public void Freeze() => _isFrozen = true;

@@ -4,6 +4,7 @@ using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Consuming;
 using Millrace.Monitoring;
+using Millrace.Recurring;
 using Millrace.Streams;
 
 namespace Millrace.Hosting;
@@ -12,9 +13,9 @@ namespace Millrace.Hosting;
 internal sealed class MillraceService(IServiceProvider services) : IHostedLifecycleService, IDisposable
 {
     private ConsumerWorker[] _workers = [];
-    private readonly CancellationTokenSource _stopSampling = new();
+    private readonly CancellationTokenSource _stopBackground = new();
     private Task _running = Task.CompletedTask;
-    private Task _sampling = Task.CompletedTask;
+    private Task _background = Task.CompletedTask;
 
     /// <summary>How each consumer does; none before the start.</summary>
     public IEnumerable<WorkerStatus> Consumers => _workers.Select(static worker => worker.Status);
@@ -40,8 +41,11 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         var invoker = new HandlerInvoker(services);
         _workers = [.. core.Groups.Select(group => new ConsumerWorker(core, store, group, invoker, logger))];
         _running = Task.WhenAll(_workers.Select(worker => Task.Run(() => RunAsync(worker), CancellationToken.None)));
-        _sampling = Task.Run(
-            () => new GroupSampler(core, store, loggers.CreateLogger("Millrace.Monitoring")).RunAsync(_stopSampling.Token), CancellationToken.None);
+        var sampler = new GroupSampler(core, store, loggers.CreateLogger("Millrace.Monitoring"));
+        var starter = new RecurringStarter(
+            core, services.GetRequiredService<MillraceModel>().Recurring, services.GetRequiredService<Publisher>(), logger);
+        _background = Task.WhenAll(new Func<CancellationToken, Task>[] { sampler.RunAsync, starter.RunAsync }
+            .Select(loop => Task.Run(() => loop(_stopBackground.Token), CancellationToken.None)));
         return Task.CompletedTask;
     }
 
@@ -58,8 +62,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
 
         using (cancellationToken.UnsafeRegister(CutDrainShort, _workers))
             await _running.ConfigureAwait(false);
-        await _stopSampling.CancelAsync().ConfigureAwait(false);
-        await _sampling.ConfigureAwait(false);
+        await _stopBackground.CancelAsync().ConfigureAwait(false);
+        await _background.ConfigureAwait(false);
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -74,7 +78,7 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     {
         foreach (var worker in _workers)
             worker.Abort();
-        _stopSampling.Cancel();
+        _stopBackground.Cancel();
     }
 
     private static async Task RunAsync(ConsumerWorker worker)

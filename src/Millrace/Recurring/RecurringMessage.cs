@@ -1,0 +1,108 @@
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace.Recurring;
+
+/// <summary>A recurring message as the application added it: a chain of ticks, each of which makes the message and schedules the next tick.</summary>
+/// <remarks>
+/// The chain lives in the store: its tick waits in the schedule of a stream of its own, a state document says which moment is next, and one
+/// commit takes the tick, publishes the message, moves the document on and schedules the next tick. So a firing happens once, whoever makes it
+/// and whatever dies in between, and no clock of a process decides about it but by telling how long it is until the next.
+/// <code>
+/// {reports}:recurring:daily              ticks that are due; one consumer group of all processes
+/// {reports}:recurring:daily:scheduled    the tick that waits
+/// {reports}:state:recurring/daily        recurrence, epoch, next
+/// </code>
+/// </remarks>
+internal sealed class RecurringMessage
+{
+    public const string Group = "millrace";
+
+    // Store and process count milliseconds apart: a tick that is early by no more is not sent round again.
+    private static readonly TimeSpan EarlyBy = TimeSpan.FromMilliseconds(5);
+
+    private readonly string _stream;
+    private readonly Recurrence _recurrence;
+    private readonly MissedFirings _missed;
+    private readonly Action<MessageContext, string, DateTimeOffset, PublishOptions> _publish;
+    private readonly StateKey _state;
+
+    public RecurringMessage(
+        string name,
+        string stream,
+        Recurrence recurrence,
+        MissedFirings missed,
+        Type messageType,
+        Action<MessageContext, string, DateTimeOffset, PublishOptions> publish)
+    {
+        (Name, _stream, _recurrence, _missed, MessageType, _publish) = (name, stream, recurrence, missed, messageType, publish);
+        _state = new(stream, $"recurring/{name}");
+        Ticks = StreamNames.Derive(stream, $"recurring:{name}");
+    }
+
+    public string Name { get; }
+
+    public Type MessageType { get; }
+
+    /// <summary>The stream of its ticks.</summary>
+    public string Ticks { get; }
+
+    /// <summary>The consumer of its ticks. What fails, the next attempt or a new chain makes up for, so it gives up late and waits long.</summary>
+    public ConsumerRegistration Consumer => ConsumerRegistration.ForDelegate<RecurringTick>(
+        Ticks,
+        Group,
+        FireAsync,
+        static options => (options.Concurrency, options.MaxAttempts, options.MaxDeliveries) = (1, 1_000, 1_000));
+
+    /// <summary>Begins the chain if there is none, or anew if the recurrence is another now or the chain is broken.</summary>
+    /// <param name="publisher">Begins the commit.</param>
+    /// <param name="now">The time.</param>
+    /// <param name="isStart">Whether the process starts, and with it perhaps a new version of the application.</param>
+    /// <param name="grace">How late a moment may be before the chain counts as broken.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>Whether a chain was begun.</returns>
+    public async Task<bool> EnsureAsync(
+        Publisher publisher, DateTimeOffset now, bool isStart, TimeSpan grace, CancellationToken cancellationToken)
+    {
+        var commit = publisher.NewCommit(_stream);
+        var state = await commit.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
+        var isChanged = state is null || (isStart && (state.Recurrence != _recurrence.ToString() || state.Missed != _missed));
+        var isBroken = state?.Next < now - grace;
+        if (!isChanged && !isBroken)
+            return false;
+
+        // A chain that broke goes on where it was; a new recurrence begins with its next moment.
+        var next = isChanged ? _recurrence.Next(now) : state!.Next;
+        var begun = new RecurringState(_recurrence.ToString(), _missed, (state?.Epoch ?? 0) + 1, next);
+        commit.State.Put(_state, begun);
+        if (next is { } due)
+            commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), new() { Delay = Until(due, now) });
+        return (await commit.CommitAsync(cancellationToken).ConfigureAwait(false)).IsApplied;
+    }
+
+    private async Task FireAsync(RecurringTick tick, MessageContext context, CancellationToken cancellationToken)
+    {
+        var state = await context.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
+        if (state is null || state.Epoch != tick.Epoch || state.Next != tick.Due)
+            return; // Of a chain that is none any more.
+
+        var now = context.Clock.GetUtcNow();
+        if (tick.Due - now > EarlyBy)
+        {
+            context.Publish(Ticks, tick, new() { Delay = Until(tick.Due, now) });
+            return;
+        }
+
+        // What the store says counts: another version of the application may have begun the chain.
+        var recurrence = state.Recurrence == _recurrence.ToString() ? _recurrence : Recurrence.Parse(state.Recurrence);
+        var due = state.Missed == MissedFirings.Latest ? recurrence.LastUntil(tick.Due, now) : tick.Due;
+        _publish(context, _stream, due, new() { MessageId = $"{Name}@{due.UtcDateTime:O}" });
+        var next = recurrence.Next(due);
+        context.State.Put(_state, state with { Next = next });
+        if (next is { } following)
+            context.Publish(Ticks, new RecurringTick(following, state.Epoch), new() { Delay = Until(following, now) });
+    }
+
+    private static TimeSpan Until(DateTimeOffset due, DateTimeOffset now) =>
+        due <= now ? TimeSpan.Zero : due - now < StreamLimits.MaxDuration ? due - now : StreamLimits.MaxDuration;
+}

@@ -1,0 +1,26 @@
+using System.Text.Json.Serialization;
+
+namespace Millrace.Recurring;
+
+/// <summary>The scheduled entry that makes a recurring message and schedules the next of its kind.</summary>
+/// <param name="Due">The moment that is due.</param>
+/// <param name="Epoch">Which chain it belongs to; a tick of an earlier one does nothing.</param>
+[Message("millrace.tick")]
+internal sealed record RecurringTick(
+    [property: JsonPropertyName("due")] DateTimeOffset Due,
+    [property: JsonPropertyName("epoch")] long Epoch);
+
+/// <summary>Where a recurring message stands: a state document of its stream.</summary>
+/// <param name="Recurrence">The recurrence, as <see cref="Millrace.Recurrence.ToString"/> writes it.</param>
+/// <param name="Missed">What becomes of missed firings.</param>
+/// <param name="Epoch">The chain that is valid.</param>
+/// <param name="Next">The next moment that has not been made a message of, or <see langword="null"/>: there is none any more.</param>
+internal sealed record RecurringState(
+    [property: JsonPropertyName("recurrence")] string Recurrence,
+    [property: JsonPropertyName("missed"), JsonConverter(typeof(JsonStringEnumConverter<MissedFirings>))] MissedFirings Missed,
+    [property: JsonPropertyName("epoch")] long Epoch,
+    [property: JsonPropertyName("next")] DateTimeOffset? Next);
+
+[JsonSerializable(typeof(RecurringTick))]
+[JsonSerializable(typeof(RecurringState))]
+internal sealed partial class RecurringJson : JsonSerializerContext;

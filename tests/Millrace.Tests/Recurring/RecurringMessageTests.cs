@@ -1,0 +1,240 @@
+using System.Globalization;
+using Millrace.Embedded;
+using Millrace.Redis;
+using Millrace.Streams;
+using Millrace.Tests.Embedded;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Recurring;
+
+public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
+{
+    private static readonly TimeSpan Period = TimeSpan.FromMinutes(10);
+
+    private readonly ManualTimeProvider _time = new();
+    private EmbeddedStreamStore? _store;
+
+    private EmbeddedStreamStore Store => _store ??= new(new(), _time);
+
+    [Message("report.due")]
+    private sealed record ReportDue(DateTimeOffset At);
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_store is not null)
+            await _store.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Message_is_published_at_each_moment_with_the_moment_and_an_id_of_its_own()
+    {
+        await using var host = await StartAsync();
+        for (var i = 1; i <= 3; i++)
+        {
+            await NextAsync(host);
+            Assert.Equal(i, (await host.ReadAsync("reports", i)).Count);
+        }
+
+        var entries = await host.ReadAsync("reports", 3);
+        Assert.Equal(["12:10", "12:20", "12:30"], entries.Select(Due));
+        Assert.Equal("daily@2026-01-01T12:10:00.0000000Z", entries[0].Fields.GetText("id"u8));
+        Assert.Equal(
+            ["2026-01-01T12:10:00", "2026-01-01T12:20:00", "2026-01-01T12:30:00"],
+            entries.Select(entry => DateTimeOffset.FromUnixTimeMilliseconds((long)entry.Id.Milliseconds)
+                .ToString("yyyy-MM-ddTHH:mm:ss", CultureInfo.InvariantCulture)));
+    }
+
+    [Fact]
+    public async Task Several_processes_make_each_firing_once()
+    {
+        await using var first = await StartAsync("one");
+        await using var second = await StartAsync("two");
+        await using var third = await StartAsync("three");
+        for (var i = 1; i <= 5; i++)
+        {
+            await NextAsync(first);
+            await first.ReadAsync("reports", i);
+        }
+
+        await first.WhenSettledAsync(Ticks, "millrace");
+        Assert.Equal(["12:10", "12:20", "12:30", "12:40", "12:50"], (await Store.RangeAsync("reports", new())).Select(Due));
+    }
+
+    [Theory]
+    [InlineData(MissedFirings.All, new[] { "12:10", "12:20", "12:30", "12:40", "12:50" })]
+    [InlineData(MissedFirings.Latest, new[] { "12:10", "12:40", "12:50" })]
+    public async Task Firings_missed_while_no_process_ran_are_made_up_for(MissedFirings missed, string[] expected)
+    {
+        await using (var killed = await StartAsync(missed: missed))
+        {
+            await NextAsync(killed);
+            await killed.ReadAsync("reports");
+            await killed.AbortAsync();
+        }
+
+        _time.Advance(3.5 * Period);
+        await using var host = await StartAsync(missed: missed);
+        await host.ReadAsync("reports", expected.Length - 1);
+        await host.WhenSettledAsync(Ticks, "millrace");
+        await NextAsync(host);
+
+        Assert.Equal(expected, (await host.ReadAsync("reports", expected.Length)).Select(Due));
+    }
+
+    [Fact]
+    public async Task Process_that_starts_with_another_recurrence_begins_anew_and_ticks_of_the_old_one_do_nothing()
+    {
+        await using (var old = await StartAsync())
+            await WhenBegunAsync(1);
+        await using var host = await StartAsync(recurrence: Recurrence.Cron("5 * * * *"));
+        await WhenBegunAsync(2);
+
+        _time.Advance(TimeSpan.FromMinutes(65));
+        await host.ReadAsync("reports");
+        await host.WhenSettledAsync(Ticks, "millrace");
+
+        Assert.Equal(["12:05", "13:05"], (await host.ReadAsync("reports", 2)).Select(Due));
+    }
+
+    [Fact]
+    public async Task Chain_whose_tick_was_lost_goes_on_where_it_was()
+    {
+        await using var host = await StartAsync();
+        await WhenBegunAsync(1);
+        await NextAsync(host);
+        await host.ReadAsync("reports");
+        var schedule = StreamNames.Schedule(Ticks);
+        await Eventually.TrueAsync("the next tick waits", async () => (await Store.GetScheduleAsync(Ticks)).Count == 1);
+        DeleteKey(schedule);
+
+        for (var minutes = 0; minutes < 15; minutes++)
+        {
+            await _time.WaitForTimerAsync(TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
+            _time.Advance(TimeSpan.FromMinutes(1));
+        }
+
+        Assert.Equal(["12:10", "12:20"], (await host.ReadAsync("reports", 2)).Select(Due));
+    }
+
+    [Fact]
+    public async Task Message_that_cannot_be_made_is_made_later_and_none_is_left_out()
+    {
+        var failures = 3;
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddRecurring("daily", "reports", Recurrence.Every(Period), due =>
+                Interlocked.Decrement(ref failures) >= 0 ? throw new InvalidOperationException("no") : new ReportDue(due)),
+            Store,
+            _time);
+        await NextAsync(host);
+        while (Volatile.Read(ref failures) > 0)
+        {
+            await Eventually.TrueAsync("the attempt failed", async () => (await Store.GetScheduleAsync(StreamNames.Again(Ticks, "millrace"))).Count == 1);
+            _time.Advance(TimeSpan.FromSeconds(2));
+        }
+
+        Assert.Equal(["12:10"], (await host.ReadAsync("reports")).Select(Due));
+    }
+
+    /// <summary>A jump of the wall clock shifts when it fires; it neither leaves a firing out nor makes one twice.</summary>
+    [Fact]
+    public async Task Clock_that_jumps_shifts_firings_and_neither_loses_nor_doubles_one()
+    {
+        var time = new ManualTime();
+        await using var store = new EmbeddedStreamStore(new(), time);
+        await using var host = await StartAsync(store: store, time: time);
+        var count = 0;
+        foreach (var jump in (int[])[0, 25, -40, 0, 90, -10, 0])
+        {
+            time.Jump(TimeSpan.FromMinutes(jump));
+            for (var minute = 0; minute < 60; minute++)
+            {
+                await host.WhenSettledAsync(Ticks, "millrace");
+                time.Move(TimeSpan.FromMinutes(1));
+            }
+
+            await host.WhenSettledAsync(Ticks, "millrace");
+            count = (await store.RangeAsync("reports", new())).Count;
+        }
+
+        var moments = (await store.RangeAsync("reports", new() { Count = 1_000 })).Select(At).ToList();
+        Assert.True(count > 20);
+        Assert.Equal(moments.Count, moments.Distinct().Count());
+        Assert.All(moments.Zip(moments.Skip(1)), pair => Assert.Equal(Period, pair.Second - pair.First));
+    }
+
+    [Fact]
+    public async Task Several_processes_on_redis_make_each_firing_once()
+    {
+        var stream = $"reports-{Guid.NewGuid():N}";
+        var options = RedisOptions.Parse((await redis.StartedAsync()).Endpoint);
+        await using var one = new RedisStreamStore(options);
+        await using var two = new RedisStreamStore(options);
+        await using var first = await StartAsync("one", store: one, time: TimeProvider.System, stream: stream, recurrence: Often);
+        await using var second = await StartAsync("two", store: two, time: TimeProvider.System, stream: stream, recurrence: Often);
+
+        var moments = (await first.ReadAsync(stream, 10)).Select(At).ToList();
+        await first.AbortAsync();
+        moments = [.. (await second.ReadAsync(stream, moments.Count + 10)).Select(At)];
+
+        Assert.All(moments.Zip(moments.Skip(1)), pair => Assert.Equal(TimeSpan.FromMilliseconds(100), pair.Second - pair.First));
+    }
+
+    [Fact]
+    public async Task Message_without_a_name_is_refused_when_the_host_starts()
+    {
+        var error = await Assert.ThrowsAsync<MillraceConfigurationException>(() => ConsumerHost.StartAsync(static m => m
+            .AddRecurring("daily", "reports", Often, static due => new Version(due.Year, due.Month))));
+
+        Assert.Contains("Recurring message 'daily': System.Version has no message name", error.Message);
+    }
+
+    [Fact]
+    public async Task Two_of_one_name_are_refused()
+    {
+        var error = await Assert.ThrowsAsync<InvalidOperationException>(() => ConsumerHost.StartAsync(static m => m
+            .AddRecurring("daily", "reports", Often, static due => new ReportDue(due))
+            .AddRecurring("daily", "reports", Often, static due => new ReportDue(due))));
+
+        Assert.Contains("daily", error.Message);
+    }
+
+    private static Recurrence Often => Recurrence.Every(TimeSpan.FromMilliseconds(100));
+
+    private static string Ticks => StreamNames.Derive("reports", "recurring:daily");
+
+    private static DateTimeOffset At(StreamEntry entry) => System.Text.Json.JsonDocument.Parse(entry.Fields.GetText("data"u8)!).RootElement
+        .GetProperty("at").GetDateTimeOffset();
+
+    private static string Due(StreamEntry entry) => At(entry).ToString("HH:mm", CultureInfo.InvariantCulture);
+
+    private Task<ConsumerHost> StartAsync(
+        string instance = "local",
+        MissedFirings missed = MissedFirings.All,
+        Recurrence? recurrence = null,
+        IStreamStore? store = null,
+        TimeProvider? time = null,
+        string stream = "reports") => ConsumerHost.StartAsync(
+            m => m.AddRecurring("daily", stream, recurrence ?? Recurrence.Every(Period), static due => new ReportDue(due), missed),
+            store ?? Store,
+            time ?? _time,
+            instance: instance);
+
+    /// <summary>Lets the next moment come, once the tick for it waits.</summary>
+    private async Task NextAsync(ConsumerHost host)
+    {
+        await Eventually.TrueAsync("the next tick waits", async () => (await host.Store.GetScheduleAsync(Ticks)).Count == 1);
+        _time.Advance((await host.Store.GetScheduleAsync(Ticks)).NextIn!.Value);
+    }
+
+    private Task WhenBegunAsync(int epoch) => Eventually.TrueAsync($"chain {epoch} has begun", async () =>
+        await Store.GetStateAsync(new("reports", "recurring/daily")) is { } state &&
+        System.Text.Json.JsonDocument.Parse(state.Payload).RootElement.GetProperty("epoch").GetInt64() == epoch);
+
+    private void DeleteKey(string key)
+    {
+        var nowMs = Store.BeginTurn();
+        Store.EngineNeedsLock.RemoveKey(key);
+        Store.LeaveTurnNeedsLock(nowMs);
+        Store.ExitTurn();
+    }
+}
