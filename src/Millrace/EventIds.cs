@@ -23,6 +23,7 @@ internal static class EventIds
     public const int StateConflict = 1117;
     public const int UndecodableIgnored = 1130;
     public const int GroupHalted = 1131;
+    public const int DuplicateSkipped = 1132;
 
     public const int SamplingFailed = 1200;
 

@@ -82,6 +82,10 @@ internal static partial class LogMessages
     public static partial void GroupHalted(
         ILogger logger, Exception? exception, string stream, string group, EntryId entryId, string reason);
 
+    [LoggerMessage(EventIds.DuplicateSkipped, LogLevel.Debug,
+        "Entry {EntryId} of {Stream} is acknowledged: group {Group} has handled its message already.")]
+    public static partial void DuplicateSkipped(ILogger logger, string stream, string group, EntryId entryId);
+
     [LoggerMessage(EventIds.SamplingFailed, LogLevel.Warning,
         "The store does not tell the figures about groups; metrics leave out what is not known, and it is asked again.")]
     public static partial void SamplingFailed(ILogger logger, Exception exception);

@@ -26,6 +26,7 @@ internal sealed class ConsumerWorker
     private readonly LeaseKeeper _leases;
     private readonly DeliveryPipeline _pipeline;
     private readonly Settlement _settlement;
+    private readonly Deduplication _deduplication;
     private readonly HandlerSlots _handlers;
     private readonly CancellationTokenSource _stopReading = new();
     private readonly CancellationTokenSource _cutShort = new();
@@ -33,18 +34,21 @@ internal sealed class ConsumerWorker
     private readonly TimeSpan _drainTimeout;
     private long? _lastLogged;
 
-    public ConsumerWorker(MillraceCore core, IStreamStore store, GroupPlan plan, HandlerInvoker invoker, ILogger logger)
+    public ConsumerWorker(
+        MillraceCore core, IStreamStore store, GroupPlan plan, WorkerStatus status, HandlerInvoker invoker, ILogger logger)
     {
         (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
-        _gate = new(core.Time, _stopReading.Token);
+        (Status, _gate) = (status, status.Gate);
+        _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
         _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch);
         _reader = new(store, plan, _held, core.Time, core.Meter, logger);
         _recovery = new(_reader, plan, _gate, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
-        _pipeline = new(core, store, plan, invoker, _settlement, new(plan, _gate, core.Meter, logger), logger);
+        _deduplication = new(core, store, plan, logger, _abort.Token);
+        var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
+        _pipeline = new(core, store, plan, invoker, _settlement, undecodable, _deduplication, logger);
         _handlers = new(plan.Options.Concurrency, HandleAsync);
-        Status = new(plan, _gate, core.Time);
     }
 
     /// <summary>How its reading goes, for the health check.</summary>
@@ -167,12 +171,11 @@ internal sealed class ConsumerWorker
         var failures = 0;
         while (true)
         {
-            var room = await _held.WaitForRoomAsync(wantedRoom, cancellationToken).ConfigureAwait(false);
-            await _gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
+            await WaitAtGateAsync(cancellationToken).ConfigureAwait(false);
             var reading = _gate.Reading;
-            cancellationToken.ThrowIfCancellationRequested();
             try
             {
+                var room = await _held.WaitForRoomAsync(wantedRoom, reading).ConfigureAwait(false);
                 if (failures > 0)
                     await RepairAsync(cancellationToken).ConfigureAwait(false);
                 Status.Answered();
@@ -186,12 +189,23 @@ internal sealed class ConsumerWorker
             }
             catch (OperationCanceledException) when (reading.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
             {
-                // The gate was closed before anything came.
+                // The gate was closed before there was room or anything came.
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
                 await WaitAfterFailureAsync(exception, ++failures, cancellationToken).ConfigureAwait(false);
             }
+        }
+    }
+
+    /// <summary>A pause hands back what has not begun; behind a gate that is closed for other reasons it waits here.</summary>
+    private async ValueTask WaitAtGateAsync(CancellationToken cancellationToken)
+    {
+        while (!_gate.IsOpen)
+        {
+            if (_gate.IsClosedFor(WorkerState.Paused))
+                await HandBackAsync().ConfigureAwait(false);
+            await _gate.WhenChangedAsync(cancellationToken).ConfigureAwait(false);
         }
     }
 
@@ -229,6 +243,7 @@ internal sealed class ConsumerWorker
     /// <summary>Runs one delivery to its settlement, again where state it read has changed.</summary>
     private async Task ProcessAsync(Delivery delivery)
     {
+        using var turn = await _deduplication.EnterAsync(delivery).ConfigureAwait(false);
         for (var run = 1; ; run++)
         {
             var (action, context, failure) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);

@@ -65,6 +65,9 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
 
     public HeldEntry Held => new(entry.Id, entry.DeliveryCount);
 
+    /// <summary>The document that says its message was handled, when the group keeps them. It is put with the acknowledgement.</summary>
+    public StateKey? Seen { get; set; }
+
     /// <summary>Timestamp of the last moment the lease certainly began anew: read, claimed or extended.</summary>
     public long RenewedAt { get; set; } = renewedAt;
 

@@ -7,8 +7,8 @@ using Millrace.Streams;
 namespace Millrace.Consuming;
 
 /// <summary>
-/// One delivery from its entry to the decision what is to become of it: delivery limit → route → decode → upcast → trace → time limit →
-/// handler. Decides, but settles nothing.
+/// One delivery from its entry to the decision what is to become of it: delivery limit → route → decode → upcast → deduplicate → trace →
+/// time limit → handler. Decides, but settles nothing.
 /// </summary>
 internal sealed class DeliveryPipeline(
     MillraceCore core,
@@ -17,6 +17,7 @@ internal sealed class DeliveryPipeline(
     HandlerInvoker invoker,
     Settlement settlement,
     UndecodableEntries undecodable,
+    Deduplication deduplication,
     ILogger logger)
 {
     private readonly ConsumerOptions _options = plan.Options;
@@ -29,6 +30,8 @@ internal sealed class DeliveryPipeline(
             return new(refused);
         if (!TryDecode(envelope, out var type, out var route, out var message, out var verdict))
             return new(verdict is SettleAction.DeadLetter dead ? undecodable.Decide(delivery, dead) : verdict);
+        if (await FindDuplicateAsync(delivery).ConfigureAwait(false) is { } duplicate)
+            return duplicate;
 
         using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);
         var context = new MessageContext(core, store, plan, delivery, settlement);
@@ -71,6 +74,19 @@ internal sealed class DeliveryPipeline(
         return delivery.PriorDeliveries + delivery.Entry.DeliveryCount > _options.MaxDeliveries
             ? new SettleAction.DeadLetter(DeadLetterReasons.DeliveryLimit)
             : null;
+    }
+
+    /// <summary>A message the group has handled within its window; or one that cannot be looked up, which counts as failed.</summary>
+    private async ValueTask<PipelineResult?> FindDuplicateAsync(Delivery delivery)
+    {
+        try
+        {
+            return await deduplication.IsDuplicateAsync(delivery).ConfigureAwait(false) ? new(SettleAction.Ack.Instance) : null;
+        }
+        catch (StreamException failure)
+        {
+            return new(Decide(delivery, failure), Failure: failure);
+        }
     }
 
     /// <summary>Finds the handler and reads the message it takes; otherwise says what is to become of the entry.</summary>

@@ -41,7 +41,7 @@ internal sealed class Settlement
 
         switch (action)
         {
-            case SettleAction.Ack when context is null or { IsSettled: true } or { HasEffects: false }:
+            case SettleAction.Ack when context is null or { IsSettled: true } || (!context.HasEffects && delivery.Seen is null):
                 if (context is { IsSettled: true })
                     _held.Remove(delivery);
                 else
@@ -49,7 +49,7 @@ internal sealed class Settlement
                 return SettleResult.Done;
 
             case SettleAction.Ack:
-                return await CommitAsync(delivery, context, []).ConfigureAwait(false);
+                return await CommitAsync(delivery, context, [], isHandled: true).ConfigureAwait(false);
 
             case SettleAction.Retry retry:
                 LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
@@ -86,7 +86,7 @@ internal sealed class Settlement
             changes.Add(new CommitChange.Append(_plan.DeadLetters, letter));
         }
 
-        var settling = CommitAsync(delivery, context, changes, endsDelivery: false).AsTask();
+        var settling = CommitAsync(delivery, context, changes, isHandled: action is SettleAction.Ack, endsDelivery: false).AsTask();
         var result = await settling.WaitAsync(cancellationToken).ConfigureAwait(false);
         if (result.StateConflict is { } key)
             throw new StateConflictException(key);
@@ -139,10 +139,17 @@ internal sealed class Settlement
 
     /// <summary>The one shape of a fenced settlement: still mine and state unchanged → effects, changes, ack.</summary>
     private async ValueTask<SettleResult> CommitAsync(
-        Delivery delivery, MessageContext? context, List<CommitChange> changes, bool endsDelivery = true)
+        Delivery delivery, MessageContext? context, List<CommitChange> changes, bool isHandled = false, bool endsDelivery = true)
     {
         List<CommitCondition> conditions = [StillHeld(delivery)];
         context?.AddEffectsTo(conditions, changes);
+        if (isHandled && delivery.Seen is { } seen)
+        {
+            // Where somebody else was faster this conflicts like any other document; the run after it finds a duplicate.
+            conditions.Add(CommitCondition.StateAbsent(seen));
+            changes.Add(new CommitChange.PutState(seen, default, _plan.Options.DeduplicationWindow));
+        }
+
         changes.Add(AckChange(delivery));
         var result = await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes }).ConfigureAwait(false);
 

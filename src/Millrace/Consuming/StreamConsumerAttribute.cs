@@ -39,6 +39,9 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
     /// <summary>See <see cref="ConsumerOptions.HandlerTimeout"/>.</summary>
     public double HandlerTimeoutSeconds { get; set; }
 
+    /// <summary>See <see cref="ConsumerOptions.DeduplicationWindow"/>.</summary>
+    public double DeduplicationWindowSeconds { get; set; }
+
     /// <summary>See <see cref="ConsumerOptions.Undecodable"/>.</summary>
     public UndecodablePolicy Undecodable { get; set; }
 }

@@ -3,29 +3,7 @@ using Millrace.Monitoring;
 
 namespace Millrace.Consuming;
 
-/// <summary>What a worker is at, for the health check.</summary>
-internal enum WorkerState
-{
-    /// <summary>It makes its group and takes over what a previous run left.</summary>
-    Starting,
-
-    /// <summary>It reads, and the store answers.</summary>
-    Reading,
-
-    /// <summary>The store failed it; it goes on trying.</summary>
-    Failing,
-
-    /// <summary>It met an entry it cannot decode and stopped reading, see <see cref="UndecodablePolicy.Stop"/>.</summary>
-    Halted,
-
-    /// <summary>It was told to stop.</summary>
-    Stopping,
-
-    /// <summary>It ended without having been told to: a mistake of ours, which only a restart heals.</summary>
-    Died,
-}
-
-/// <summary>How the reading of one group goes. Written by its worker, read by anybody.</summary>
+/// <summary>How the reading of one group goes, and the gate it stands at. Written by its worker, read by anybody.</summary>
 internal sealed class WorkerStatus(GroupPlan plan, ReadGate gate, TimeProvider time)
 {
     private readonly Lock _lock = new();
@@ -37,6 +15,8 @@ internal sealed class WorkerStatus(GroupPlan plan, ReadGate gate, TimeProvider t
     private Exception? _failure;
 
     public GroupPlan Plan => plan;
+
+    public ReadGate Gate => gate;
 
     /// <summary>The state, since when, and what people should know of it: what failed last, why the gate is closed.</summary>
     public (WorkerState State, DateTimeOffset Since, string? Detail) Current

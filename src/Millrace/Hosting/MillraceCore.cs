@@ -98,6 +98,8 @@ internal sealed class MillraceCore
         {
             StreamArguments.CheckName(stream);
             StreamArguments.CheckName(group);
+            if (options.DeduplicationWindow > TimeSpan.Zero)
+                StreamArguments.Check(Deduplication.KeyOf(plan, ""));
             return plan.Named();
         }
         catch (ArgumentException exception)

@@ -39,7 +39,9 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         var loggers = services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
         var logger = loggers.CreateLogger("Millrace.Consuming");
         var invoker = new HandlerInvoker(services);
-        _workers = [.. core.Groups.Select(group => new ConsumerWorker(core, store, group, invoker, logger))];
+        var control = services.GetRequiredService<ConsumerControl>();
+        _workers = [.. core.Groups.Select(group =>
+            new ConsumerWorker(core, store, group, control.Find(group.Stream, group.Group), invoker, logger))];
         _running = Task.WhenAll(_workers.Select(worker => Task.Run(() => RunAsync(worker), CancellationToken.None)));
         var sampler = new GroupSampler(core, store, loggers.CreateLogger("Millrace.Monitoring"));
         var starter = new RecurringStarter(

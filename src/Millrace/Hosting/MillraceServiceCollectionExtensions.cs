@@ -13,8 +13,9 @@ public static class MillraceServiceCollectionExtensions
     extension(IServiceCollection services)
     {
         /// <summary>
-        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/> and <see cref="IStreamStore"/> as
-        /// singletons, and a hosted service that runs the consumers. May be called several times; the calls add up.
+        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/>, <see cref="ConsumerControl"/> and
+        /// <see cref="IStreamStore"/> as singletons, and a hosted service that runs the consumers. May be called several times; the calls add
+        /// up.
         /// </summary>
         /// <param name="configure">Says which store, messages and consumers there are.</param>
         public IServiceCollection AddMillrace(Action<MillraceBuilder> configure)
@@ -34,6 +35,7 @@ public static class MillraceServiceCollectionExtensions
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => new DeadLetters(
                     provider.GetRequiredService<IStreamStore>(), provider.GetRequiredService<TimeProvider>()));
+                services.AddSingleton(provider => new ConsumerControl(provider.GetRequiredService<MillraceCore>()));
                 services.AddSingleton<MillraceService>();
                 services.AddSingleton<IHostedService>(static provider => provider.GetRequiredService<MillraceService>());
             }

@@ -23,9 +23,11 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         options.RetryMaxDelay = binder.Duration(nameof(options.RetryMaxDelay), options.RetryMaxDelay, options.RetryBaseDelay);
         binder.RetryRules(options);
         options.HandlerTimeout = binder.Duration(
-            nameof(options.HandlerTimeout), options.HandlerTimeout, TimeSpan.FromMilliseconds(1), allowInfinite: true);
+            nameof(options.HandlerTimeout), options.HandlerTimeout, TimeSpan.FromMilliseconds(1), orElse: Timeout.InfiniteTimeSpan);
         options.Lease = binder.Duration(nameof(options.Lease), options.Lease, TimeSpan.FromSeconds(1));
         options.Undecodable = binder.Choice(nameof(options.Undecodable), options.Undecodable);
+        options.DeduplicationWindow = binder.Duration(
+            nameof(options.DeduplicationWindow), options.DeduplicationWindow, TimeSpan.FromSeconds(1), orElse: TimeSpan.Zero);
         options.Start = binder.Start(nameof(options.Start), options.Start);
         binder.RefuseUnknown();
     }
@@ -48,11 +50,11 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         return value;
     }
 
-    private TimeSpan Duration(string name, TimeSpan value, TimeSpan min, bool allowInfinite = false)
+    private TimeSpan Duration(string name, TimeSpan value, TimeSpan min, TimeSpan? orElse = null)
     {
         if (Configured(name) is { } text && !TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value))
             errors.Add($"{path}:{name}: '{text}' is not a duration; write hh:mm:ss.");
-        else if (!(allowInfinite && value == Timeout.InfiniteTimeSpan) && (value < min || value > MaxWait))
+        else if (value != orElse && (value < min || value > MaxWait))
             errors.Add($"{path}:{name}: {value} is outside {min} to {MaxWait}.");
         return value;
     }

@@ -29,6 +29,7 @@ internal sealed class MessageMeter : IDisposable
     private readonly Counter<long> _retries;
     private readonly Counter<long> _deadLetters;
     private readonly Counter<long> _ignored;
+    private readonly Counter<long> _duplicates;
 
     /// <param name="time">The clock of the durations.</param>
     /// <param name="factory">Where the host makes its meters; without one the meter is of nobody in particular.</param>
@@ -54,6 +55,8 @@ internal sealed class MessageMeter : IDisposable
             "millrace.dead_letters", "{message}", "Messages moved to the dead letters of the group.");
         _ignored = Meter.CreateCounter<long>(
             "millrace.ignored", "{message}", "Entries that cannot be decoded, acknowledged unread as the group's policy says.");
+        _duplicates = Meter.CreateCounter<long>(
+            "millrace.duplicates", "{message}", "Messages acknowledged without a handler: the group had handled their IDs already.");
     }
 
     public Meter Meter { get; }
@@ -113,6 +116,9 @@ internal sealed class MessageMeter : IDisposable
         tags.Add(TelemetryNames.DeadLetterReason, BoundedReason(reason));
         _ignored.Add(1, tags);
     }
+
+    /// <summary>A message is acknowledged that the group has handled already.</summary>
+    public void Duplicate(GroupPlan plan) => Add(_duplicates, plan);
 
     /// <summary>A commit of a publisher was applied.</summary>
     public void Sent(IReadOnlyList<CommitChange> changes)

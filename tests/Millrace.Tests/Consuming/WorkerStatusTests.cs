@@ -11,7 +11,7 @@ public sealed class WorkerStatusTests
     private readonly ManualTimeProvider _time = new();
     private readonly WorkerStatus _status;
 
-    public WorkerStatusTests() => _status = new(Plan, new(_time, CancellationToken.None), _time);
+    public WorkerStatusTests() => _status = new(Plan, new(_time), _time);
 
     [Fact]
     public void Worker_that_ends_without_having_been_told_to_has_died()

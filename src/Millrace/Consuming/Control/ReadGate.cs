@@ -4,20 +4,20 @@ namespace Millrace.Consuming;
 /// Whether a group may read, and begin with messages, in this process. Closed while anybody wants it closed; what is held then waits here
 /// with its leases renewed.
 /// </summary>
-/// <param name="time">The clock.</param>
-/// <param name="stop">Cancelled when the worker stops reading for good.</param>
-internal sealed class ReadGate(TimeProvider time, CancellationToken stop)
+internal sealed class ReadGate(TimeProvider time)
 {
     private readonly Lock _lock = new();
 
-    // Why it is closed: the first is the one that is told.
+    // Why it is closed, in the order it came; the first is the one that is told.
     private readonly List<Closure> _closures = [];
-    private TaskCompletionSource _opened = Completed();
+    private TaskCompletionSource _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private volatile bool _isOpen = true;
 
     // One for each time the gate is open, so that a read needs none of its own.
-    private CancellationTokenSource _closing = CancellationTokenSource.CreateLinkedTokenSource(stop);
+    private CancellationTokenSource _closing = new();
+    private bool _hasEnded;
 
-    public bool IsOpen => _opened.Task.IsCompleted;
+    public bool IsOpen => _isOpen;
 
     /// <summary>The token of reads: cancelled when the gate closes or the worker stops. Another one after it has opened again.</summary>
     public CancellationToken Reading
@@ -39,7 +39,24 @@ internal sealed class ReadGate(TimeProvider time, CancellationToken stop)
         }
     }
 
-    public Task WhenOpenAsync(CancellationToken cancellationToken) => _opened.Task.WaitAsync(cancellationToken);
+    public bool IsClosedFor(WorkerState state)
+    {
+        lock (_lock)
+            return _closures.Exists(closure => closure.State == state);
+    }
+
+    public async Task WhenOpenAsync(CancellationToken cancellationToken)
+    {
+        while (!_isOpen)
+            await WhenChangedAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>Ends when the gate opens, or closes for one more reason; at once while it is open.</summary>
+    public Task WhenChangedAsync(CancellationToken cancellationToken)
+    {
+        lock (_lock)
+            return _isOpen ? Task.CompletedTask : _changed.Task.WaitAsync(cancellationToken);
+    }
 
     /// <summary>Closes the gate for a reason, once for each state.</summary>
     /// <returns>Whether it was not closed for this already.</returns>
@@ -51,10 +68,9 @@ internal sealed class ReadGate(TimeProvider time, CancellationToken stop)
             if (_closures.Exists(closure => closure.State == state))
                 return false;
             _closures.Add(new(state, time.GetUtcNow(), detail));
-            if (!IsOpen)
-                return true;
-            _opened = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            _isOpen = false;
             closing = _closing;
+            TellNeedsLock();
         }
 
         closing.Cancel();
@@ -71,18 +87,31 @@ internal sealed class ReadGate(TimeProvider time, CancellationToken stop)
                 return false;
             if (_closures.Count > 0)
                 return true;
-            _closing.Dispose();
-            _closing = CancellationTokenSource.CreateLinkedTokenSource(stop);
-            _opened.SetResult();
+            if (!_hasEnded)
+                _closing = new();
+            _isOpen = true;
+            TellNeedsLock();
             return true;
         }
     }
 
-    private static TaskCompletionSource Completed()
+    /// <summary>Ends every read for good: the worker stops.</summary>
+    public void End()
     {
-        var completed = new TaskCompletionSource();
-        completed.SetResult();
-        return completed;
+        CancellationTokenSource closing;
+        lock (_lock)
+        {
+            _hasEnded = true;
+            closing = _closing;
+        }
+
+        closing.Cancel();
+    }
+
+    private void TellNeedsLock()
+    {
+        _changed.SetResult();
+        _changed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 
     /// <param name="State">What the worker is at while this holds.</param>

@@ -1,0 +1,26 @@
+namespace Millrace;
+
+/// <summary>What a consumer is at in this process.</summary>
+public enum WorkerState
+{
+    /// <summary>It makes its group and takes over what a previous run left.</summary>
+    Starting,
+
+    /// <summary>It reads, and the store answers.</summary>
+    Reading,
+
+    /// <summary>The store failed it; it goes on trying.</summary>
+    Failing,
+
+    /// <summary>It was told to pause, see <see cref="ConsumerControl.Pause"/>.</summary>
+    Paused,
+
+    /// <summary>It met an entry it cannot decode and stopped reading, see <see cref="UndecodablePolicy.Stop"/>.</summary>
+    Halted,
+
+    /// <summary>It was told to stop.</summary>
+    Stopping,
+
+    /// <summary>It ended without having been told to: a mistake of ours, which only a restart heals.</summary>
+    Died,
+}
