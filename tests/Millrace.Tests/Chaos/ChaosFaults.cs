@@ -29,7 +29,13 @@ internal enum ChaosFault
     /// <summary>Replies come byte by byte.</summary>
     Trickle,
 
-    /// <summary>The server's clock is set.</summary>
+    /// <summary>kill -9 of the process that has the store and all workers in it.</summary>
+    KillAll,
+
+    /// <summary>The machine goes off, and what was not synced is lost.</summary>
+    PowerCut,
+
+    /// <summary>The wall clock is set. No excuse for a redelivery: leases follow another clock.</summary>
     ClockJump,
 
     /// <summary>Everything in the store is deleted.</summary>
@@ -81,8 +87,8 @@ internal sealed class ChaosFaults(IEnumerable<HistoryEvent> history, double leas
     /// </summary>
     private static int Deaths(ChaosFault kind) => kind switch
     {
-        ChaosFault.Terminate or ChaosFault.Flush => 0,
-        ChaosFault.Kill or ChaosFault.Freeze or ChaosFault.Stall => 1,
+        ChaosFault.Terminate or ChaosFault.Flush or ChaosFault.ClockJump => 0,
+        ChaosFault.Kill or ChaosFault.KillAll or ChaosFault.PowerCut or ChaosFault.Freeze or ChaosFault.Stall => 1,
         _ => 2,
     };
 }

@@ -11,6 +11,10 @@ internal sealed class ChaosMonkey(
     /// <summary>How long a stopped worker or server stays so: long past the lease.</summary>
     private static readonly TimeSpan Pause = 3 * ChaosWorkload.Lease;
 
+    /// <summary>Every tenth seed: the server stops for so long that every deadline of a client has passed. Only in runs that have the time.</summary>
+    private static readonly TimeSpan LongPause = TimeSpan.FromSeconds(30);
+    private static readonly TimeSpan LeastForLongPause = TimeSpan.FromSeconds(15);
+
     private static readonly ChaosFault[] OfWorkers =
     [
         ChaosFault.Kill, ChaosFault.Kill, ChaosFault.Freeze, ChaosFault.Terminate, ChaosFault.Cut, ChaosFault.BlackHole, ChaosFault.Trickle,
@@ -18,16 +22,21 @@ internal sealed class ChaosMonkey(
 
     private static readonly ChaosFault[] OfLines = [ChaosFault.Cut, ChaosFault.BlackHole, ChaosFault.Trickle];
 
-    private static readonly ChaosFault[] OfServer = [ChaosFault.RestartServer, ChaosFault.PauseServer];
-
     private readonly Random _random = new(seed);
     private readonly ConcurrentDictionary<string, Task> _running = new();
 
     public async Task RunAsync(TimeSpan duration)
     {
         var endMs = history.NowMs + duration.TotalMilliseconds;
+
+        // What was there before is gone, and the rest of the run must not know of it: so only in every fifth run, and once.
+        var flushMs = seed % 5 == 0 ? endMs - (duration.TotalMilliseconds / 2) : double.MaxValue;
+        if (seed % 10 == 1 && duration >= LeastForLongPause)
+            Begin("server", () => PauseAsync(LongPause));
         while (history.NowMs < endMs)
         {
+            if (history.NowMs > flushMs && TryBegin("server", FlushAsync))
+                flushMs = double.MaxValue;
             await Task.Delay(_random.Next(100, 900));
 
             // Of eight victims: the four workers, each twice as likely as the line of the publishers and the server.
@@ -44,11 +53,15 @@ internal sealed class ChaosMonkey(
         await Task.WhenAll(_running.Values);
     }
 
+    private void Begin(string victim, Func<Task> strike) => TryBegin(victim, strike);
+
     /// <summary>Unless the victim has not yet got over the last blow.</summary>
-    private void Begin(string victim, Func<Task> strike)
+    private bool TryBegin(string victim, Func<Task> strike)
     {
-        if (!_running.TryGetValue(victim, out var last) || last.IsCompletedSuccessfully)
-            _running[victim] = Task.Run(strike);
+        if (_running.TryGetValue(victim, out var last) && !last.IsCompletedSuccessfully)
+            return false;
+        _running[victim] = Task.Run(strike);
+        return true;
     }
 
     private async Task StrikeAsync(WorkerProcess worker, Random random)
@@ -102,22 +115,33 @@ internal sealed class ChaosMonkey(
 
     private async Task StrikeServerAsync(Random random)
     {
-        var begun = history.NowMs;
-        var kind = OfServer[random.Next(OfServer.Length)];
-        if (kind == ChaosFault.PauseServer)
+        if (random.Next(2) == 0)
         {
-            server.Pause();
-            await Task.Delay(Pause);
-            server.Continue();
-        }
-        else
-        {
-            await server.KillAsync();
-            await Task.Delay(random.Next(500));
-            await server.StartAgainAsync();
+            await PauseAsync(Pause);
+            return;
         }
 
-        Note(kind, HistoryEvent.Everybody, begun);
+        var begun = history.NowMs;
+        await server.KillAsync();
+        await Task.Delay(random.Next(500));
+        await server.StartAgainAsync();
+        Note(ChaosFault.RestartServer, HistoryEvent.Everybody, begun);
+    }
+
+    private async Task PauseAsync(TimeSpan pause)
+    {
+        var begun = history.NowMs;
+        server.Pause();
+        await Task.Delay(pause);
+        server.Continue();
+        Note(ChaosFault.PauseServer, HistoryEvent.Everybody, begun);
+    }
+
+    private async Task FlushAsync()
+    {
+        var begun = history.NowMs;
+        await server.FlushAsync();
+        Note(ChaosFault.Flush, HistoryEvent.Everybody, begun);
     }
 
     private void Note(ChaosFault kind, string victim, double begun) =>

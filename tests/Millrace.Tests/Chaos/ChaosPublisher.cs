@@ -7,7 +7,10 @@ namespace Millrace.Tests.Chaos;
 /// Publishes jobs drawn from a seed until it is told to stop, and writes down what it was told of each. A publish whose outcome is unknown is not
 /// repeated: it may be there once, or not.
 /// </summary>
-internal sealed class ChaosPublisher(Publisher publisher, IHistory history, TimeProvider time, int seed)
+/// <param name="history">Where it writes.</param>
+/// <param name="time">The clock of its pauses.</param>
+/// <param name="seed">Says what it publishes.</param>
+internal sealed class ChaosPublisher(IHistory history, TimeProvider time, int seed)
 {
     /// <summary>The longest delay of a delayed message.</summary>
     public static TimeSpan MaxDelay { get; } = TimeSpan.FromSeconds(2);
@@ -16,17 +19,20 @@ internal sealed class ChaosPublisher(Publisher publisher, IHistory history, Time
     private int _count;
 
     /// <summary>Publishes one after the other, with pauses.</summary>
-    public async Task RunAsync(int meanPauseMs, CancellationToken stop)
+    public async Task RunAsync(Publisher publisher, int meanPauseMs, CancellationToken stop)
     {
         while (!stop.IsCancellationRequested)
         {
-            await PublishAsync();
+            await PublishAsync(publisher, () => true);
             await Task.Delay(TimeSpan.FromMilliseconds(_random.Next(2 * meanPauseMs)), time, stop)
                 .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 
-    public async Task PublishAsync()
+    /// <summary>Publishes one message.</summary>
+    /// <param name="publisher">Publishes it.</param>
+    /// <param name="isAlive">Whether the process still lives: what it is told afterwards, nobody hears.</param>
+    public async Task PublishAsync(Publisher publisher, Func<bool> isAlive)
     {
         var message = $"job-{seed}-{++_count}";
         var job = NextJob();
@@ -51,7 +57,8 @@ internal sealed class ChaosPublisher(Publisher publisher, IHistory history, Time
             End(exception.Code == StreamErrorCode.OutcomeUnknown ? Happened.PublishUnknown : Happened.PublishRefused, exception.Message);
         }
 
-        void End(Happened what, string error = "") => history.Add(new(history.NowMs, what) { Message = message, Detail = error });
+        void End(Happened what, string error = "") => history.Add(
+            new(history.NowMs, isAlive() ? what : Happened.PublishUnknown) { Message = message, Detail = error });
     }
 
     private Job NextJob()

@@ -43,6 +43,16 @@ internal sealed class ChaosResult
         return result;
     }
 
+    /// <summary>Keeps the history of a run that failed where <c>MILLRACE_CHAOS_KEEP</c> says.</summary>
+    public static async Task KeepAsync(string name, IEnumerable<HistoryEvent> history, IEnumerable<string> violations)
+    {
+        if (Environment.GetEnvironmentVariable("MILLRACE_CHAOS_KEEP") is not { Length: > 0 } directory)
+            return;
+        Directory.CreateDirectory(directory);
+        await File.WriteAllLinesAsync(
+            Path.Combine(directory, $"{name}.txt"), violations.Concat(history.OrderBy(happened => happened.AtMs).Select(happened => happened.ToString())));
+    }
+
     public void Add(ChaosResult other)
     {
         Runs += other.Runs;

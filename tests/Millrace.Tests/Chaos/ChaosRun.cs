@@ -46,7 +46,7 @@ internal sealed class ChaosRun : IAsyncDisposable
             .Concat(run._workers.Select(worker => worker.UnexpectedEnd).OfType<string>())
             .Select(text => $"{serverName}, seed {seed}: {text}").ToList();
         if (violations.Count > 0)
-            await KeepAsync(serverName, seed, history, violations);
+            await ChaosResult.KeepAsync($"{serverName}-{seed}", history, violations);
         return ChaosResult.Of(history, truth, violations);
     }
 
@@ -61,7 +61,8 @@ internal sealed class ChaosRun : IAsyncDisposable
         await using var store = Connect(_publisherLine.Port);
         await using var host = await ConsumerHost.StartAsync(millrace => millrace.AddMessage<Job>(), store);
         var publishing = Enumerable.Range(0, Publishers)
-            .Select(i => new ChaosPublisher(host.Publisher, _history, TimeProvider.System, (seed * Publishers) + i).RunAsync(MeanPauseMs, stop.Token))
+            .Select(i => new ChaosPublisher(_history, TimeProvider.System, (seed * Publishers) + i)
+                .RunAsync(host.Publisher, MeanPauseMs, stop.Token))
             .ToList();
 
         await new ChaosMonkey(_server, _workers, _publisherLine, _history, seed).RunAsync(duration);
@@ -118,16 +119,6 @@ internal sealed class ChaosRun : IAsyncDisposable
 
     private static RedisStreamStore Connect(int port) => new(
         RedisOptions.Parse($"127.0.0.1:{port},commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500"));
-
-    /// <summary>Keeps the history of a run that failed where <c>MILLRACE_CHAOS_KEEP</c> says.</summary>
-    private static async Task KeepAsync(string serverName, int seed, IEnumerable<HistoryEvent> history, IEnumerable<string> violations)
-    {
-        if (Environment.GetEnvironmentVariable("MILLRACE_CHAOS_KEEP") is not { Length: > 0 } directory)
-            return;
-        Directory.CreateDirectory(directory);
-        var lines = violations.Concat(history.Select(happened => happened.ToString()));
-        await File.WriteAllLinesAsync(Path.Combine(directory, $"{serverName}-{seed}.txt"), lines);
-    }
 
     public async ValueTask DisposeAsync()
     {

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Globalization;
 using Millrace.Tests.Clients;
 using Millrace.Tests.Fixtures;
 
@@ -25,6 +27,19 @@ internal abstract class ChaosServer : IAsyncDisposable
     public abstract void Pause();
 
     public abstract void Continue();
+
+    /// <summary>Deletes everything.</summary>
+    public async Task FlushAsync()
+    {
+        using var cli = Process.Start(new ProcessStartInfo("redis-cli", ["-p", Port.ToString(CultureInfo.InvariantCulture), "-e", "FLUSHALL"])
+        {
+            RedirectStandardOutput = true,
+        })!;
+        var reply = await cli.StandardOutput.ReadToEndAsync();
+        await cli.WaitForExitAsync();
+        if (cli.ExitCode != 0)
+            throw new InvalidOperationException($"FLUSHALL failed: {reply}");
+    }
 
     public abstract ValueTask DisposeAsync();
 

@@ -22,4 +22,18 @@ internal sealed class MemoryHistory(Func<double> nowMs) : IHistory
         lock (_lock)
             return [.. _events];
     }
+
+    /// <summary>The part of one process, which can write nothing after its end.</summary>
+    public IHistory While(Func<bool> isAlive) => new Part(this, isAlive);
+
+    private sealed class Part(MemoryHistory whole, Func<bool> isAlive) : IHistory
+    {
+        public double NowMs => whole.NowMs;
+
+        public void Add(HistoryEvent happened)
+        {
+            if (isAlive())
+                whole.Add(happened);
+        }
+    }
 }

@@ -81,6 +81,8 @@ internal sealed record StoreTruth
                 leftovers.Add($"{waiting.Length} entries wait in {again}");
             foreach (var stream in (string[])[group.Stream, again])
             {
+                if (await store.GetScheduleAsync(stream) is { Count: > 0 } schedule)
+                    leftovers.Add($"{schedule.Count} entries of {stream} are scheduled");
                 var last = (await store.GetStreamInfoAsync(stream))?.LastGeneratedId ?? EntryId.Zero;
                 var info = (await store.GetGroupsAsync(stream)).FirstOrDefault(info => info.Name == group.Name);
                 if (info is null)

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Streams;
 
@@ -27,11 +28,14 @@ public sealed class ConsumerHost : IAsyncDisposable
         IStreamStore? store = null,
         TimeProvider? time = null,
         IReadOnlyDictionary<string, string?>? configuration = null,
-        string instance = "local")
+        string instance = "local",
+        ILoggerProvider? log = null)
     {
         var builder = Microsoft.Extensions.Hosting.Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "tests" });
         builder.Configuration.AddInMemoryCollection(configuration ?? new Dictionary<string, string?>());
         builder.Services.AddSingleton(time ?? TimeProvider.System);
+        if (log is not null)
+            builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
         var used = store ?? new EmbeddedStreamStore(new(), time);
         builder.Services.AddMillrace(millrace => configure(millrace.UseStore(used).UseInstanceName(instance)));
         var host = builder.Build();

@@ -1,0 +1,77 @@
+using Millrace.ChaosWorker;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>One of the hosts of a virtual run: what a worker process is to a real one.</summary>
+internal sealed class VirtualHost : IAsyncDisposable
+{
+    private static readonly TimeSpan Tick = TimeSpan.FromMilliseconds(10);
+
+    private readonly Freezer _freezer;
+    private readonly ConsumerHost _host;
+    private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _stopTicking = new();
+    private long _tickedAt;
+
+    private VirtualHost(string name, ConsumerHost host, Freezer freezer, TimeProvider time)
+    {
+        (Name, _host, _freezer, _time) = (name, host, freezer, time);
+        _tickedAt = time.GetTimestamp();
+        _ = TickAsync(freezer.Slow(time));
+    }
+
+    public string Name { get; }
+
+    public Publisher Publisher => _host.Publisher;
+
+    public bool IsFrozen => !_freezer.Running.IsCompleted;
+
+    /// <summary>Whether its timers have come so far as the clock: whoever is behind has work to do first.</summary>
+    public bool IsUpToDate => IsFrozen || _time.GetElapsedTime(Volatile.Read(ref _tickedAt)) <= Tick;
+
+    public static async Task<VirtualHost> StartAsync(string name, string instance, IStreamStore store, TimeProvider time, IHistory history)
+    {
+        var freezer = new Freezer();
+        var own = freezer.Slow(time);
+        var workload = new ChaosWorkload(name, history, own);
+        var log = new HistoryLog(name, history);
+        var host = await ConsumerHost.StartAsync(
+            millrace => workload.AddTo(millrace), freezer.Slow(store), own, instance: instance, log: log);
+        return new(name, host, freezer, time);
+    }
+
+    public void Freeze() => _freezer.Freeze();
+
+    public void Thaw() => _freezer.Thaw();
+
+    public Task StopAsync() => _host.StopAsync();
+
+    public Task AbortAsync()
+    {
+        Thaw();
+        return _host.AbortAsync();
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        await _stopTicking.CancelAsync();
+        _stopTicking.Dispose();
+        await _host.DisposeAsync();
+    }
+
+    private async Task TickAsync(TimeProvider own)
+    {
+        using var timer = new PeriodicTimer(Tick, own);
+        try
+        {
+            while (await timer.WaitForNextTickAsync(_stopTicking.Token))
+                Volatile.Write(ref _tickedAt, _time.GetTimestamp());
+        }
+        catch (OperationCanceledException)
+        {
+            // The host has ended.
+        }
+    }
+}

@@ -1,0 +1,261 @@
+using Millrace.ChaosWorker;
+using Millrace.Embedded;
+using Millrace.Embedded.Journal;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+using Millrace.Tests.Simulation;
+
+namespace Millrace.Tests.Chaos;
+
+/// <summary>
+/// Several lives of a process with an embedded store on a simulated disk and a few hosts on it, in virtual time. Hosts are killed, frozen and stopped
+/// one by one; each life ends with all of them at once, at a moment drawn from the seed, even in the middle of a write. The last life heals.
+/// </summary>
+/// <remarks>Handlers run on the thread pool, so a seed says which faults there are and about when, not the order of everything.</remarks>
+internal sealed class VirtualRun
+{
+    private const int StepMs = 25;
+
+    /// <summary>
+    /// Time must not run away from a thread that has work and no processor: a lease is forty steps, so that a machine has to be very busy for one to
+    /// be lost that way.
+    /// </summary>
+    private static readonly TimeSpan LeastRealTime = TimeSpan.FromMilliseconds(1);
+
+    // In virtual time, and far more than the retries of the last message take.
+    private const int MaxSettleSteps = 60_000 / StepMs;
+
+    private readonly ManualTimeProvider _manual = new();
+    private readonly long _start;
+    private readonly VirtualClock _time;
+    private readonly MemoryHistory _history;
+    private readonly Random _random;
+    private readonly SimulatedDisk _disk = new();
+    private readonly ChaosPublisher _publisher;
+    private readonly SyncPolicy _sync;
+    private readonly JournalOptions _journal;
+    private readonly long _snapshotBytes;
+    private readonly VirtualHost?[] _hosts;
+    private readonly int[] _starts;
+    private readonly List<(int AtStep, Func<Task> HealAsync)> _healing = [];
+
+    private SimulatedDevice _device = null!;
+    private IStreamStore _store = null!;
+    private int _step;
+
+    private VirtualRun(int seed)
+    {
+        _start = _manual.GetTimestamp();
+        _time = new(_manual);
+        _history = new(() => _manual.GetElapsedTime(_start).TotalMilliseconds);
+        _random = new(seed);
+        _publisher = new(_history, _time, seed);
+        _sync = (SyncPolicy)_random.Next(3);
+        _journal = new() { SegmentBytes = 4_096 << _random.Next(5) };
+        _snapshotBytes = _random.Next(2) == 0 ? long.MaxValue : _journal.SegmentBytes * 2;
+        _hosts = new VirtualHost?[_random.Next(1, 4)];
+        _starts = new int[_hosts.Length];
+    }
+
+    private bool IsAlive => !_device.IsDead;
+
+    public static async Task<ChaosResult> RunAsync(int seed)
+    {
+        var run = new VirtualRun(seed);
+        for (var lives = run._random.Next(1, 4); lives > 0; lives--)
+            await run.LiveAsync();
+        var truth = await run.SettleAsync();
+        var history = run._history.Snapshot();
+        var violations = HistoryChecker.Check(history, truth, ChaosWorkload.Lease).Select(violation => $"seed {seed}: {violation}").ToList();
+        if (violations.Count > 0)
+            await ChaosResult.KeepAsync($"virtual-{seed}", history, violations);
+        return ChaosResult.Of(history, truth, violations);
+    }
+
+    /// <summary>A life that ends badly.</summary>
+    private async Task LiveAsync()
+    {
+        // Half of the lives end between two operations of the device, the others in one.
+        await StartAsync(_random.Next(2) == 0 ? _random.Next(20, 600) : 0);
+        for (var steps = _random.Next(20, 160); steps > 0 && IsAlive; steps--)
+        {
+            if (_random.Next(3) == 0 && _hosts.FirstOrDefault(host => host is { IsFrozen: false }) is { } host)
+                await _publisher.PublishAsync(host.Publisher, () => IsAlive);
+            if (_random.Next(25) == 0)
+                await StrikeAsync(_random.Next(_hosts.Length));
+            await StepAsync();
+        }
+
+        await EndAsync();
+    }
+
+    private async Task StartAsync(int crashAt)
+    {
+        var life = new LifePlan
+        {
+            Random = new(_random.Next()),
+            WorkloadSeed = 0,
+            Operations = 0,
+            Crash = (crashAt, (Simulation.FaultKind)_random.Next((int)Simulation.FaultKind.CrashBefore, (int)Simulation.FaultKind.CrashAfter + 1)),
+            Errors = [],
+            LocksHeld = int.MaxValue,
+            FullAt = 0,
+            Flips = 0,
+            EndsByPowerCut = false,
+            Closes = false,
+        };
+        _device = new(_disk, life, life.Random, new(), new());
+        var device = _device;
+        _store = new EmbeddedStreamStore(
+            new() { Sync = _sync, Journal = _journal, SnapshotAfterBytes = _snapshotBytes }, _time, null, () => new LockedDevice(device));
+        for (var i = 0; i < _hosts.Length && IsAlive; i++)
+            await StartHostAsync(i);
+    }
+
+    private async Task StartHostAsync(int i)
+    {
+        if (_random.Next(2) == 0)
+            _starts[i]++;
+        var device = _device;
+        try
+        {
+            _hosts[i] = await VirtualHost.StartAsync($"h{i}", $"h{i}-{_starts[i]}", _store, _time, _history.While(() => !device.IsDead));
+        }
+        catch (StreamException) when (!IsAlive)
+        {
+            // The process ended while it started.
+        }
+    }
+
+    private async Task StrikeAsync(int i)
+    {
+        if (_hosts[i] is not { IsFrozen: false } host)
+            return;
+        var begun = _history.NowMs;
+        switch (_random.Next(4))
+        {
+            case 0:
+                await EndHostAsync(i, host.AbortAsync());
+                Note(ChaosFault.Kill, host.Name, begun);
+                StartLater(i);
+                break;
+            case 1:
+                await EndHostAsync(i, host.StopAsync());
+                Note(ChaosFault.Terminate, host.Name, begun);
+                StartLater(i);
+                break;
+            case 2:
+                host.Freeze();
+                var pause = 3 * ChaosWorkload.Lease;
+                Note(ChaosFault.Freeze, host.Name, begun, begun + pause.TotalMilliseconds);
+                _healing.Add((_step + (int)(pause.TotalMilliseconds / StepMs), () =>
+                {
+                    host.Thaw();
+                    return Task.CompletedTask;
+                }));
+                break;
+            default:
+                // An hour forward, or back: then the clock of the store goes slower until it is right again.
+                _time.Jump(_random.Next(2) == 0 ? TimeSpan.FromHours(1) : TimeSpan.FromSeconds(-_random.Next(5)));
+                Note(ChaosFault.ClockJump, HistoryEvent.Everybody, begun);
+                break;
+        }
+    }
+
+    private async Task EndHostAsync(int i, Task ending)
+    {
+        var host = _hosts[i]!;
+        await FinishAsync(ending);
+        _hosts[i] = null;
+        await host.DisposeAsync();
+    }
+
+    private void StartLater(int i) =>
+        _healing.Add((_step + _random.Next(60), () => _hosts[i] is null && IsAlive ? StartHostAsync(i) : Task.CompletedTask));
+
+    /// <summary>All at once: the process, or the machine. Only what is synced always survives that.</summary>
+    private async Task EndAsync()
+    {
+        var begun = _history.NowMs;
+        _device.Kill();
+        _healing.Clear();
+        for (var i = 0; i < _hosts.Length; i++)
+        {
+            if (_hosts[i] is { } host)
+                await EndHostAsync(i, host.AbortAsync());
+        }
+
+        await FinishAsync(CloseAsync(_store));
+        var isPowerCut = _sync == SyncPolicy.Always && _random.Next(2) == 0;
+        if (isPowerCut)
+            _disk.CutPower(_random, (_, _) => { });
+        else
+            _disk.Kill(_random, mayDroppedSurvive: false, (_, _) => { });
+        Note(isPowerCut ? ChaosFault.PowerCut : ChaosFault.KillAll, HistoryEvent.Everybody, begun);
+    }
+
+    private static async Task CloseAsync(IStreamStore store)
+    {
+        try
+        {
+            await store.DisposeAsync();
+        }
+        catch (StreamException)
+        {
+            // The device is gone, and with it what the store would still write.
+        }
+    }
+
+    /// <summary>The last life: nothing more happens, and the groups come to their end.</summary>
+    private async Task<StoreTruth> SettleAsync()
+    {
+        await StartAsync(crashAt: 0);
+        IReadOnlyList<string> leftovers = ["the store was never asked"];
+        var quiet = 0;
+        for (var step = 0; step < MaxSettleSteps && quiet * StepMs < 2 * ChaosPublisher.MaxDelay.TotalMilliseconds; step++)
+        {
+            await StepAsync();
+            leftovers = await StoreTruth.FindLeftoversAsync(_store);
+            quiet = leftovers.Count == 0 ? quiet + 1 : 0;
+        }
+
+        foreach (var host in _hosts)
+            await FinishAsync(host!.StopAsync());
+        var truth = await StoreTruth.ReadAsync(_store);
+        foreach (var host in _hosts)
+            await host!.DisposeAsync();
+        Array.Clear(_hosts);
+        await FinishAsync(CloseAsync(_store));
+        return truth with { Leftovers = [.. leftovers.Concat(truth.Leftovers)] };
+    }
+
+    /// <summary>Lets time go by while something ends.</summary>
+    private async Task FinishAsync(Task task)
+    {
+        var deadline = _step + MaxSettleSteps;
+        while (!task.IsCompleted && _step < deadline)
+            await StepAsync();
+        await task.WaitAsync(Eventually.Deadline);
+    }
+
+    /// <summary>A little time, and then what it set in motion: time goes on when every host has seen it.</summary>
+    private async Task StepAsync()
+    {
+        _step++;
+        foreach (var due in _healing.Where(healing => healing.AtStep <= _step).ToList())
+        {
+            _healing.Remove(due);
+            await due.HealAsync();
+        }
+
+        _manual.Advance(TimeSpan.FromMilliseconds(StepMs));
+        await Task.Delay(LeastRealTime);
+        if (!AreUpToDate())
+            await Eventually.TrueAsync("hosts follow the clock", () => ValueTask.FromResult(AreUpToDate()));
+    }
+
+    private bool AreUpToDate() => _hosts.All(host => host?.IsUpToDate ?? true);
+
+    private void Note(ChaosFault kind, string victim, double begunMs, double? endMs = null) => _history.Add(
+        new(begunMs, Happened.Fault) { Who = victim, UntilMs = endMs ?? _history.NowMs, Detail = kind.ToString() });
+}

@@ -1,0 +1,3 @@
+# file: src/Millrace/Consuming/GroupReader.cs
+# Entries are claimed from those who renew their leases.
+s/MinIdleTime = isOwn \? TimeSpan\.Zero : plan\.Options\.Lease/MinIdleTime = TimeSpan.Zero/g

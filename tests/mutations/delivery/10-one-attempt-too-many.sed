@@ -1,0 +1,3 @@
+# file: src/Millrace/Consuming/Retries/RetryPolicy.cs
+# The last attempt is not the last.
+s/attempt < maxAttempts/attempt <= maxAttempts/
