@@ -1,6 +1,9 @@
 namespace Millrace;
 
-/// <summary>Numbers of log events. Consuming has 1100 to 1199, monitoring 1200 to 1249, recurring messages 1300 to 1349.</summary>
+/// <summary>
+/// Numbers of log events. Consuming has 1100 to 1199, monitoring 1200 to 1249, what keeps groups and streams 1250 to 1299, recurring
+/// messages 1300 to 1349.
+/// </summary>
 internal static class EventIds
 {
     public const int HandlerFailed = 1100;
@@ -26,6 +29,9 @@ internal static class EventIds
     public const int DuplicateSkipped = 1132;
 
     public const int SamplingFailed = 1200;
+
+    public const int PresenceFailed = 1250;
+    public const int DeadConsumerDeleted = 1251;
 
     public const int ChainBegun = 1300;
     public const int ChainFailed = 1301;

@@ -90,6 +90,14 @@ internal static partial class LogMessages
         "The store does not tell the figures about groups; metrics leave out what is not known, and it is asked again.")]
     public static partial void SamplingFailed(ILogger logger, Exception exception);
 
+    [LoggerMessage(EventIds.PresenceFailed, LogLevel.Warning,
+        "The store does not take the documents of this process's consumers; others may think them dead. Tried again.")]
+    public static partial void PresenceFailed(ILogger logger, Exception exception);
+
+    [LoggerMessage(EventIds.DeadConsumerDeleted, LogLevel.Information,
+        "Consumer {Consumer} of group {Group} on {Stream} is dead; where it holds nothing it is deleted.")]
+    public static partial void DeadConsumerDeleted(ILogger logger, string stream, string group, string consumer);
+
     [LoggerMessage(EventIds.ChainBegun, LogLevel.Information, "The firings of the recurring message {Name} begin in {Stream}.")]
     public static partial void ChainBegun(ILogger logger, string name, string stream);
 

@@ -54,6 +54,21 @@ internal sealed class ConsumerWorker
     /// <summary>How its reading goes, for the health check.</summary>
     public WorkerStatus Status { get; }
 
+    public GroupPlan Plan => _plan;
+
+    /// <summary>How many deliveries it holds, and how many of them run.</summary>
+    public (int Held, int Running) Load
+    {
+        get
+        {
+            var held = _held.Snapshot();
+            return (held.Count, held.Count(static delivery => delivery.IsRunning));
+        }
+    }
+
+    /// <summary>Whether it was told to stop as a killed process would.</summary>
+    public bool IsAborted => _abort.IsCancellationRequested;
+
     /// <summary>Ends when the worker was told to stop and has drained, or was aborted.</summary>
     public async Task RunAsync()
     {

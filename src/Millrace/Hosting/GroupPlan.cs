@@ -21,6 +21,12 @@ internal sealed record GroupPlan
 
     public string DeadLetters { get; private init; } = "";
 
+    /// <summary>The document in which this consumer says that it lives.</summary>
+    public StateKey Presence => PresenceOf(Consumer);
+
+    /// <summary>The document in which a consumer of the group says that it lives.</summary>
+    public StateKey PresenceOf(string consumer) => ConsumerRegistry.KeyOf(Stream, Group, consumer);
+
     /// <summary>Derives the names of the group's own streams.</summary>
     /// <exception cref="ArgumentException">The stream's name has stray braces.</exception>
     public GroupPlan Named() => this with

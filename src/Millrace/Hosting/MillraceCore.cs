@@ -100,6 +100,7 @@ internal sealed class MillraceCore
             StreamArguments.CheckName(group);
             if (options.DeduplicationWindow > TimeSpan.Zero)
                 StreamArguments.Check(Deduplication.KeyOf(plan, ""));
+            StreamArguments.Check(plan.Presence);
             return plan.Named();
         }
         catch (ArgumentException exception)

@@ -5,6 +5,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Consuming;
 using Millrace.Monitoring;
 using Millrace.Recurring;
+using Millrace.Registry;
 using Millrace.Streams;
 
 namespace Millrace.Hosting;
@@ -14,6 +15,7 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
 {
     private ConsumerWorker[] _workers = [];
     private readonly CancellationTokenSource _stopBackground = new();
+    private ConsumerPresence? _presence;
     private Task _running = Task.CompletedTask;
     private Task _background = Task.CompletedTask;
 
@@ -46,7 +48,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         var sampler = new GroupSampler(core, store, loggers.CreateLogger("Millrace.Monitoring"));
         var starter = new RecurringStarter(
             core, services.GetRequiredService<MillraceModel>().Recurring, services.GetRequiredService<Publisher>(), logger);
-        _background = Task.WhenAll(new Func<CancellationToken, Task>[] { sampler.RunAsync, starter.RunAsync }
+        _presence = new(core, store, _workers, logger);
+        _background = Task.WhenAll(new Func<CancellationToken, Task>[] { sampler.RunAsync, starter.RunAsync, _presence.RunAsync }
             .Select(loop => Task.Run(() => loop(_stopBackground.Token), CancellationToken.None)));
         return Task.CompletedTask;
     }
@@ -66,6 +69,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
             await _running.ConfigureAwait(false);
         await _stopBackground.CancelAsync().ConfigureAwait(false);
         await _background.ConfigureAwait(false);
+        if (_presence is not null && !Array.Exists(_workers, static worker => worker.IsAborted))
+            await _presence.LeaveAsync(cancellationToken).ConfigureAwait(false);
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;

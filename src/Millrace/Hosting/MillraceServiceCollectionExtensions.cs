@@ -13,9 +13,9 @@ public static class MillraceServiceCollectionExtensions
     extension(IServiceCollection services)
     {
         /// <summary>
-        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/>, <see cref="ConsumerControl"/> and
-        /// <see cref="IStreamStore"/> as singletons, and a hosted service that runs the consumers. May be called several times; the calls add
-        /// up.
+        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/>, <see cref="ConsumerControl"/>,
+        /// <see cref="ConsumerRegistry"/> and <see cref="IStreamStore"/> as singletons, and a hosted service that runs the consumers. May be
+        /// called several times; the calls add up.
         /// </summary>
         /// <param name="configure">Says which store, messages and consumers there are.</param>
         public IServiceCollection AddMillrace(Action<MillraceBuilder> configure)
@@ -36,6 +36,7 @@ public static class MillraceServiceCollectionExtensions
                 services.AddSingleton(provider => new DeadLetters(
                     provider.GetRequiredService<IStreamStore>(), provider.GetRequiredService<TimeProvider>()));
                 services.AddSingleton(provider => new ConsumerControl(provider.GetRequiredService<MillraceCore>()));
+                services.AddSingleton(provider => new ConsumerRegistry(provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton<MillraceService>();
                 services.AddSingleton<IHostedService>(static provider => provider.GetRequiredService<MillraceService>());
             }
