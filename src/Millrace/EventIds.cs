@@ -32,6 +32,10 @@ internal static class EventIds
 
     public const int PresenceFailed = 1250;
     public const int DeadConsumerDeleted = 1251;
+    public const int LedgerFailed = 1252;
+    public const int EntriesVanished = 1253;
+    public const int PendingDeleted = 1254;
+    public const int LossHandlerFailed = 1255;
 
     public const int ChainBegun = 1300;
     public const int ChainFailed = 1301;

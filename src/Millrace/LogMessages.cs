@@ -98,6 +98,23 @@ internal static partial class LogMessages
         "Consumer {Consumer} of group {Group} on {Stream} is dead; where it holds nothing it is deleted.")]
     public static partial void DeadConsumerDeleted(ILogger logger, string stream, string group, string consumer);
 
+    [LoggerMessage(EventIds.LedgerFailed, LogLevel.Warning,
+        "Where group {Group} of {Stream} stands cannot be noted; if the store loses it now, more is handled again. Tried again.")]
+    public static partial void LedgerFailed(ILogger logger, Exception exception, string stream, string group);
+
+    [LoggerMessage(EventIds.EntriesVanished, LogLevel.Error,
+        "Entries of {Stream} vanished that group {Group} had not settled: those above {After} through {Through}, {Count} as far as is known, " +
+        "and {Retries} retries.")]
+    public static partial void EntriesVanished(
+        ILogger logger, string stream, string group, EntryId after, EntryId through, long? count, long retries);
+
+    [LoggerMessage(EventIds.PendingDeleted, LogLevel.Error,
+        "{Count} entries of {Stream} were deleted while they were pending for group {Group}: {First} to {Last}.")]
+    public static partial void PendingDeleted(ILogger logger, string stream, string group, int count, EntryId first, EntryId last);
+
+    [LoggerMessage(EventIds.LossHandlerFailed, LogLevel.Error, "A handler of StreamLosses.Detected failed for group {Group} of {Stream}.")]
+    public static partial void LossHandlerFailed(ILogger logger, Exception exception, string stream, string group);
+
     [LoggerMessage(EventIds.ChainBegun, LogLevel.Information, "The firings of the recurring message {Name} begin in {Stream}.")]
     public static partial void ChainBegun(ILogger logger, string name, string stream);
 

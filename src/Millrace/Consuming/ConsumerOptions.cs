@@ -59,8 +59,8 @@ public sealed class ConsumerOptions
     public int MaxDeliveries { get; set; } = 5;
 
     /// <summary>
-    /// Where the group starts when it does not exist yet. Default: with the first entry of the stream. A group that vanishes later is made
-    /// again at the same place; one that started at <see cref="GroupStart.Now"/>, after the last entry this process saw.
+    /// Where the group starts when it does not exist yet. Default: with the first entry of the stream. A group that vanishes later goes on
+    /// behind what it had settled, see <see cref="StreamLosses"/>.
     /// In configuration: <c>Beginning</c>, <c>Now</c> or an entry ID.
     /// </summary>
     public GroupStart Start { get; set; } = GroupStart.Beginning;

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
+using Millrace.Recovery;
 using Millrace.Streams;
 
 namespace Millrace.Consuming;
@@ -20,6 +21,7 @@ internal sealed class ConsumerWorker
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly ReadGate _gate;
+    private readonly RecoveryLedger _ledger;
     private readonly HeldDeliveries _held;
     private readonly GroupReader _reader;
     private readonly PendingRecovery _recovery;
@@ -40,8 +42,9 @@ internal sealed class ConsumerWorker
         (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
         (Status, _gate) = (status, status.Gate);
         _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
-        _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch);
-        _reader = new(store, plan, _held, core.Time, core.Meter, logger);
+        _ledger = new(core, store, plan, logger);
+        _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch, _ledger.Moved);
+        _reader = new(store, plan, _held, core, logger);
         _recovery = new(_reader, plan, _gate, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
@@ -74,7 +77,7 @@ internal sealed class ConsumerWorker
     {
         LogMessages.WorkerStarted(_logger, _plan.Stream, _plan.Group, _plan.Consumer);
         using var endLeases = CancellationTokenSource.CreateLinkedTokenSource(_abort.Token);
-        var leases = _leases.RunAsync(endLeases.Token);
+        var leases = Task.WhenAll(_leases.RunAsync(endLeases.Token), _ledger.RunAsync(endLeases.Token));
 
         await ReadUntilStoppedAsync().ConfigureAwait(false);
         _handlers.Complete();
@@ -166,7 +169,7 @@ internal sealed class ConsumerWorker
         {
             try
             {
-                await _reader.EnsureGroupsAsync(cancellationToken).ConfigureAwait(false);
+                await _ledger.EnsureGroupsAsync(cancellationToken).ConfigureAwait(false);
                 await _recovery.TakeOwnAsync(cancellationToken).ConfigureAwait(false);
                 Status.Answered();
                 return;
@@ -227,7 +230,7 @@ internal sealed class ConsumerWorker
     /// <summary>After a failed read: the group may be gone, or entries may be ours whose answer never arrived.</summary>
     private async Task RepairAsync(CancellationToken cancellationToken)
     {
-        await _reader.RecreateGroupsAsync(cancellationToken).ConfigureAwait(false);
+        await _ledger.EnsureGroupsAsync(cancellationToken).ConfigureAwait(false);
         await _recovery.TakeLostAsync(cancellationToken).ConfigureAwait(false);
     }
 

@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
-using Millrace.Monitoring;
 using Millrace.Streams;
 
 namespace Millrace.Consuming;
@@ -10,7 +9,7 @@ namespace Millrace.Consuming;
 /// and of the group's private stream, in one read that really blocks.
 /// </summary>
 internal sealed class GroupReader(
-    IStreamStore store, GroupPlan plan, HeldDeliveries held, TimeProvider time, MessageMeter meter, ILogger logger)
+    IStreamStore store, GroupPlan plan, HeldDeliveries held, MillraceCore core, ILogger logger)
 {
     // Pending entries looked at in one go, and so the most that are claimed at once.
     private const int PageSize = 64;
@@ -21,31 +20,6 @@ internal sealed class GroupReader(
 
     // A claim must not see an entry between its arrival and its place among the held ones: it would be handled twice.
     private readonly SemaphoreSlim _taking = new(1);
-    private readonly DateTimeOffset _startedAt = time.GetUtcNow();
-    private EntryId _lastSeen;
-
-    /// <summary>Makes the group on the stream and on its private stream where it is missing.</summary>
-    public async Task EnsureGroupsAsync(CancellationToken cancellationToken)
-    {
-        await store.CreateGroupAsync(plan.Stream, plan.Group, plan.Options.Start, cancellationToken).ConfigureAwait(false);
-        await store.CreateGroupAsync(plan.Again, plan.Group, GroupStart.Beginning, cancellationToken).ConfigureAwait(false);
-    }
-
-    /// <summary>
-    /// Makes a group again that vanished, never at the end of the stream, which would skip entries without a word: where the options
-    /// say, or
-    /// after the last entry seen when they say <see cref="GroupStart.Now"/>.
-    /// </summary>
-    public async Task RecreateGroupsAsync(CancellationToken cancellationToken)
-    {
-        var start = plan.Options.Start;
-        if (start.IsNow)
-            start = GroupStart.After(_lastSeen != EntryId.Zero ? _lastSeen : EntryId.FromTime(_startedAt));
-        if (await store.CreateGroupAsync(plan.Stream, plan.Group, start, cancellationToken).ConfigureAwait(false))
-            LogMessages.GroupRecreated(logger, plan.Stream, plan.Group, $"after {start.LastDelivered}");
-        if (await store.CreateGroupAsync(plan.Again, plan.Group, GroupStart.Beginning, cancellationToken).ConfigureAwait(false))
-            LogMessages.GroupRecreated(logger, plan.Again, plan.Group, "from its beginning");
-    }
 
     /// <summary>Waits for new entries. Returns them also when the wait was cancelled: they are ours already.</summary>
     /// <param name="room">
@@ -69,8 +43,6 @@ internal sealed class GroupReader(
         foreach (var batch in batches)
         {
             var isAgain = batch.Stream == plan.Again;
-            if (!isAgain)
-                _lastSeen = batch.Entries[^1].Id;
             Hold(batch.Stream, isAgain, isRecovered: false, batch.Entries, deliveries);
         }
 
@@ -145,15 +117,36 @@ internal sealed class GroupReader(
         var claim = new ClaimRequest { Consumer = plan.Consumer, Ids = ids, MinIdleTime = isOwn ? TimeSpan.Zero : plan.Options.Lease };
         var claimed = await store.ClaimAsync(StreamOf(isAgain), plan.Group, claim, cancellationToken).ConfigureAwait(false);
         Hold(StreamOf(isAgain), isAgain, isRecovered: true, claimed.Entries, deliveries);
+        if (claimed.Deleted.Count > 0)
+            ReportDeleted(isAgain, claimed.Deleted);
         return deliveries;
+    }
+
+    private void ReportDeleted(bool isAgain, IReadOnlyList<EntryId> deleted)
+    {
+        var (first, last) = (deleted.Min(), deleted.Max());
+        LogMessages.PendingDeleted(logger, StreamOf(isAgain), plan.Group, deleted.Count, first, last);
+        core.Report(
+            new()
+            {
+                Kind = StreamLossKind.PendingDeleted,
+                Stream = plan.Stream,
+                Group = plan.Group,
+                MissingAfter = isAgain ? EntryId.Zero : first.Previous(),
+                MissingThrough = isAgain ? EntryId.Zero : last,
+                MissingCount = isAgain ? 0 : deleted.Count,
+                MissingRetries = isAgain ? deleted.Count : 0,
+            },
+            plan,
+            logger);
     }
 
     private string StreamOf(bool isAgain) => isAgain ? plan.Again : plan.Stream;
 
     private void Hold(string stream, bool isAgain, bool isRecovered, IReadOnlyList<DeliveredEntry> entries, List<Delivery> deliveries)
     {
-        meter.Received(plan, isAgain, isRecovered, entries);
-        var now = time.GetTimestamp();
+        core.Meter.Received(plan, isAgain, isRecovered, entries);
+        var now = core.Time.GetTimestamp();
         foreach (var entry in entries)
         {
             var delivery = new Delivery(stream, isAgain, isRecovered, entry, now);

@@ -3,7 +3,9 @@ using Millrace.Streams;
 namespace Millrace.Consuming;
 
 /// <summary>Everything a group's worker holds, queued and running, and the room left for more.</summary>
-internal sealed class HeldDeliveries(int capacity)
+/// <param name="capacity">Deliveries read that there is room for.</param>
+/// <param name="moved">Called when a delivery came or ended.</param>
+internal sealed class HeldDeliveries(int capacity, Action moved)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<(bool IsAgain, EntryId Id), Delivery> _held = [];
@@ -24,6 +26,8 @@ internal sealed class HeldDeliveries(int capacity)
             if (!delivery.IsRecovered)
                 _readCount++;
         }
+
+        moved();
     }
 
     /// <summary>Ends a delivery, whatever became of it.</summary>
@@ -43,6 +47,7 @@ internal sealed class HeldDeliveries(int capacity)
         }
 
         delivery.End();
+        moved();
         waiter?.TrySetResult();
     }
 

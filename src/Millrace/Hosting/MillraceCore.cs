@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Microsoft.Extensions.Configuration;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Millrace.Consuming;
 using Millrace.Hosting;
 using Millrace.Messages;
@@ -47,6 +48,8 @@ internal sealed class MillraceCore
 
     public MessageMeter Meter { get; }
 
+    public StreamLosses Losses { get; } = new();
+
     public MillraceOptions Options { get; }
 
     public MessageSerializer Serializer { get; }
@@ -54,6 +57,13 @@ internal sealed class MillraceCore
     public EnvelopeCodec Codec { get; }
 
     public IReadOnlyList<GroupPlan> Groups { get; }
+
+    /// <summary>Counts a loss and tells whoever wants to know.</summary>
+    public void Report(StreamLossEventArgs loss, GroupPlan plan, ILogger logger)
+    {
+        Meter.Lost(plan, loss.Kind);
+        Losses.Raise(loss, logger);
+    }
 
     /// <summary>Makes the fields of a message that no other message caused.</summary>
     public EntryFields Encode(object message, PublishOptions? options)

@@ -28,6 +28,7 @@ internal sealed class MessageMeter : IDisposable
     private readonly Counter<long> _claims;
     private readonly Counter<long> _retries;
     private readonly Counter<long> _deadLetters;
+    private readonly Counter<long> _losses;
     private readonly Counter<long> _ignored;
     private readonly Counter<long> _duplicates;
 
@@ -53,6 +54,8 @@ internal sealed class MessageMeter : IDisposable
             "millrace.retries", "{message}", "Messages put back for another attempt of the group.");
         _deadLetters = Meter.CreateCounter<long>(
             "millrace.dead_letters", "{message}", "Messages moved to the dead letters of the group.");
+        _losses = Meter.CreateCounter<long>(
+            "millrace.losses", "{loss}", "Times the store was found to have forgotten a group, entries or IDs.");
         _ignored = Meter.CreateCounter<long>(
             "millrace.ignored", "{message}", "Entries that cannot be decoded, acknowledged unread as the group's policy says.");
         _duplicates = Meter.CreateCounter<long>(
@@ -127,6 +130,21 @@ internal sealed class MessageMeter : IDisposable
             return;
         foreach (var change in changes)
             AddSent(change);
+    }
+
+    /// <summary>The store has forgotten something.</summary>
+    public void Lost(GroupPlan plan, StreamLossKind kind)
+    {
+        if (!_losses.Enabled)
+            return;
+        var tags = GroupTags(plan);
+        tags.Add(TelemetryNames.LossKind, kind switch
+        {
+            StreamLossKind.GroupVanished => "group",
+            StreamLossKind.EntriesVanished => "entries",
+            _ => "pending",
+        });
+        _losses.Add(1, tags);
     }
 
     public void Dispose() => Meter.Dispose();

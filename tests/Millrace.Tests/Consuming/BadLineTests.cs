@@ -57,23 +57,6 @@ public sealed class BadLineTests
         await host.WhenSettledAsync("orders", "billing");
     }
 
-    [Fact]
-    public async Task Group_that_vanishes_is_made_again_where_it_began()
-    {
-        await using var store = new EmbeddedStreamStore(new());
-        await using var host = await StartAsync(store, _ => Fault.None);
-        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
-        await host.ReadAsync("done");
-        await host.WhenSettledAsync("orders", "billing");
-
-        await store.DestroyGroupAsync("orders", "billing");
-        await host.Publisher.PublishAsync("orders", new OrderCreated("o2", 1));
-
-        // The first one is handled again: its output has the same ID, which tells it from a new one.
-        var done = await host.ReadAsync("done", 3);
-        Assert.Equal(2, done.Select(entry => entry.Fields.GetText("id"u8)).Distinct().Count());
-    }
-
     private static Task<ConsumerHost> StartAsync(IStreamStore store, Func<string, Fault> faults) => ConsumerHost.StartAsync(
         m => m.AddConsumer<OrderCreated>("orders", "billing", (order, context, _) =>
         {

@@ -1,0 +1,215 @@
+using Microsoft.Extensions.Logging;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace.Recovery;
+
+/// <summary>
+/// Makes a group, and makes it again where it belongs when the store has forgotten it: behind what it had settled, or at the beginning when
+/// the stream was forgotten, too; never at the end, which would skip entries without a word. For that it notes where the group stands, in a
+/// state document and in memory, which is what remains when everything was flushed. What it notes also shows entries that vanished.
+/// </summary>
+/// <remarks>Costs five reads and a commit, once a second while the group moves; nothing while it does not.</remarks>
+internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, GroupPlan plan, ILogger logger)
+{
+    // So much may be handled again after a loss.
+    private static readonly TimeSpan MinInterval = TimeSpan.FromSeconds(1);
+
+    // Each means that another process has noted something in this very moment.
+    private const int MaxConflicts = 10;
+
+    private readonly StateKey _key = KeyOf(plan.Stream, plan.Group);
+    private readonly SemaphoreSlim _checking = new(1);
+    private readonly SemaphoreSlim _wake = new(0);
+
+    private GroupLedger? _known;
+    private int _hasMoved;
+    private bool _isFailing;    // So that an outage is logged once.
+
+    /// <summary>The document of a group.</summary>
+    public static StateKey KeyOf(string stream, string group) => new(stream, $"millrace/ledger/{group}");
+
+    /// <summary>Something was delivered to this process, or settled by it.</summary>
+    public void Moved()
+    {
+        if (Volatile.Read(ref _hasMoved) == 0 && Interlocked.Exchange(ref _hasMoved, 1) == 0)
+            _wake.Release();
+    }
+
+    /// <summary>Notes where the group stands whenever it has moved, until cancelled. Never throws.</summary>
+    public async Task RunAsync(CancellationToken cancellationToken)
+    {
+        while (!cancellationToken.IsCancellationRequested)
+        {
+            try
+            {
+                await _wake.WaitAsync(cancellationToken).ConfigureAwait(false);
+                Volatile.Write(ref _hasMoved, 0);
+                await CheckAsync(makeGroup: false, cancellationToken).ConfigureAwait(false);
+            }
+            catch (Exception exception)
+            {
+                if (!cancellationToken.IsCancellationRequested)
+                    Fail(exception);
+            }
+
+            await Task.Delay(MinInterval, core.Time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>Makes the group on the stream and on its private one where it is missing, and tells what else is.</summary>
+    public async Task EnsureGroupsAsync(CancellationToken cancellationToken)
+    {
+        await store.CreateGroupAsync(plan.Again, plan.Group, GroupStart.Beginning, cancellationToken).ConfigureAwait(false);
+        await CheckAsync(makeGroup: true, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task CheckAsync(bool makeGroup, CancellationToken cancellationToken)
+    {
+        await _checking.WaitAsync(cancellationToken).ConfigureAwait(false);
+        try
+        {
+            var isMadeAgain = false;
+            for (var conflicts = 0; conflicts < MaxConflicts;)
+            {
+                var document = await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false);
+                var known = Known(GroupLedger.Read(document));
+                if (await LookAsync(cancellationToken).ConfigureAwait(false) is { } now)
+                {
+                    if (await TryNoteAsync(document, known, now, isMadeAgain, cancellationToken).ConfigureAwait(false))
+                        return;
+                    conflicts++;
+                }
+                else if (makeGroup)
+                {
+                    isMadeAgain = await MakeGroupAsync(known, cancellationToken).ConfigureAwait(false) && known is not null;
+                }
+                else
+                {
+                    return; // The reader finds out, too, and makes it again.
+                }
+            }
+        }
+        finally
+        {
+            _checking.Release();
+        }
+    }
+
+    private GroupLedger? Known(GroupLedger? noted) => noted is null || _known?.IsAhead(noted) == true ? _known : noted;
+
+    /// <summary>How the group stands, or <see langword="null"/>: it is gone.</summary>
+    private async Task<GroupLedger?> LookAsync(CancellationToken cancellationToken)
+    {
+        // In this order: what is delivered or settled in between makes us place the group too far back, never too far ahead.
+        var groups = await store.GetGroupsAsync(plan.Stream, cancellationToken).ConfigureAwait(false);
+        if (groups.FirstOrDefault(group => group.Name == plan.Group) is not { } group)
+            return null;
+        var pending = await store.PendingSummaryAsync(plan.Stream, plan.Group, cancellationToken).ConfigureAwait(false);
+        var again = await store.GetStreamInfoAsync(plan.Again, cancellationToken).ConfigureAwait(false);
+        if (await store.GetStreamInfoAsync(plan.Stream, cancellationToken).ConfigureAwait(false) is not { } stream)
+            return null;
+
+        return new()
+        {
+            SettledThrough = pending.MinId is { } first && first <= group.LastDeliveredId ? first.Previous() : group.LastDeliveredId,
+            LastDelivered = group.LastDeliveredId,
+            StreamLastId = stream.LastGeneratedId,
+            EntriesAdded = stream.EntriesAdded,
+            Unsettled = group.Lag + pending.Count,
+            Retries = again?.Length ?? 0,
+            AgainLastId = again?.LastGeneratedId ?? EntryId.Zero,
+        };
+    }
+
+    private async Task<bool> MakeGroupAsync(GroupLedger? known, CancellationToken cancellationToken)
+    {
+        var start = plan.Options.Start;
+        if (known is not null)
+        {
+            // In a stream that is another one, or was set back, an entry of any ID may be new.
+            var stream = await store.GetStreamInfoAsync(plan.Stream, cancellationToken).ConfigureAwait(false);
+            start = stream is not null && known.CanBecome(stream.LastGeneratedId, stream.EntriesAdded)
+                ? GroupStart.After(known.SettledThrough)
+                : GroupStart.Beginning;
+        }
+
+        var isMade = await store.CreateGroupAsync(plan.Stream, plan.Group, start, cancellationToken).ConfigureAwait(false);
+        if (isMade && known is not null)
+            LogMessages.GroupRecreated(logger, plan.Stream, plan.Group, $"after {start.LastDelivered}");
+        return isMade;
+    }
+
+    /// <summary>Notes how the group stands, if nobody else has meanwhile, and tells what was lost since it was noted last.</summary>
+    private async Task<bool> TryNoteAsync(
+        StateDocument? document, GroupLedger? known, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
+    {
+        var loss = known is null ? null : await FindLossAsync(known, now, isMadeAgain, cancellationToken).ConfigureAwait(false);
+        now = now with { Losses = (known?.Losses ?? 0) + (loss is null ? 0 : 1) };
+        if (now != GroupLedger.Read(document))
+        {
+            var commit = new Commit
+            {
+                Conditions = [document is null ? CommitCondition.StateAbsent(_key) : CommitCondition.StateIs(_key, document.Version)],
+                Changes = [new CommitChange.PutState(_key, now.Write())],
+            };
+            var result = (await store.CommitAsync([commit], cancellationToken).ConfigureAwait(false))[0];
+            if (result.Conflict is not null)
+                return false;
+
+            // A store that is full refuses the note. It is no reason not to consume, which is what makes room.
+            if (result.Failure is { } refusal)
+                Fail(refusal);
+            else
+                _isFailing = false;
+        }
+
+        _known = now;
+        if (loss is not null)
+            Report(loss);
+        return true;
+    }
+
+    private async Task<StreamLossEventArgs?> FindLossAsync(
+        GroupLedger known, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
+    {
+        var retries = now.AgainLastId < known.AgainLastId ? known.Retries : 0;
+        if (known.CanBecome(now.StreamLastId, now.EntriesAdded))
+            return isMadeAgain || retries > 0
+                ? Loss(retries > 0 ? StreamLossKind.EntriesVanished : StreamLossKind.GroupVanished, known.StreamLastId, 0)
+                : null;
+
+        // A stream that was set back still has its older entries.
+        var left = await store.RangeAsync(plan.Stream, new() { End = known.StreamLastId, Count = 1, IsReversed = true }, cancellationToken)
+            .ConfigureAwait(false);
+        return left is [var newest] && newest.Id > known.SettledThrough
+            ? Loss(StreamLossKind.EntriesVanished, newest.Id, null)
+            : Loss(StreamLossKind.EntriesVanished, known.SettledThrough, known.Unsettled);
+
+        StreamLossEventArgs Loss(StreamLossKind kind, EntryId missingAfter, long? count) => new()
+        {
+            Kind = kind,
+            Stream = plan.Stream,
+            Group = plan.Group,
+            MissingAfter = missingAfter,
+            MissingThrough = missingAfter > known.StreamLastId ? missingAfter : known.StreamLastId,
+            MissingCount = count,
+            MissingRetries = retries,
+        };
+    }
+
+    private void Fail(Exception exception)
+    {
+        if (!_isFailing)
+            LogMessages.LedgerFailed(logger, exception, plan.Stream, plan.Group);
+        _isFailing = true;
+    }
+
+    private void Report(StreamLossEventArgs loss)
+    {
+        if (loss.Kind == StreamLossKind.EntriesVanished)
+            LogMessages.EntriesVanished(
+                logger, plan.Stream, plan.Group, loss.MissingAfter, loss.MissingThrough, loss.MissingCount, loss.MissingRetries);
+        core.Report(loss, plan, logger);
+    }
+}
