@@ -36,6 +36,9 @@ internal static class EventIds
     public const int EntriesVanished = 1253;
     public const int PendingDeleted = 1254;
     public const int LossHandlerFailed = 1255;
+    public const int RetentionFailed = 1256;
+    public const int RetentionDropped = 1257;
+    public const int GroupAbandoned = 1258;
 
     public const int ChainBegun = 1300;
     public const int ChainFailed = 1301;

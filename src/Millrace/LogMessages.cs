@@ -120,4 +120,13 @@ internal static partial class LogMessages
 
     [LoggerMessage(EventIds.ChainFailed, LogLevel.Warning, "Whether the recurring message {Name} has its next firing is not known; it is looked at again.")]
     public static partial void ChainFailed(ILogger logger, Exception exception, string name);
+
+    [LoggerMessage(EventIds.RetentionFailed, LogLevel.Warning, "What is not kept of {Stream} cannot be dropped; tried again.")]
+    public static partial void RetentionFailed(ILogger logger, Exception exception, string stream);
+
+    [LoggerMessage(EventIds.RetentionDropped, LogLevel.Information, "{Count} entries of {Stream} are dropped; it is kept from {KeptFrom} on.")]
+    public static partial void RetentionDropped(ILogger logger, long count, string stream, EntryId keptFrom);
+
+    [LoggerMessage(EventIds.GroupAbandoned, LogLevel.Warning, "Group {Group} of {Stream} is abandoned: it has had no live consumer for too long.")]
+    public static partial void GroupAbandoned(ILogger logger, string stream, string group);
 }

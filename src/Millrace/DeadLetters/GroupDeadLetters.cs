@@ -107,6 +107,21 @@ public sealed partial class GroupDeadLetters
         return dropped;
     }
 
+    /// <summary>How many letters <see cref="TrimAsync"/> would drop. Reads those that are too old.</summary>
+    internal async ValueTask<long> CountTrimmedAsync(DeadLetterRetention retention, CancellationToken cancellationToken)
+    {
+        var info = await _store.GetStreamInfoAsync(_letters, cancellationToken).ConfigureAwait(false);
+        var tooMany = retention.MaxCount is { } maxCount && info is not null ? Math.Max(0, info.Length - maxCount) : 0;
+        long tooOld = 0;
+        if (retention.MaxAge is { } maxAge && Oldest(maxAge) is var oldest && oldest > EntryId.Zero)
+        {
+            await foreach (var page in EntriesAsync(_letters, EntryId.Zero, oldest.Previous(), cancellationToken).ConfigureAwait(false))
+                tooOld += page.Count;
+        }
+
+        return Math.Max(tooMany, tooOld);
+    }
+
     /// <summary>Who redrove, edited or deleted what, oldest first. Each note was written in one commit with what it tells of.</summary>
     /// <param name="cancellationToken">Ends the listing.</param>
     /// <exception cref="StreamException">The store failed.</exception>

@@ -214,6 +214,20 @@ public sealed class MillraceBuilder
     }
 
     /// <summary>
+    /// Keeps a stream from growing for ever: every <see cref="MillraceOptions.RetentionInterval"/> one of the processes drops what the policy
+    /// does not keep. What a group of the stream has not settled stays unless the policy says otherwise.
+    /// </summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="configure">Sets what to keep; configuration under <c>Millrace:Retention:&lt;stream&gt;</c> has the last word.</param>
+    public MillraceBuilder AddRetention(string stream, Action<StreamRetention> configure)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        ArgumentNullException.ThrowIfNull(configure);
+        _model.Retentions.Add((stream, configure));
+        return this;
+    }
+
+    /// <summary>
     /// One process at a time can have the store, so its name stays and a restart finds at once what the last run left pending.
     /// </summary>
     private MillraceBuilder UseEmbedded(EmbeddedStoreOptions options) => UseStore(

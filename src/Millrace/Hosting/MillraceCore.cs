@@ -38,6 +38,9 @@ internal sealed class MillraceCore
             .Select(group => Plan([.. group], configuration, errors))];
         foreach (var recurring in model.Recurring)
             CheckPublished(recurring, errors);
+        Retentions = model.Retentions
+            .GroupBy(retention => retention.Stream)
+            .ToDictionary(stream => stream.Key, stream => Retain(stream.Key, stream.Select(one => one.Configure), configuration, errors));
         if (!model.HasStore)
             errors.Add("There is no store: call UseEmbedded, UseMemory, UseRedis or UseStore.");
         if (errors.Count > 0)
@@ -57,6 +60,9 @@ internal sealed class MillraceCore
     public EnvelopeCodec Codec { get; }
 
     public IReadOnlyList<GroupPlan> Groups { get; }
+
+    /// <summary>What to keep of streams.</summary>
+    public IReadOnlyDictionary<string, StreamRetention> Retentions { get; }
 
     /// <summary>Counts a loss and tells whoever wants to know.</summary>
     public void Report(StreamLossEventArgs loss, GroupPlan plan, ILogger logger)
@@ -132,6 +138,25 @@ internal sealed class MillraceCore
         {
             errors.Add($"Recurring message '{recurring.Name}': {exception.Message}");
         }
+    }
+
+    private static StreamRetention Retain(
+        string stream, IEnumerable<Action<StreamRetention>> configure, IConfiguration? configuration, List<string> errors)
+    {
+        var retention = new StreamRetention();
+        foreach (var one in configure)
+            one(retention);
+        OptionBinder.Bind(retention, configuration, stream, errors);
+        try
+        {
+            StreamArguments.Check(AbandonedGroups.KeyOf(stream));
+        }
+        catch (ArgumentException exception)
+        {
+            errors.Add($"Retention of '{stream}': {exception.Message}");
+        }
+
+        return retention;
     }
 
     private static string UniqueName() =>

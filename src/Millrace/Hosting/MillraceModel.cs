@@ -22,6 +22,9 @@ internal sealed class MillraceModel
 
     public List<Action<JsonSerializerOptions>> ConfigureJson { get; } = [];
 
+    /// <summary>What to keep of streams; one stream may come several times.</summary>
+    public List<(string Stream, Action<StreamRetention> Configure)> Retentions { get; } = [];
+
     public List<Action<MillraceOptions>> Configure { get; } = [];
 
     /// <summary>The consumer name of stores that only one process can open, or <see langword="null"/>.</summary>

@@ -25,4 +25,10 @@ public sealed class MillraceOptions
     /// is asked otherwise. Costs two round trips a stream and about seven a group. Default 10 s; at least 100 ms.
     /// </summary>
     public TimeSpan SampleInterval { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>
+    /// How often what <see cref="MillraceBuilder.AddRetention"/> does not keep is dropped, by one process for all. Default 1 minute; at least
+    /// 1 s.
+    /// </summary>
+    public TimeSpan RetentionInterval { get; set; } = TimeSpan.FromMinutes(1);
 }

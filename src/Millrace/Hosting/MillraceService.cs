@@ -49,7 +49,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         var starter = new RecurringStarter(
             core, services.GetRequiredService<MillraceModel>().Recurring, services.GetRequiredService<Publisher>(), logger);
         _presence = new(core, store, _workers, logger);
-        _background = Task.WhenAll(new Func<CancellationToken, Task>[] { sampler.RunAsync, starter.RunAsync, _presence.RunAsync }
+        var retention = new RetentionLoop(core, store, services.GetRequiredService<Retention>(), loggers.CreateLogger("Millrace.Retention"));
+        _background = Task.WhenAll(new Func<CancellationToken, Task>[] { sampler.RunAsync, starter.RunAsync, _presence.RunAsync, retention.RunAsync }
             .Select(loop => Task.Run(() => loop(_stopBackground.Token), CancellationToken.None)));
         return Task.CompletedTask;
     }

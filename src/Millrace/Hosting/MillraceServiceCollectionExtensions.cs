@@ -14,8 +14,8 @@ public static class MillraceServiceCollectionExtensions
     {
         /// <summary>
         /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/>, <see cref="ConsumerControl"/>,
-        /// <see cref="ConsumerRegistry"/>, <see cref="StreamLosses"/> and <see cref="IStreamStore"/> as singletons, and a hosted service
-        /// that runs the consumers. May be called several times; the calls add up.
+        /// <see cref="ConsumerRegistry"/>, <see cref="StreamLosses"/>, <see cref="Retention"/> and <see cref="IStreamStore"/> as singletons,
+        /// and a hosted service that runs the consumers. May be called several times; the calls add up.
         /// </summary>
         /// <param name="configure">Says which store, messages and consumers there are.</param>
         public IServiceCollection AddMillrace(Action<MillraceBuilder> configure)
@@ -38,6 +38,11 @@ public static class MillraceServiceCollectionExtensions
                 services.AddSingleton(provider => new ConsumerControl(provider.GetRequiredService<MillraceCore>()));
                 services.AddSingleton(provider => new ConsumerRegistry(provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => provider.GetRequiredService<MillraceCore>().Losses);
+                services.AddSingleton(provider => new Retention(
+                    provider.GetRequiredService<IStreamStore>(), provider.GetRequiredService<TimeProvider>())
+                {
+                    Policies = provider.GetRequiredService<MillraceCore>().Retentions,
+                });
                 services.AddSingleton<MillraceService>();
                 services.AddSingleton<IHostedService>(static provider => provider.GetRequiredService<MillraceService>());
             }

@@ -39,6 +39,21 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         options.InstanceName = binder.Name(nameof(options.InstanceName), options.InstanceName);
         options.DrainTimeout = binder.Duration(nameof(options.DrainTimeout), options.DrainTimeout, TimeSpan.Zero);
         options.SampleInterval = binder.Duration(nameof(options.SampleInterval), options.SampleInterval, TimeSpan.FromMilliseconds(100));
+        options.RetentionInterval = binder.Duration(nameof(options.RetentionInterval), options.RetentionInterval, TimeSpan.FromSeconds(1));
+    }
+
+    public static void Bind(StreamRetention retention, IConfiguration? configuration, string stream, List<string> errors)
+    {
+        var binder = new OptionBinder(configuration, $"Millrace:Retention:{stream}", errors);
+        retention.MaxAge = binder.Age(nameof(retention.MaxAge), retention.MaxAge, TimeSpan.Zero);
+        retention.MaxCount = binder.Number(nameof(retention.MaxCount), retention.MaxCount);
+        retention.MaxBytes = binder.Number(nameof(retention.MaxBytes), retention.MaxBytes);
+        retention.KeepUnsettled = binder.Flag(nameof(retention.KeepUnsettled), retention.KeepUnsettled);
+        retention.AbandonedAfter = binder.Age(
+            nameof(retention.AbandonedAfter), retention.AbandonedAfter, StreamRetention.MinAbandonedAfter)!.Value;
+        retention.AbandonedGroups = binder.Choice(nameof(retention.AbandonedGroups), retention.AbandonedGroups);
+        retention.DeadLetters = binder.DeadLetters(nameof(retention.DeadLetters), retention.DeadLetters);
+        binder.RefuseUnknown();
     }
 
     private int Integer(string name, int value, int min, int max)
@@ -50,12 +65,59 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         return value;
     }
 
-    private TimeSpan Duration(string name, TimeSpan value, TimeSpan min, TimeSpan? orElse = null)
+    private DeadLetterRetention? DeadLetters(string name, DeadLetterRetention? value)
+    {
+        _known.Add(name);
+        var binder = new OptionBinder(configuration, $"{path}:{name}", errors);
+        var bound = new DeadLetterRetention
+        {
+            MaxAge = binder.Age(nameof(value.MaxAge), value?.MaxAge, TimeSpan.Zero),
+            MaxCount = binder.Number(nameof(value.MaxCount), value?.MaxCount),
+            AuditMaxAge = binder.Age(nameof(value.AuditMaxAge), value?.AuditMaxAge, TimeSpan.Zero),
+        };
+        binder.RefuseUnknown();
+        return bound == new DeadLetterRetention() ? null : bound;
+    }
+
+    private long? Number(string name, long? value)
+    {
+        if (Configured(name) is { } text)
+        {
+            if (!long.TryParse(text, NumberStyles.Integer, CultureInfo.InvariantCulture, out var number))
+            {
+                errors.Add($"{path}:{name}: '{text}' is not a whole number.");
+                return value;
+            }
+
+            value = number;
+        }
+
+        if (value < 0)
+            errors.Add($"{path}:{name}: {value} is less than 0.");
+        return value;
+    }
+
+    private bool Flag(string name, bool value)
+    {
+        if (Configured(name) is { } text && !bool.TryParse(text, out value))
+            errors.Add($"{path}:{name}: '{text}' is neither true nor false.");
+        return value;
+    }
+
+    /// <summary>How old something may become, which no timer waits for.</summary>
+    private TimeSpan? Age(string name, TimeSpan? value, TimeSpan min)
+    {
+        if (Configured(name) is null && value is null)
+            return null;
+        return Duration(name, value ?? min, min, max: StreamLimits.MaxDuration);
+    }
+
+    private TimeSpan Duration(string name, TimeSpan value, TimeSpan min, TimeSpan? orElse = null, TimeSpan? max = null)
     {
         if (Configured(name) is { } text && !TimeSpan.TryParse(text, CultureInfo.InvariantCulture, out value))
             errors.Add($"{path}:{name}: '{text}' is not a duration; write hh:mm:ss.");
-        else if (value != orElse && (value < min || value > MaxWait))
-            errors.Add($"{path}:{name}: {value} is outside {min} to {MaxWait}.");
+        else if (value != orElse && (value < min || value > (max ?? MaxWait)))
+            errors.Add($"{path}:{name}: {value} is outside {min} to {max ?? MaxWait}.");
         return value;
     }
 

@@ -1,0 +1,185 @@
+using Millrace.Streams;
+
+namespace Millrace;
+
+/// <summary>
+/// Keeps streams from growing for ever, and never drops what a group has yet to settle unless told so. What is added with
+/// <see cref="MillraceBuilder.AddRetention"/> is applied in the background, every <see cref="MillraceOptions.RetentionInterval"/> by one
+/// process; this applies a policy now, or says what it would do. A singleton where Millrace is added; made by hand anywhere else.
+/// </summary>
+public sealed class Retention
+{
+    // Large enough to amortize a round trip, small enough that entries of some size do not fill memory.
+    private const int PageSize = 500;
+
+    // Entries at either end whose mean size stands for all.
+    private const int SampleSize = 100;
+
+    private readonly IStreamStore _store;
+    private readonly TimeProvider _time;
+    private readonly AbandonedGroups _abandoned;
+
+    /// <summary>Asks the store for nothing yet.</summary>
+    /// <param name="store">The store.</param>
+    /// <param name="time">The clock of ages. Default: the system's.</param>
+    public Retention(IStreamStore store, TimeProvider? time = null)
+    {
+        (_store, _time) = (store, time ?? TimeProvider.System);
+        _abandoned = new(store, _time);
+    }
+
+    /// <summary>The policies the application added, by stream; none when made by hand.</summary>
+    public IReadOnlyDictionary<string, StreamRetention> Policies { get; internal init; } = new Dictionary<string, StreamRetention>();
+
+    /// <summary>
+    /// Applies a policy to a stream once. About four round trips for each group, and with a number or size to keep one read for every 500
+    /// entries that go.
+    /// </summary>
+    /// <param name="stream">The stream; nothing happens when there is none.</param>
+    /// <param name="retention">What to keep.</param>
+    /// <param name="dryRun">
+    /// Only says what would go, and changes nothing but the note on when groups were seen moving last. Reads what would go.
+    /// </param>
+    /// <param name="cancellationToken">Stops it; what was dropped is gone, and the rest goes with the next run.</param>
+    /// <exception cref="ArgumentException">A bound is negative, or the stream's name has stray braces.</exception>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public async ValueTask<RetentionResult> ApplyAsync(
+        string stream, StreamRetention retention, bool dryRun = false, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(retention);
+        retention.Check();
+        StreamArguments.Check(AbandonedGroups.KeyOf(stream));
+
+        var groups = await _store.GetGroupsAsync(stream, cancellationToken).ConfigureAwait(false);
+        var abandoned = await _abandoned.FindAsync(stream, groups, retention.AbandonedAfter, cancellationToken).ConfigureAwait(false);
+        if (!dryRun && retention.AbandonedGroups == AbandonedGroupPolicy.Delete)
+        {
+            foreach (var group in abandoned)
+                await _abandoned.DeleteAsync(stream, group, cancellationToken).ConfigureAwait(false);
+        }
+
+        var holding = !retention.KeepUnsettled ? []
+            : retention.AbandonedGroups == AbandonedGroupPolicy.Report ? groups
+            : groups.Where(group => !abandoned.Contains(group.Name));
+        var (floor, holder) = await FindFloorAsync(stream, holding, cancellationToken).ConfigureAwait(false);
+        var (cut, isHeldBack) = await FindCutAsync(stream, retention, floor, cancellationToken).ConfigureAwait(false);
+        return new()
+        {
+            Stream = stream,
+            IsDryRun = dryRun,
+            Entries = cut == EntryId.Zero ? 0
+                : dryRun ? (await WalkAsync(stream, cut, long.MaxValue, cancellationToken).ConfigureAwait(false)).Count
+                : await _store.TrimAsync(stream, StreamTrim.ToMinId(cut), cancellationToken).ConfigureAwait(false),
+            KeptFrom = cut,
+            HeldBackBy = isHeldBack ? holder : null,
+            AbandonedGroups = abandoned,
+            DeadLetters = await TrimDeadLettersAsync(stream, groups, retention.DeadLetters, dryRun, cancellationToken).ConfigureAwait(false),
+        };
+    }
+
+    /// <summary>The first entry that a group has not settled, and that group; the largest ID when there is none.</summary>
+    private async ValueTask<(EntryId Floor, string? Holder)> FindFloorAsync(
+        string stream, IEnumerable<GroupInfo> groups, CancellationToken cancellationToken)
+    {
+        var (floor, holder) = (EntryId.Max, (string?)null);
+        foreach (var group in groups)
+        {
+            // Asked after the group was: what is delivered in between is behind its last entry, and kept for that.
+            var unsettled = group.LastDeliveredId == EntryId.Max ? EntryId.Max : group.LastDeliveredId.Next();
+            try
+            {
+                var pending = await _store.PendingSummaryAsync(stream, group.Name, cancellationToken).ConfigureAwait(false);
+                if (pending.MinId is { } first && first < unsettled)
+                    unsettled = first;
+            }
+            catch (StreamException exception) when (exception.Code == StreamErrorCode.NoGroup)
+            {
+                // Deleted meanwhile; should it be made again, it goes on behind what it had settled.
+            }
+
+            if (unsettled < floor)
+                (floor, holder) = (unsettled, group.Name);
+        }
+
+        return (floor, holder);
+    }
+
+    /// <summary>The smallest ID to keep, never above the floor, and whether the floor kept more than the bounds ask for.</summary>
+    private async ValueTask<(EntryId Cut, bool IsHeldBack)> FindCutAsync(
+        string stream, StreamRetention retention, EntryId floor, CancellationToken cancellationToken)
+    {
+        var (cut, isHeldBack) = (EntryId.Zero, false);
+        if (retention.MaxAge is { } maxAge && _time.GetUtcNow() is var now && maxAge < now - DateTimeOffset.UnixEpoch)
+        {
+            cut = EntryId.FromTime(now - maxAge);
+            isHeldBack = cut > floor && await HasEntryAsync(stream, floor, cut, cancellationToken).ConfigureAwait(false);
+            cut = cut < floor ? cut : floor;
+        }
+
+        var excess = await FindExcessAsync(stream, retention, cancellationToken).ConfigureAwait(false);
+        if (excess <= 0)
+            return (cut, isHeldBack);
+        var (count, next) = await WalkAsync(stream, floor, excess, cancellationToken).ConfigureAwait(false);
+        return (next > cut ? next : cut, isHeldBack || count < excess);
+    }
+
+    /// <summary>How many entries there are above the number and the size to keep.</summary>
+    private async ValueTask<long> FindExcessAsync(string stream, StreamRetention retention, CancellationToken cancellationToken)
+    {
+        if (retention is { MaxCount: null, MaxBytes: null }
+            || await _store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false) is not { } info)
+            return 0;
+        var keep = retention.MaxCount ?? long.MaxValue;
+        if (retention.MaxBytes is { } maxBytes)
+            keep = Math.Min(keep, (long)(maxBytes / await MeanBytesAsync(stream, cancellationToken).ConfigureAwait(false)));
+        return info.Length - keep;
+    }
+
+    private async ValueTask<bool> HasEntryAsync(string stream, EntryId from, EntryId below, CancellationToken cancellationToken) =>
+        await _store.RangeAsync(stream, new() { Start = from, End = below.Previous(), Count = 1 }, cancellationToken).ConfigureAwait(false)
+            is not [];
+
+    /// <summary>Counts entries below an ID, up to a number. The second value is the ID behind the last of them.</summary>
+    private async ValueTask<(long Count, EntryId Next)> WalkAsync(
+        string stream, EntryId below, long limit, CancellationToken cancellationToken)
+    {
+        var (count, next) = (0L, EntryId.Zero);
+        while (count < limit && next < below)
+        {
+            var page = await _store.RangeAsync(
+                stream,
+                new() { Start = next, End = below.Previous(), Count = (int)Math.Min(PageSize, limit - count) },
+                cancellationToken).ConfigureAwait(false);
+            if (page.Count == 0)
+                break;
+            count += page.Count;
+            next = page[^1].Id == EntryId.Max ? EntryId.Max : page[^1].Id.Next();
+        }
+
+        return (count, next);
+    }
+
+    private async ValueTask<double> MeanBytesAsync(string stream, CancellationToken cancellationToken)
+    {
+        var oldest = await _store.RangeAsync(stream, new() { Count = SampleSize }, cancellationToken).ConfigureAwait(false);
+        var newest = await _store.RangeAsync(stream, new() { Count = SampleSize, IsReversed = true }, cancellationToken).ConfigureAwait(false);
+        return Math.Max(1, oldest.Concat(newest).Select(static entry => entry.Fields.Packed.Length).DefaultIfEmpty().Average());
+    }
+
+    private async ValueTask<long> TrimDeadLettersAsync(
+        string stream, IEnumerable<GroupInfo> groups, DeadLetterRetention? retention, bool dryRun, CancellationToken cancellationToken)
+    {
+        long dropped = 0;
+        if (retention is null)
+            return dropped;
+        foreach (var group in groups)
+        {
+            var letters = new DeadLetters(_store, _time).Of(stream, group.Name);
+            dropped += dryRun
+                ? await letters.CountTrimmedAsync(retention, cancellationToken).ConfigureAwait(false)
+                : await letters.TrimAsync(retention, cancellationToken).ConfigureAwait(false);
+        }
+
+        return dropped;
+    }
+}

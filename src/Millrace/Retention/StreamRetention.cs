@@ -1,0 +1,50 @@
+namespace Millrace;
+
+/// <summary>
+/// What to keep of a stream. What is not set keeps all; of several bounds the strictest counts. Configuration under
+/// <c>Millrace:Retention:&lt;stream&gt;</c> has the last word.
+/// </summary>
+public sealed class StreamRetention
+{
+    /// <summary>Drops entries older than this, by this process's clock against the store's time in the IDs. Default: keep all.</summary>
+    public TimeSpan? MaxAge { get; set; }
+
+    /// <summary>Drops the oldest entries above this number. Default: keep all.</summary>
+    public long? MaxCount { get; set; }
+
+    /// <summary>
+    /// Drops the oldest entries above about this many bytes: their names and values, estimated by the mean of the newest hundred and the
+    /// oldest hundred. What the store needs besides is not counted. Default: keep all.
+    /// </summary>
+    public long? MaxBytes { get; set; }
+
+    /// <summary>
+    /// Keeps every entry that a group of the stream has not settled, whatever else is set. Default: yes. Readers without a group are not
+    /// waited for.
+    /// </summary>
+    public bool KeepUnsettled { get; set; } = true;
+
+    /// <summary>
+    /// How long a group has no live consumer, and does not move, until it counts as abandoned. Default 7 days; at least 1 minute. A
+    /// consumer of another program keeps no document of its life: its group lives as long as it moves.
+    /// </summary>
+    public TimeSpan AbandonedAfter { get; set; } = TimeSpan.FromDays(7);
+
+    /// <summary>What becomes of a group that is abandoned. Default: it is reported, and goes on holding its entries.</summary>
+    public AbandonedGroupPolicy AbandonedGroups { get; set; } = AbandonedGroupPolicy.Report;
+
+    /// <summary>What to keep of the dead letters of each of its groups. Default: all.</summary>
+    public DeadLetterRetention? DeadLetters { get; set; }
+
+    // A process that restarts must not pass for one that never comes back.
+    internal static TimeSpan MinAbandonedAfter { get; } = TimeSpan.FromMinutes(1);
+
+    /// <exception cref="ArgumentOutOfRangeException">A bound is negative.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxAge ?? TimeSpan.Zero, TimeSpan.Zero, nameof(MaxAge));
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxCount ?? 0, nameof(MaxCount));
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxBytes ?? 0, nameof(MaxBytes));
+        ArgumentOutOfRangeException.ThrowIfLessThan(AbandonedAfter, MinAbandonedAfter, nameof(AbandonedAfter));
+    }
+}

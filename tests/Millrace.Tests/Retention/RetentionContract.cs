@@ -1,0 +1,241 @@
+using Microsoft.Extensions.DependencyInjection;
+using Millrace.Streams;
+using Millrace.Tests.Consuming;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Retention;
+
+/// <summary>What retention drops, and what it never does, the same on every store. Ages are by a clock that a test moves.</summary>
+public abstract class RetentionContract
+{
+    private const string Group = "billing";
+
+    private readonly ManualTimeProvider _time = new();
+    private readonly string _stream = $"orders-{Guid.NewGuid():N}";
+
+    protected abstract IStreamStore Store { get; }
+
+    private Millrace.Retention Retention => new(Store, _time);
+
+    private string Again => StreamNames.Again(_stream, Group);
+
+    [Fact]
+    public async Task Stream_without_groups_keeps_what_is_young_enough()
+    {
+        var ids = await AppendAsync(5);
+
+        var result = await Retention.ApplyAsync(_stream, new() { MaxAge = TimeSpan.FromDays(2.5) });
+
+        Assert.Equal((2L, (string?)null, false), (result.Entries, result.HeldBackBy, result.IsDryRun));
+        Assert.Equal(ids[2..], await IdsAsync());
+    }
+
+    [Fact]
+    public async Task Stream_keeps_the_newest_entries_of_a_number()
+    {
+        var ids = await AppendAsync(1_300);
+
+        var result = await Retention.ApplyAsync(_stream, new() { MaxCount = 7 });
+
+        Assert.Equal((1_293L, ids[1_293]), (result.Entries, await FirstAsync()));
+        Assert.True(result.KeptFrom > ids[1_292] && result.KeptFrom <= ids[1_293]);
+        Assert.Equal(0, (await Retention.ApplyAsync(_stream, new() { MaxCount = 7 })).Entries);
+    }
+
+    [Fact]
+    public async Task Stream_keeps_about_a_number_of_bytes()
+    {
+        var ids = await AppendAsync(100);
+        var entry = (await Store.RangeAsync(_stream, new() { Count = 1 }))[0].Fields.Packed.Length;
+
+        var result = await Retention.ApplyAsync(_stream, new() { MaxBytes = 10 * entry });
+
+        Assert.Equal((90L, ids[90]), (result.Entries, await FirstAsync()));
+    }
+
+    [Fact]
+    public async Task Of_several_bounds_the_strictest_counts()
+    {
+        var ids = await AppendAsync(10);
+
+        await Retention.ApplyAsync(_stream, new() { MaxAge = TimeSpan.FromDays(5), MaxCount = 2, MaxBytes = 1_000_000 });
+
+        Assert.Equal(ids[8..], await IdsAsync());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_a_group_has_not_settled_stays(bool byAge)
+    {
+        var ids = await AppendAsync(10);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        await ReadAsync(Group, 6, settled: 3);
+        await ReadAsync("fast", 10, settled: 10);
+        var retention = byAge ? new StreamRetention { MaxAge = TimeSpan.Zero } : new StreamRetention { MaxCount = 0 };
+
+        var result = await Retention.ApplyAsync(_stream, retention);
+
+        Assert.Equal((3L, Group), (result.Entries, result.HeldBackBy));
+        Assert.Equal(ids[3..], await IdsAsync());
+
+        await Store.AckAsync(_stream, Group, ids);
+        result = await Retention.ApplyAsync(_stream, retention);
+        Assert.Equal((3L, Group), (result.Entries, result.HeldBackBy));
+        Assert.Equal(ids[6..], await IdsAsync());
+
+        await ReadAsync(Group, 10, settled: 4);
+        result = await Retention.ApplyAsync(_stream, retention);
+        Assert.Equal((4L, (string?)null), (result.Entries, result.HeldBackBy));
+        Assert.Empty(await IdsAsync());
+    }
+
+    [Fact]
+    public async Task What_a_group_has_not_settled_goes_when_it_is_told_so()
+    {
+        await AppendAsync(10);
+        await ReadAsync(Group, 6, settled: 3);
+
+        var result = await Retention.ApplyAsync(_stream, new() { MaxCount = 1, KeepUnsettled = false });
+
+        Assert.Equal((9L, (string?)null), (result.Entries, result.HeldBackBy));
+    }
+
+    [Fact]
+    public async Task Dry_run_says_the_same_and_drops_nothing()
+    {
+        await AppendAsync(700);
+        await ReadAsync(Group, 600, settled: 600);
+        foreach (var _ in Enumerable.Range(0, 5))
+            await Store.AppendAsync(StreamNames.DeadLetters(_stream, Group), EntryFields.Create(("type", "x")));
+        var retention = new StreamRetention { MaxCount = 2, DeadLetters = new() { MaxCount = 1 } };
+        var before = await IdsAsync();
+
+        var dry = await Retention.ApplyAsync(_stream, retention, dryRun: true);
+        var after = await IdsAsync();
+        var real = await Retention.ApplyAsync(_stream, retention);
+
+        Assert.Equal(before, after);
+        Assert.Equal((600L, Group, 4L), (dry.Entries, dry.HeldBackBy, dry.DeadLetters));
+        Assert.Equal((dry.Entries, dry.KeptFrom, dry.DeadLetters), (real.Entries, real.KeptFrom, real.DeadLetters));
+        Assert.Equal(100, (await IdsAsync()).Count);
+        Assert.Single(await Store.RangeAsync(StreamNames.DeadLetters(_stream, Group), new()));
+    }
+
+    [Theory]
+    [InlineData(AbandonedGroupPolicy.Report)]
+    [InlineData(AbandonedGroupPolicy.Ignore)]
+    [InlineData(AbandonedGroupPolicy.Delete)]
+    public async Task Group_that_is_abandoned_is_treated_as_its_policy_says(AbandonedGroupPolicy policy)
+    {
+        await AppendAsync(10);
+        await ReadAsync(Group, 6, settled: 3);
+        await Store.CreateGroupAsync(Again, Group, GroupStart.Beginning);
+        var retention = new StreamRetention { MaxCount = 1, AbandonedGroups = policy };
+        var first = await Retention.ApplyAsync(_stream, retention);
+        Assert.Equal((3L, Group, 0), (first.Entries, first.HeldBackBy, first.AbandonedGroups.Count));
+
+        _time.Advance(retention.AbandonedAfter);
+        var later = await Retention.ApplyAsync(_stream, retention);
+
+        Assert.Equal([Group], later.AbandonedGroups);
+        Assert.Equal(policy == AbandonedGroupPolicy.Report ? (0L, Group) : (6L, null), (later.Entries, later.HeldBackBy));
+        Assert.Equal(policy != AbandonedGroupPolicy.Delete, (await Store.GetGroupsAsync(_stream)).Count == 1);
+        Assert.Equal(policy != AbandonedGroupPolicy.Delete, await Store.GetStreamInfoAsync(Again) is not null);
+    }
+
+    [Fact]
+    public async Task Group_with_a_live_consumer_is_never_abandoned_nor_one_that_moves()
+    {
+        await AppendAsync(10);
+        await ReadAsync("live", 1, settled: 0);
+        await ReadAsync("moving", 1, settled: 0);
+        await Store.CommitAsync(new Commit
+        {
+            Changes = [new CommitChange.PutState(new(_stream, "millrace/consumer/live/c"), Document())],
+        });
+        var retention = new StreamRetention { MaxCount = 1, AbandonedGroups = AbandonedGroupPolicy.Delete };
+
+        for (var day = 0; day < 10; day++)
+        {
+            Assert.Empty((await Retention.ApplyAsync(_stream, retention)).AbandonedGroups);
+            _time.Advance(retention.AbandonedAfter / 2);
+            await ReadAsync("moving", 1, settled: 0);
+        }
+
+        Assert.Equal(10, (await IdsAsync()).Count);
+    }
+
+    [Fact]
+    public async Task Stream_that_does_not_exist_is_left_alone()
+    {
+        var result = await Retention.ApplyAsync(_stream, new() { MaxCount = 1, MaxBytes = 1, MaxAge = TimeSpan.Zero });
+
+        Assert.Equal(0, result.Entries);
+        Assert.Null(await Store.GetStreamInfoAsync(_stream));
+    }
+
+    [Fact]
+    public async Task Bounds_that_make_no_sense_are_refused()
+    {
+        foreach (var retention in new StreamRetention[]
+        {
+            new() { MaxAge = TimeSpan.FromTicks(-1) }, new() { MaxCount = -1 }, new() { MaxBytes = -1 }, new() { AbandonedAfter = TimeSpan.Zero },
+        })
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(async () => await Retention.ApplyAsync(_stream, retention));
+    }
+
+    [Fact]
+    public async Task Host_applies_its_policies_in_the_background_where_no_other_process_just_did()
+    {
+        var leased = $"a-{_stream}";
+        await AppendAsync(10, leased);
+        await AppendAsync(10);
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(new(leased, "millrace/retention"), default)] });
+        await using var host = await ConsumerHost.StartAsync(
+            millrace => millrace
+                .AddRetention(leased, retention => retention.MaxCount = 1)
+                .AddRetention(_stream, retention => retention.MaxCount = 5),
+            Store,
+            configuration: new Dictionary<string, string?> { [$"Millrace:Retention:{_stream}:MaxCount"] = "2" });
+
+        await Eventually.TrueAsync("the stream is trimmed", async () => (await IdsAsync()).Count == 2);
+
+        Assert.Equal(10, (await Store.GetStreamInfoAsync(leased))!.Length);
+        Assert.Equal([leased, _stream], host.Host.Services.GetRequiredService<Millrace.Retention>().Policies.Keys);
+        Assert.NotNull(await Store.GetStateAsync(new(_stream, "millrace/retention")));
+    }
+
+    private static byte[] Document() => """
+        {"name":"c","host":"h","processId":1,"startedAt":"2026-01-01T00:00:00Z","seenAt":"2026-01-01T00:00:00Z","held":0,"running":0,"concurrency":1}
+        """u8.ToArray();
+
+    /// <summary>One entry a day up to now, the first the oldest; seconds apart where there are many.</summary>
+    private async Task<List<EntryId>> AppendAsync(int count, string? stream = null)
+    {
+        var step = count <= 10 ? TimeSpan.FromDays(1) : TimeSpan.FromSeconds(1);
+        List<EntryId> ids = [];
+        foreach (var batch in Enumerable.Range(0, count).Chunk(500))
+        {
+            var appends = batch.Select(i => new CommitChange.Append(
+                stream ?? _stream,
+                EntryFields.Create(("type", "x"), ("data", "0123456789")),
+                EntryId.FromTime(_time.GetUtcNow() - ((count - 1 - i) * step))));
+            ids.AddRange((await Store.CommitAsync(new Commit { Changes = [.. appends] })).Ids);
+        }
+
+        return ids;
+    }
+
+    private async Task ReadAsync(string group, int count, int settled)
+    {
+        await Store.CreateGroupAsync(_stream, group, GroupStart.Beginning);
+        var read = await Store.ReadGroupAsync(new() { Group = group, Consumer = "c", Streams = [_stream], Count = count });
+        await Store.AckAsync(_stream, group, [.. read.SelectMany(batch => batch.Entries).Take(settled).Select(entry => entry.Id)]);
+    }
+
+    private async Task<List<EntryId>> IdsAsync() =>
+        [.. (await Store.RangeAsync(_stream, new() { Count = 10_000 })).Select(entry => entry.Id)];
+
+    private async Task<EntryId> FirstAsync() => (await Store.RangeAsync(_stream, new() { Count = 1 }))[0].Id;
+}
