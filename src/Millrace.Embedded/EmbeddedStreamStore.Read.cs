@@ -68,7 +68,7 @@ public sealed partial class EmbeddedStreamStore
         {
             var delivered = ApplyNeedsLock<ReadGroup, DeliveredRange>(new(read.Streams[i], read.Group, read.Consumer, read.Count), nowMs);
             if (delivered.Count > 0)
-                (batches ??= []).Add(new(read.Streams[i], _engine.FindStream(read.Streams[i])!.Copy(delivered)));
+                (batches ??= new(1)).Add(new(read.Streams[i], _engine.FindStream(read.Streams[i])!.Copy(delivered)));
         }
 
         return batches ?? (IReadOnlyList<StreamBatch<DeliveredEntry>>)[];

@@ -50,7 +50,7 @@ internal sealed class ConsumerWorker
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
         _deduplication = new(core, store, plan, logger, _abort.Token);
         var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
-        _pipeline = new(core, store, plan, invoker, _settlement, undecodable, _deduplication, logger);
+        _pipeline = new(core, plan, invoker, _settlement, undecodable, _deduplication, logger);
         _handlers = new(plan.Options.Concurrency, HandleAsync);
     }
 

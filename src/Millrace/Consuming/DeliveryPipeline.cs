@@ -12,7 +12,6 @@ namespace Millrace.Consuming;
 /// </summary>
 internal sealed class DeliveryPipeline(
     MillraceCore core,
-    IStreamStore store,
     GroupPlan plan,
     HandlerInvoker invoker,
     Settlement settlement,
@@ -22,6 +21,7 @@ internal sealed class DeliveryPipeline(
 {
     private readonly ConsumerOptions _options = plan.Options;
     private readonly RetryPolicy _retries = new(plan.Options);
+    private readonly HandlerTokens _tokens = new(plan.Options.HandlerTimeout, core.Time);
 
     public async ValueTask<PipelineResult> RunAsync(Delivery delivery)
     {
@@ -34,19 +34,19 @@ internal sealed class DeliveryPipeline(
             return duplicate;
 
         using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);
-        var context = new MessageContext(core, store, plan, delivery, settlement);
+        var context = new MessageContext(delivery, settlement);
         Exception? failure;
         var started = core.Meter.StartProcess();
         try
         {
-            var token = delivery.BeginRun(_options.HandlerTimeout, core.Time);
+            var token = delivery.BeginRun(_tokens);
             failure = await invoker.InvokeAsync(route.Handler, message, context, token).ConfigureAwait(false);
             if (failure is OperationCanceledException && token.IsCancellationRequested && delivery.Cause == CancelCause.None)
                 failure = new TimeoutException($"The handler took longer than its time limit of {_options.HandlerTimeout}.", failure);
         }
         finally
         {
-            delivery.EndRun();
+            delivery.EndRun(_tokens);
         }
 
         core.Meter.EndProcess(started, plan, type, failure);

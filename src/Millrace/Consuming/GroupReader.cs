@@ -20,6 +20,7 @@ internal sealed class GroupReader(
 
     // A claim must not see an entry between its arrival and its place among the held ones: it would be handled twice.
     private readonly SemaphoreSlim _taking = new(1);
+    private readonly string[] _streams = [plan.Again, plan.Stream];
 
     /// <summary>Waits for new entries. Returns them also when the wait was cancelled: they are ours already.</summary>
     /// <param name="room">
@@ -33,13 +34,13 @@ internal sealed class GroupReader(
             {
                 Group = plan.Group,
                 Consumer = plan.Consumer,
-                Streams = [plan.Again, plan.Stream],
+                Streams = _streams,
                 Count = Math.Max(1, room / 2),
                 Block = Block,
             },
             cancellationToken).ConfigureAwait(false);
 
-        var deliveries = new List<Delivery>();
+        var deliveries = new List<Delivery>(batches is [var only] ? only.Entries.Count : room);
         foreach (var batch in batches)
         {
             var isAgain = batch.Stream == plan.Again;

@@ -13,39 +13,30 @@ namespace Millrace;
 /// </summary>
 public sealed class MessageContext
 {
-    private readonly MillraceCore _core;
-    private readonly IStreamStore _store;
-    private readonly GroupPlan _plan;
     private readonly Delivery _delivery;
     private readonly Settlement _settlement;
     private List<CommitChange>? _outputs;
     private StateSession? _state;
 
-    internal MessageContext(
-        MillraceCore core, IStreamStore store, GroupPlan plan, Delivery delivery, Settlement settlement)
-    {
-        (_core, _store, _plan, _delivery, _settlement) = (core, store, plan, delivery, settlement);
-        Headers = new(delivery.Id, delivery.Entry.Fields);
-        DeliveryCount = delivery.PriorDeliveries + delivery.Entry.DeliveryCount;
-    }
+    internal MessageContext(Delivery delivery, Settlement settlement) => (_delivery, _settlement) = (delivery, settlement);
 
     /// <summary>The stream the message was published to, also when it comes back from a retry.</summary>
-    public string Stream => _plan.Stream;
+    public string Stream => Plan.Stream;
 
     /// <summary>The consumer group.</summary>
-    public string Group => _plan.Group;
+    public string Group => Plan.Group;
 
     /// <summary>The name of this process in the group.</summary>
-    public string Consumer => _plan.Consumer;
+    public string Consumer => Plan.Consumer;
 
     /// <summary>The ID of the entry delivered. A retry is another entry: <see cref="MessageHeaders.SourceId"/> stays.</summary>
     public EntryId EntryId => _delivery.Id;
 
     /// <summary>Everything the entry says about the message.</summary>
-    public MessageHeaders Headers { get; }
+    public MessageHeaders Headers => field ??= new(_delivery.Id, Fields);
 
     /// <summary>The fields of the entry.</summary>
-    public EntryFields Fields => Headers.Fields;
+    public EntryFields Fields => _delivery.Entry.Fields;
 
     /// <summary>The message ID. Stays the same over all attempts.</summary>
     public string MessageId => Headers.MessageId;
@@ -72,7 +63,7 @@ public sealed class MessageContext
     public int Attempt => _delivery.Attempt;
 
     /// <summary>Deliveries of this entry including this one, 1 for the first. See <see cref="ConsumerOptions.MaxDeliveries"/>.</summary>
-    public long DeliveryCount { get; }
+    public long DeliveryCount => _delivery.PriorDeliveries + _delivery.Entry.DeliveryCount;
 
     /// <summary>
     /// Cancelled when another consumer may have taken the entry over: nothing the handler does now will be committed. The token the handler
@@ -87,7 +78,7 @@ public sealed class MessageContext
         get
         {
             ThrowIfSettled();
-            return _state ??= new(_store, _core.Serializer, Stream);
+            return _state ??= new(_settlement.Store, Core.Serializer, Stream);
         }
     }
 
@@ -108,10 +99,10 @@ public sealed class MessageContext
         ThrowIfSettled();
         Publisher.RefuseTrim(options);
         _outputs ??= [];
-        var fields = _core.Codec.Encode(message, new()
+        var fields = Core.Codec.Encode(message, new()
         {
             MessageId = OutputId(MessageId, Stream, Group, _outputs.Count),
-            Time = _core.Time.GetUtcNow(),
+            Time = Core.Time.GetUtcNow(),
             Options = options,
             CorrelationId = CorrelationId,
             CausationId = MessageId,
@@ -152,7 +143,11 @@ public sealed class MessageContext
         return SettleAsync(new SettleAction.DeadLetter(reason, KeepOutputs: true), cancellationToken);
     }
 
-    internal TimeProvider Clock => _core.Time;
+    internal TimeProvider Clock => Core.Time;
+
+    private MillraceCore Core => _settlement.Core;
+
+    private GroupPlan Plan => _settlement.Plan;
 
     /// <summary>Whether the handler settled the message itself.</summary>
     internal bool IsSettled { get; private set; }

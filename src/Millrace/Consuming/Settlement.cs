@@ -32,6 +32,12 @@ internal sealed class Settlement
         _commits = new(FlushCommitsAsync);
     }
 
+    public MillraceCore Core => _core;
+
+    public IStreamStore Store => _store;
+
+    public GroupPlan Plan => _plan;
+
     /// <summary>Settles a delivery. A plain acknowledgement joins the next batch and is not waited for.</summary>
     /// <returns>Settled or let go; or what stands against the handler's effects, and then nothing is settled yet.</returns>
     public async ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action)
@@ -219,7 +225,7 @@ internal sealed class Settlement
                 await AckAsync(batch, isAgain: true).ConfigureAwait(false);
                 break;
             }
-            catch (StreamException exception) when (exception.IsTransient && !batch.TrueForAll(delivery => delivery.IsLost))
+            catch (StreamException exception) when (exception.IsTransient && !batch.TrueForAll(static delivery => delivery.IsLost))
             {
                 LogMessages.SettlementRetried(_logger, exception, _plan.Stream, _plan.Group, batch[0].Id);
                 await Backoff.WaitForStoreAsync(failures, _core.Time, _abort).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -239,7 +245,9 @@ internal sealed class Settlement
 
     private async ValueTask AckAsync(List<Delivery> batch, bool isAgain)
     {
-        var count = batch.Count(delivery => delivery.IsAgain == isAgain);
+        var count = 0;
+        foreach (var delivery in batch)
+            count += delivery.IsAgain == isAgain ? 1 : 0;
         if (count == 0)
             return;
 
