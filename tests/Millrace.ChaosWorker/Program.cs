@@ -1,5 +1,6 @@
 // One process of a chaos run: the consumers of ChaosWorkload until it is told to stop, killed, or left alone by its parent.
-// Arguments: <Redis connection> <worker> <instance name> <history file>. Says "ready" when it reads.
+// Arguments: <Redis connection> <worker> <instance name> <history file> [<drain time in minutes>]. Says "ready" when it reads.
+using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -24,6 +25,13 @@ builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
 builder.Services.AddMillrace(millrace => new ChaosWorkload(worker, history, TimeProvider.System).AddTo(millrace
     .UseInstanceName(instance)
     .UseRedis(connection)));
+if (args is [_, _, _, _, var minutes])
+{
+    var drain = TimeSpan.FromMinutes(int.Parse(minutes, CultureInfo.InvariantCulture));
+    builder.Configuration["Millrace:DrainTimeout"] = drain.ToString();
+    builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = 2 * drain);
+}
+
 builder.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
 using var host = builder.Build();
 await host.StartAsync();

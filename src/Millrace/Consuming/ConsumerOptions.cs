@@ -47,8 +47,8 @@ public sealed class ConsumerOptions
 
     /// <summary>
     /// How long an entry may go without a sign of life before another consumer takes it over. Everything held is renewed each third of
-    /// it, by
-    /// one call a stream; how long a handler takes does not matter. Default 30 s; at least 1 s.
+    /// it, by one call a stream; how long a handler takes does not matter. Default 30 s; at least 500 ms, which a pause of the machine is
+    /// easily longer than.
     /// </summary>
     public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(30);
 

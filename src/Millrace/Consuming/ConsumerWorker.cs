@@ -107,6 +107,7 @@ internal sealed class ConsumerWorker
         Status.Stopping();
         _abort.Cancel();
         _stopReading.Cancel();
+        _cutShort.Cancel();
         foreach (var delivery in _held.Snapshot())
             delivery.Cancel(CancelCause.Abort);
     }
@@ -136,6 +137,12 @@ internal sealed class ConsumerWorker
         }
         catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
         {
+            if (_abort.IsCancellationRequested)
+            {
+                await WaitForCancelledAsync().ConfigureAwait(false);
+                return;
+            }
+
             var running = _held.Snapshot().Where(delivery => delivery.IsRunning).ToList();
             LogMessages.DrainCutShort(_logger, _plan.Stream, _plan.Group, running.Count);
             foreach (var delivery in running)

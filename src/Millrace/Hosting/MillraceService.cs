@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
@@ -55,9 +56,14 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         return Task.CompletedTask;
     }
 
-    /// <summary>Drains. A token that is cancelled already means that there is no time for it; one cancelled later cuts it short.</summary>
+    /// <summary>
+    /// Drains. A token that is cancelled already means that there is no time for it; one cancelled later cuts it short, and a signal ends it
+    /// at once: the one that stopped the host came before this.
+    /// </summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
+        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, EndDrain);
+        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, EndDrain);
         foreach (var worker in _workers)
         {
             if (cancellationToken.IsCancellationRequested)
@@ -87,6 +93,16 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         foreach (var worker in _workers)
             worker.Abort();
         _stopBackground.Cancel();
+    }
+
+    /// <summary>
+    /// Somebody presses Ctrl+C again. What runs is cancelled and stays pending, as after a kill, and so nothing is lost. Whether the process
+    /// goes on to its end is left to the other handlers of the signal.
+    /// </summary>
+    private void EndDrain(PosixSignalContext context)
+    {
+        foreach (var worker in _workers)
+            worker.Abort();
     }
 
     private static async Task RunAsync(ConsumerWorker worker)

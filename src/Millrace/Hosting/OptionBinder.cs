@@ -24,7 +24,7 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         binder.RetryRules(options);
         options.HandlerTimeout = binder.Duration(
             nameof(options.HandlerTimeout), options.HandlerTimeout, TimeSpan.FromMilliseconds(1), orElse: Timeout.InfiniteTimeSpan);
-        options.Lease = binder.Duration(nameof(options.Lease), options.Lease, TimeSpan.FromSeconds(1));
+        options.Lease = binder.Duration(nameof(options.Lease), options.Lease, TimeSpan.FromMilliseconds(500));
         options.Undecodable = binder.Choice(nameof(options.Undecodable), options.Undecodable);
         options.DeduplicationWindow = binder.Duration(
             nameof(options.DeduplicationWindow), options.DeduplicationWindow, TimeSpan.FromSeconds(1), orElse: TimeSpan.Zero);

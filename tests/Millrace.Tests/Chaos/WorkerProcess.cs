@@ -9,7 +9,7 @@ namespace Millrace.Tests.Chaos;
 /// <summary>
 /// A place for a worker process with a line of its own to the server: process after process runs there, and all write to one history.
 /// </summary>
-internal sealed class WorkerProcess(string name, int serverPort, string historyPath) : IAsyncDisposable
+internal sealed class WorkerProcess(string name, int serverPort, string historyPath, int? drainMinutes = null) : IAsyncDisposable
 {
     // Generous, because other tests and builds may share two cores; a healthy start takes half a second.
     private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
@@ -44,7 +44,7 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
         [
             "exec", FindProgram(),
             $"127.0.0.1:{Line.Port.ToString(CultureInfo.InvariantCulture)},commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500",
-            name, $"{name}-{_starts}", historyPath,
+            name, $"{name}-{_starts}", historyPath, .. drainMinutes is { } minutes ? [$"{minutes}"] : Array.Empty<string>(),
         ];
         var start = new ProcessStartInfo("dotnet", arguments)
         {
@@ -71,13 +71,19 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
         _process = null;
     }
 
+    /// <summary>Tells it to stop.</summary>
+    public void Signal()
+    {
+        _isOurDoing = true;
+        Signals.Terminate(_process!);
+    }
+
     /// <summary>Tells it to stop and waits until it has.</summary>
     public async Task TerminateAsync()
     {
         if (_process is not { } process)
             return;
-        _isOurDoing = true;
-        Signals.Terminate(process);
+        Signal();
         await process.WaitForExitAsync().WaitAsync(Deadline);
         var code = process.ExitCode;
         process.Dispose();

@@ -40,7 +40,7 @@ public sealed class StartTests
             ["Millrace:DrainTimeout"] = "soon",
             ["Millrace:Consumers:billing:Concurrency"] = "0",
             ["Millrace:Consumers:billing:MaxAttempts"] = "many",
-            ["Millrace:Consumers:billing:Lease"] = "00:00:00.5",
+            ["Millrace:Consumers:billing:Lease"] = "00:00:00.4",
             ["Millrace:Consumers:billing:Start"] = "Yesterday",
             ["Millrace:Consumers:billing:Paralelism"] = "3",
             ["Millrace:Consumers:billing:Undecodable"] = "Skip",
@@ -64,7 +64,7 @@ public sealed class StartTests
         string[] expected =
         [
             "Millrace:DrainTimeout: 'soon'", "Millrace:Consumers:billing:Concurrency: 0 is outside 1 to 1000",
-            "Millrace:Consumers:billing:MaxAttempts: 'many'", "Millrace:Consumers:billing:Lease: 00:00:00.5",
+            "Millrace:Consumers:billing:MaxAttempts: 'many'", "Millrace:Consumers:billing:Lease: 00:00:00.4",
             "Millrace:Consumers:billing:Start: 'Yesterday'", "Millrace:Consumers:billing:Paralelism: there is no such option",
             "Millrace:Consumers:billing:RetryRules:0:Exception: must have", "Millrace:Consumers:billing:RetryRules:0:MaxAttempts: 0 is outside",
             "Millrace:Consumers:billing:Undecodable: 'Skip' is none of DeadLetter, Ignore, Stop",

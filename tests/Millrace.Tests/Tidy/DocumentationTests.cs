@@ -48,6 +48,16 @@ public sealed partial class DocumentationTests
         Assert.Empty(missing);
     }
 
+    /// <summary>Each incident has its test, and each test of an incident is in the list.</summary>
+    [Fact]
+    public void Incidents_and_their_tests_are_the_same_list()
+    {
+        var tests = Repository.Files.Where(static file => file.StartsWith("tests/Millrace.Tests/Incidents/", StringComparison.Ordinal))
+            .SelectMany(static file => TestMethod().Matches(Repository.Read(file))).Select(static match => match.Groups[1].Value);
+        var listed = TestName().Matches(Repository.Read("docs/incidents.md")).Select(static match => match.Groups[1].Value);
+        Assert.Equal(tests.Order(StringComparer.Ordinal), listed.Order(StringComparer.Ordinal));
+    }
+
     /// <summary>The program of the README is compiled as a user's project would be: implicit usings, and our generator.</summary>
     [Fact]
     public void The_program_of_the_readme_compiles()
@@ -80,6 +90,13 @@ public sealed partial class DocumentationTests
 
     [GeneratedRegex(@"`([A-Z]\w*Tests)`")]
     private static partial Regex TestClass();
+
+    [GeneratedRegex(@"public async Task (\w+)\(")]
+    private static partial Regex TestMethod();
+
+    /// <summary>The last cell of a row.</summary>
+    [GeneratedRegex(@"\| `(\w+)` \|\n")]
+    private static partial Regex TestName();
 
     [GeneratedRegex(@"```csharp\n(.*?)```", RegexOptions.Singleline)]
     private static partial Regex CodeBlock();
