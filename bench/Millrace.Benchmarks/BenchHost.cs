@@ -22,9 +22,9 @@ internal sealed class BenchHost : IAsyncDisposable
     public const string Group = "handlers";
 
     private readonly IHost _host;
-    private readonly string? _directory;
+    private readonly DiskDirectory? _directory;
 
-    private BenchHost(IHost host, string? directory)
+    private BenchHost(IHost host, DiskDirectory? directory)
     {
         _host = host;
         _directory = directory;
@@ -38,13 +38,22 @@ internal sealed class BenchHost : IAsyncDisposable
 
     /// <summary>On a real Redis.</summary>
     public static Task<BenchHost> StartOnRedisAsync(string endpoint, Func<BenchMessage, CancellationToken, Task> handler, int concurrency = 1) =>
-        StartAsync(millrace => millrace.UseRedis(endpoint), null, handler, concurrency);
+        StartOnRedisAsync(endpoint, (message, _) => handler(message, default), options => options.Concurrency = concurrency);
+
+    /// <summary>On a real Redis.</summary>
+    public static Task<BenchHost> StartOnRedisAsync(
+        string endpoint, Func<BenchMessage, MessageContext, Task> handler, Action<ConsumerOptions> configure) =>
+        StartAsync(millrace => millrace.UseRedis(endpoint), null, handler, configure);
 
     /// <summary>On the embedded store, on disk, with its default sync policy.</summary>
-    public static Task<BenchHost> StartEmbeddedAsync(Func<BenchMessage, CancellationToken, Task> handler, int concurrency = 1)
+    public static Task<BenchHost> StartEmbeddedAsync(Func<BenchMessage, CancellationToken, Task> handler, int concurrency = 1) =>
+        StartEmbeddedAsync((message, _) => handler(message, default), options => options.Concurrency = concurrency);
+
+    /// <summary>On the embedded store, on disk, with its default sync policy.</summary>
+    public static Task<BenchHost> StartEmbeddedAsync(Func<BenchMessage, MessageContext, Task> handler, Action<ConsumerOptions> configure)
     {
-        var directory = Directory.CreateTempSubdirectory("millrace-bench-").FullName;
-        return StartAsync(millrace => millrace.UseEmbedded(directory), directory, handler, concurrency);
+        var directory = new DiskDirectory();
+        return StartAsync(millrace => millrace.UseEmbedded(directory.Path), directory, handler, configure);
     }
 
     public async ValueTask DisposeAsync()
@@ -52,12 +61,14 @@ internal sealed class BenchHost : IAsyncDisposable
         await _host.StopAsync();
         if (_host is IAsyncDisposable disposable)
             await disposable.DisposeAsync();
-        if (_directory is not null)
-            Directory.Delete(_directory, recursive: true);
+        _directory?.Dispose();
     }
 
     private static async Task<BenchHost> StartAsync(
-        Action<MillraceBuilder> useStore, string? directory, Func<BenchMessage, CancellationToken, Task> handler, int concurrency)
+        Action<MillraceBuilder> useStore,
+        DiskDirectory? directory,
+        Func<BenchMessage, MessageContext, Task> handler,
+        Action<ConsumerOptions> configure)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Logging.SetMinimumLevel(LogLevel.Warning).AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
@@ -65,8 +76,7 @@ internal sealed class BenchHost : IAsyncDisposable
         {
             useStore(millrace);
             millrace.AddMessage<BenchMessage>("bench.message", 1);
-            millrace.AddConsumer<BenchMessage>(
-                Stream, Group, (message, _, cancellationToken) => handler(message, cancellationToken), options => options.Concurrency = concurrency);
+            millrace.AddConsumer<BenchMessage>(Stream, Group, (message, context, _) => handler(message, context), configure);
         });
         var host = builder.Build();
         await host.StartAsync();

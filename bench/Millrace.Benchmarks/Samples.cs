@@ -43,6 +43,9 @@ internal static class Report
         return sorted.Length % 2 == 1 ? sorted[sorted.Length / 2] : (sorted[(sorted.Length / 2) - 1] + sorted[sorted.Length / 2]) / 2;
     }
 
+    /// <summary>What is measured now, for whoever watches: beside the report.</summary>
+    public static void Note(FormattableString text) => Console.Error.WriteLine(text.ToString(CultureInfo.InvariantCulture));
+
     public static void Row(params ReadOnlySpan<object> cells)
     {
         Console.Write("|");
