@@ -13,6 +13,9 @@ internal sealed record ConsumerRegistration
 
     public required Action<ConsumerOptions>? Configure { get; init; }
 
+    /// <summary>The class of the handler, or <see langword="null"/>: it is a delegate.</summary>
+    public Type? HandlerType { get; init; }
+
     /// <summary>Whether the handler wants a DI scope of its own for each delivery.</summary>
     public required bool NeedsScope { get; init; }
 
@@ -57,5 +60,5 @@ internal sealed record ConsumerRegistration
             group,
             (message, context, services, cancellationToken) =>
                 handler(services.GetRequiredService<THandler>(), message, context, cancellationToken),
-            configure);
+            configure) with { HandlerType = typeof(THandler) };
 }

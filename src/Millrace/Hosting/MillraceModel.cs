@@ -32,6 +32,9 @@ internal sealed class MillraceModel
 
     public bool HasStore { get; set; }
 
+    /// <summary>Whether consumers and recurring messages run; only test hosts leave them out.</summary>
+    public bool RunsConsumers { get; set; } = true;
+
     public void AddConsumer(ConsumerRegistration registration)
     {
         ArgumentException.ThrowIfNullOrEmpty(registration.Stream, "stream");

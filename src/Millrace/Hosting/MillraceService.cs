@@ -23,6 +23,9 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     /// <summary>How each consumer does; none before the start.</summary>
     public IEnumerable<WorkerStatus> Consumers => _workers.Select(static worker => worker.Status);
 
+    /// <summary>Ends when every recurring message has its chain in the store.</summary>
+    public Task RecurringBegun { get; private set; } = Task.CompletedTask;
+
     /// <summary>
     /// Fails here, with a clear error, when something is wrong in the model, the server is unreachable or the data directory is locked.
     /// </summary>
@@ -37,6 +40,9 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     /// <summary>Reads only now, so that the rest of the application is there when the first handler runs.</summary>
     public Task StartedAsync(CancellationToken cancellationToken)
     {
+        var model = services.GetRequiredService<MillraceModel>();
+        if (!model.RunsConsumers)
+            return Task.CompletedTask;
         var core = services.GetRequiredService<MillraceCore>();
         var store = services.GetRequiredService<IStreamStore>();
         var loggers = services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
@@ -47,8 +53,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
             new ConsumerWorker(core, store, group, control.Find(group.Stream, group.Group), invoker, logger))];
         _running = Task.WhenAll(_workers.Select(worker => Task.Run(() => RunAsync(worker), CancellationToken.None)));
         var sampler = new GroupSampler(core, store, loggers.CreateLogger("Millrace.Monitoring"));
-        var starter = new RecurringStarter(
-            core, services.GetRequiredService<MillraceModel>().Recurring, services.GetRequiredService<Publisher>(), logger);
+        var starter = new RecurringStarter(core, model.Recurring, services.GetRequiredService<Publisher>(), logger);
+        RecurringBegun = starter.Begun;
         _presence = new(core, store, _workers, logger);
         var retention = new RetentionLoop(core, store, services.GetRequiredService<Retention>(), loggers.CreateLogger("Millrace.Retention"));
         _background = Task.WhenAll(new Func<CancellationToken, Task>[] { sampler.RunAsync, starter.RunAsync, _presence.RunAsync, retention.RunAsync }

@@ -15,6 +15,11 @@ internal sealed class RecurringStarter(
     // A tick that is late by this much is either lost, or in a queue where a second one of another chain does no harm.
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(2);
 
+    private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    /// <summary>Ends when every message has its chain.</summary>
+    public Task Begun => messages.Count == 0 ? Task.CompletedTask : _begun.Task;
+
     /// <summary>Runs until cancelled. Never throws.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -27,6 +32,8 @@ internal sealed class RecurringStarter(
             {
                 foreach (var message in messages)
                     await EnsureAsync(message, toStart, cancellationToken).ConfigureAwait(false);
+                if (toStart.Count == 0)
+                    _begun.TrySetResult();
                 await Task.Delay(toStart.Count > 0 ? TimeSpan.FromSeconds(1) : CheckInterval, core.Time, cancellationToken)
                     .ConfigureAwait(false);
             }

@@ -58,13 +58,28 @@ public sealed partial class DocumentationTests
         Assert.Equal(tests.Order(StringComparer.Ordinal), listed.Order(StringComparer.Ordinal));
     }
 
-    /// <summary>The program of the README is compiled as a user's project would be: implicit usings, and our generator.</summary>
+    [Fact]
+    public void Tests_named_in_the_documents_exist()
+    {
+        var tests = string.Concat(Repository.Files.Where(static file => file.StartsWith("tests/Millrace.Tests/", StringComparison.Ordinal))
+            .Where(static file => file.EndsWith(".cs", StringComparison.Ordinal)).Select(Repository.Read));
+        var missing = from document in Documents
+                      where document != "CHANGELOG.md"
+                      from Match name in NamedTest().Matches(Repository.Read(document))
+                      where !tests.Contains($" {name.Groups[1].Value}(", StringComparison.Ordinal)
+                      select $"{document}: {name.Groups[1].Value}";
+        Assert.Empty(missing);
+    }
+
+    /// <summary>The program of the README and the tests of it are compiled as a user's projects would be: implicit usings, and our generator.</summary>
     [Fact]
     public void The_program_of_the_readme_compiles()
     {
-        var code = Assert.Single(CodeBlock().Matches(Repository.Read("README.md"))).Groups[1].Value;
+        var code = CodeBlock().Matches(Repository.Read("README.md")).Select(static block => block.Groups[1].Value).ToList();
+        Assert.NotEmpty(code);
         const string usings = """
             global using System;
+            global using System.Linq;
             global using System.Threading;
             global using System.Threading.Tasks;
             """;
@@ -72,7 +87,7 @@ public sealed partial class DocumentationTests
             .Select(path => MetadataReference.CreateFromFile(path));
         var compilation = CSharpCompilation.Create(
             "Readme",
-            [CSharpSyntaxTree.ParseText(usings), CSharpSyntaxTree.ParseText(code)],
+            [CSharpSyntaxTree.ParseText(usings), .. code.Select(static block => CSharpSyntaxTree.ParseText(block))],
             references,
             new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
 
@@ -97,6 +112,10 @@ public sealed partial class DocumentationTests
     /// <summary>The last cell of a row.</summary>
     [GeneratedRegex(@"\| `(\w+)` \|\n")]
     private static partial Regex TestName();
+
+    /// <summary>A test in backticks: a sentence with underscores between its words.</summary>
+    [GeneratedRegex(@"`([A-Z][a-z0-9]*(?:_[a-z0-9]+){3,})`")]
+    private static partial Regex NamedTest();
 
     [GeneratedRegex(@"```csharp\n(.*?)```", RegexOptions.Singleline)]
     private static partial Regex CodeBlock();

@@ -1,0 +1,97 @@
+using Millrace.Hosting;
+
+namespace Millrace.Testing;
+
+/// <summary>Stands around every handler of a host: knows which run, and remembers how they ended.</summary>
+internal sealed class HandlerWatch(Changes changes, TimeProvider time)
+{
+    private readonly Lock _lock = new();
+    private readonly HashSet<HandlerRun> _running = [];
+    private readonly List<HandledMessage> _ended = [];
+
+    public IReadOnlyList<HandlerRun> Running
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _running];
+        }
+    }
+
+    public IReadOnlyList<HandledMessage> Ended
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _ended];
+        }
+    }
+
+    public void Clear()
+    {
+        lock (_lock)
+            _ended.Clear();
+    }
+
+    /// <summary>Puts itself around every handler of a host that has not started yet.</summary>
+    public void Watch(MillraceModel model)
+    {
+        for (var i = 0; i < model.Consumers.Count; i++)
+        {
+            var consumer = model.Consumers[i];
+            model.Consumers[i] = consumer with
+            {
+                Invoke = (services, message, context, cancellationToken) =>
+                    RunAsync(message, context, () => consumer.Invoke!(services, message, context, cancellationToken)),
+            };
+        }
+    }
+
+    /// <summary>Those that a killed host left behind are none of the next one's.</summary>
+    public void Forget()
+    {
+        lock (_lock)
+            _running.Clear();
+    }
+
+    private async Task RunAsync(object message, MessageContext context, Func<Task> handler)
+    {
+        var run = new HandlerRun(context.Stream, context.Group, $"{context.Type} {context.MessageId}", context.Attempt, time.GetUtcNow());
+        lock (_lock)
+            _running.Add(run);
+        try
+        {
+            await handler().ConfigureAwait(false);
+            End(run, new(message, context, run.StartedAt, time.GetUtcNow(), null));
+        }
+        catch (Exception exception)
+        {
+            End(run, new(message, context, run.StartedAt, time.GetUtcNow(), exception));
+            throw;
+        }
+    }
+
+    private void End(HandlerRun run, HandledMessage handled)
+    {
+        using var change = changes.Begin();
+        lock (_lock)
+        {
+            _running.Remove(run);
+            _ended.Add(handled);
+        }
+    }
+}
+
+/// <summary>A handler that runs.</summary>
+/// <param name="Stream">The stream of its message.</param>
+/// <param name="Group">Its group.</param>
+/// <param name="Message">Type and ID of the message.</param>
+/// <param name="Attempt">Which attempt it is.</param>
+/// <param name="StartedAt">When it began.</param>
+internal sealed record HandlerRun(string Stream, string Group, string Message, int Attempt, DateTimeOffset StartedAt)
+{
+    // Two runs of one message are two.
+    public bool Equals(HandlerRun? other) => ReferenceEquals(this, other);
+
+    public override int GetHashCode() => System.Runtime.CompilerServices.RuntimeHelpers.GetHashCode(this);
+}
