@@ -30,6 +30,9 @@ public sealed class ChaosWorkload(string worker, IHistory history, TimeProvider 
 
     public static TimeSpan Lease { get; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>A process or server that does not come back for so long has stalled: a few of those, and a lease that needs renewing is lost.</summary>
+    public static double StallMs => Lease.TotalMilliseconds / 8;
+
     public static string LedgerOf(string group, string key) => $"ledger/{group}/{key}";
 
     public void AddTo(MillraceBuilder millrace) => millrace

@@ -7,6 +7,7 @@ using Microsoft.Extensions.Logging;
 using Millrace;
 using Millrace.ChaosWorker;
 using Millrace.Redis;
+using Millrace.Streams;
 
 var (connection, worker, instance, path) = (args[0], args[1], args[2], args[3]);
 using var history = new FileHistory(path);
@@ -17,8 +18,6 @@ _ = Task.Run(() =>
     Console.In.ReadToEnd();
     Environment.Exit(1);
 });
-_ = WatchForStallsAsync();
-
 var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "chaos" });
 using var log = new HistoryLog(worker, history);
 builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
@@ -35,18 +34,27 @@ if (args is [_, _, _, _, var minutes])
 builder.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
 using var host = builder.Build();
 await host.StartAsync();
+_ = WatchForStallsAsync(host.Services.GetRequiredService<IStreamStore>());
 Console.WriteLine("ready");
 await host.WaitForShutdownAsync();
 return 0;
 
-// A process that gets no processor for a while may lose its leases: that explains a redelivery as a fault of ours does.
-async Task WatchForStallsAsync()
+// A process that gets no processor for a while, or no answers, may lose its leases: that explains a redelivery as a fault of ours does.
+async Task WatchForStallsAsync(IStreamStore store)
 {
-    const int PeriodMs = 50;
-    using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(PeriodMs));
+    using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
     for (var last = history.NowMs; await timer.WaitForNextTickAsync(); last = history.NowMs)
     {
-        if (history.NowMs - last > ChaosWorkload.Lease.TotalMilliseconds / 4)
+        try
+        {
+            await store.GetStreamInfoAsync(ChaosWorkload.Jobs);
+        }
+        catch (StreamException)
+        {
+            // The store is away, which is noted as what it is.
+        }
+
+        if (history.NowMs - last > ChaosWorkload.StallMs)
             history.Add(new(last, Happened.Fault) { Who = worker, UntilMs = history.NowMs, Detail = "Stall" });
     }
 }

@@ -77,8 +77,9 @@ internal sealed class GroupReader(
             var page = await store.PendingAsync(StreamOf(isAgain), plan.Group, query, cancellationToken).ConfigureAwait(false);
             var strays = page.Where(pending => !held.IsHeld(isAgain, pending.Id)).ToList();
             suspects.AddRange(strays.Where(pending => pending.DeliveryCount >= 2).Select(pending => pending.Id));
-            var ids = strays.Where(pending => pending.DeliveryCount < 2).Select(pending => pending.Id).ToArray();
-            var taken = await ClaimCoreAsync(isAgain, isOwn, ids, cancellationToken).ConfigureAwait(false);
+            var taken = new List<Delivery>();
+            foreach (var alike in strays.Where(pending => pending.DeliveryCount < 2).ToLookup(pending => LeastIdle(isOwn, pending.IdleTime)))
+                await ClaimCoreAsync(isAgain, alike.Key, [.. alike.Select(pending => pending.Id)], taken, cancellationToken).ConfigureAwait(false);
             return (taken, page.Count < PageSize ? null : page[^1].Id.Next());
         }
         finally
@@ -98,10 +99,18 @@ internal sealed class GroupReader(
         {
             if (held.IsHeld(isAgain, id))
                 return [];
-            var still = new PendingQuery { Consumer = plan.Consumer, Start = id, End = id, Count = 1 };
-            if (isOwn && await store.PendingAsync(StreamOf(isAgain), plan.Group, still, cancellationToken).ConfigureAwait(false) is [])
-                return [];
-            return await ClaimCoreAsync(isAgain, isOwn, [id], cancellationToken).ConfigureAwait(false);
+            var idle = plan.Options.Lease;
+            if (isOwn)
+            {
+                var still = new PendingQuery { Consumer = plan.Consumer, Start = id, End = id, Count = 1 };
+                if (await store.PendingAsync(StreamOf(isAgain), plan.Group, still, cancellationToken).ConfigureAwait(false) is not [var own])
+                    return [];
+                idle = own.IdleTime;
+            }
+
+            var taken = new List<Delivery>();
+            await ClaimCoreAsync(isAgain, LeastIdle(isOwn, idle), [id], taken, cancellationToken).ConfigureAwait(false);
+            return taken;
         }
         finally
         {
@@ -109,18 +118,24 @@ internal sealed class GroupReader(
         }
     }
 
-    private async Task<IReadOnlyList<Delivery>> ClaimCoreAsync(bool isAgain, bool isOwn, EntryId[] ids, CancellationToken cancellationToken)
+    /// <summary>
+    /// How idle an entry must still be to be claimed. Our own are not waited for; but one that others may take over, or soon may, could be
+    /// theirs by now, and then its idle time began anew: what was listed as ours is not stolen back.
+    /// </summary>
+    private TimeSpan LeastIdle(bool isOwn, TimeSpan listed)
     {
-        var deliveries = new List<Delivery>();
-        if (ids.Length == 0)
-            return deliveries;
+        var lease = plan.Options.Lease;
+        return !isOwn ? lease : listed >= lease / 2 ? lease / 2 : TimeSpan.Zero;
+    }
 
-        var claim = new ClaimRequest { Consumer = plan.Consumer, Ids = ids, MinIdleTime = isOwn ? TimeSpan.Zero : plan.Options.Lease };
+    private async Task ClaimCoreAsync(
+        bool isAgain, TimeSpan leastIdle, EntryId[] ids, List<Delivery> deliveries, CancellationToken cancellationToken)
+    {
+        var claim = new ClaimRequest { Consumer = plan.Consumer, Ids = ids, MinIdleTime = leastIdle };
         var claimed = await store.ClaimAsync(StreamOf(isAgain), plan.Group, claim, cancellationToken).ConfigureAwait(false);
         Hold(StreamOf(isAgain), isAgain, isRecovered: true, claimed.Entries, deliveries);
         if (claimed.Deleted.Count > 0)
             ReportDeleted(isAgain, claimed.Deleted);
-        return deliveries;
     }
 
     private void ReportDeleted(bool isAgain, IReadOnlyList<EntryId> deleted)

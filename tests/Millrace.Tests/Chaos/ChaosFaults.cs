@@ -75,8 +75,9 @@ internal sealed class ChaosFaults(IEnumerable<HistoryEvent> history, double leas
     public bool ClockWasSet(double fromMs, double untilMs) =>
         _faults.Exists(fault => fault.Kind == ChaosFault.ClockJump && IsFelt(fault.Event, fromMs, untilMs));
 
-    private bool IsFelt(HistoryEvent fault, double fromMs, double untilMs) =>
-        fault.AtMs <= untilMs && fault.UntilMs + _afterMs >= fromMs;
+    /// <summary>In either order: a worker that was frozen begins what it had read long after the next owner has.</summary>
+    private bool IsFelt(HistoryEvent fault, double oneMs, double otherMs) =>
+        fault.AtMs <= Math.Max(oneMs, otherMs) && fault.UntilMs + _afterMs >= Math.Min(oneMs, otherMs);
 
     private static bool Strikes(HistoryEvent fault, string worker) => fault.Who == worker || fault.Who == HistoryEvent.Everybody;
 

@@ -32,7 +32,11 @@ internal sealed class ChaosMonkey(
         // What was there before is gone, and the rest of the run must not know of it: so only in every fifth run, and once.
         var flushMs = seed % 5 == 0 ? endMs - (duration.TotalMilliseconds / 2) : double.MaxValue;
         if (seed % 10 == 1 && duration >= LeastForLongPause)
+        {
+            endMs += LongPause.TotalMilliseconds;
             Begin("server", () => PauseAsync(LongPause));
+        }
+
         while (history.NowMs < endMs)
         {
             if (history.NowMs > flushMs && TryBegin("server", FlushAsync))

@@ -33,7 +33,9 @@ internal sealed class ChaosRun : IAsyncDisposable
         _server = server;
         _workers = [.. Enumerable.Range(0, Workers).Select(i => new WorkerProcess($"w{i}", server.Port, Path.Combine(_directory, $"w{i}")))];
         _publisherLine = CuttingProxy.Start(server.Port);
-        _direct = Connect(server.Port);
+
+        // With time, for it asks when the machine may be busiest; and soon there again after a restart.
+        _direct = new RedisStreamStore(RedisOptions.Parse($"127.0.0.1:{server.Port},connectAttempts=100,maxReconnectDelay=500"));
     }
 
     public static async Task<ChaosResult> RunAsync(string serverName, int seed, TimeSpan duration)
@@ -58,7 +60,7 @@ internal sealed class ChaosRun : IAsyncDisposable
         using var stop = new CancellationTokenSource();
         using var stopWatching = new CancellationTokenSource();
         var watching = WatchForStallsAsync(stopWatching.Token);
-        await using var store = Connect(_publisherLine.Port);
+        await using var store = new RedisStreamStore(RedisOptions.Parse($"127.0.0.1:{_publisherLine.Port},{WorkerProcess.ConnectionOptions}"));
         await using var host = await ConsumerHost.StartAsync(millrace => millrace.AddMessage<Job>(), store);
         var publishing = Enumerable.Range(0, Publishers)
             .Select(i => new ChaosPublisher(_history, TimeProvider.System, (seed * Publishers) + i)
@@ -85,12 +87,24 @@ internal sealed class ChaosRun : IAsyncDisposable
         while (Stopwatch.GetElapsedTime(deadline) < SettleDeadline && Stopwatch.GetElapsedTime(quietSince) < ChaosPublisher.MaxDelay)
         {
             await pause.WaitForNextTickAsync();
-            leftovers = await StoreTruth.FindLeftoversAsync(_direct);
+            leftovers = await FindLeftoversAsync();
             if (leftovers.Count > 0)
                 quietSince = Stopwatch.GetTimestamp();
         }
 
         return leftovers;
+    }
+
+    private async Task<IReadOnlyList<string>> FindLeftoversAsync()
+    {
+        try
+        {
+            return await StoreTruth.FindLeftoversAsync(_direct);
+        }
+        catch (StreamException exception) when (exception.IsTransient)
+        {
+            return [exception.Message];
+        }
     }
 
     /// <summary>
@@ -112,13 +126,10 @@ internal sealed class ChaosRun : IAsyncDisposable
                 // The server is away, which is noted as what it is; or the run is over.
             }
 
-            if (_history.NowMs - begun > ChaosWorkload.Lease.TotalMilliseconds / 4)
+            if (_history.NowMs - begun > ChaosWorkload.StallMs)
                 _history.Add(new(begun, Happened.Fault) { Who = HistoryEvent.Everybody, UntilMs = _history.NowMs, Detail = nameof(ChaosFault.Stall) });
         }
     }
-
-    private static RedisStreamStore Connect(int port) => new(
-        RedisOptions.Parse($"127.0.0.1:{port},commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500"));
 
     public async ValueTask DisposeAsync()
     {

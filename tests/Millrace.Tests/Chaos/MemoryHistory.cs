@@ -11,6 +11,15 @@ internal sealed class MemoryHistory(Func<double> nowMs) : IHistory
 
     public double NowMs => nowMs();
 
+    public int Count
+    {
+        get
+        {
+            lock (_lock)
+                return _events.Count;
+        }
+    }
+
     public void Add(HistoryEvent happened)
     {
         lock (_lock)

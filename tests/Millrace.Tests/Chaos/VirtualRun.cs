@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Millrace.ChaosWorker;
 using Millrace.Embedded;
 using Millrace.Embedded.Journal;
@@ -22,6 +23,13 @@ internal sealed class VirtualRun
     /// </summary>
     private static readonly TimeSpan LeastRealTime = TimeSpan.FromMilliseconds(1);
 
+    /// <summary>A machine that takes longer than this to come back gets the time again, so often.</summary>
+    private static readonly TimeSpan Prompt = TimeSpan.FromMilliseconds(10);
+    private const int MaxWaits = 20;
+
+    // A run has a tenth of it; more is a message that goes round in circles.
+    private const int MaxEvents = 30_000;
+
     // In virtual time, and far more than the retries of the last message take.
     private const int MaxSettleSteps = 60_000 / StepMs;
 
@@ -29,6 +37,7 @@ internal sealed class VirtualRun
     private readonly long _start;
     private readonly VirtualClock _time;
     private readonly MemoryHistory _history;
+    private readonly int _seed;
     private readonly Random _random;
     private readonly SimulatedDisk _disk = new();
     private readonly ChaosPublisher _publisher;
@@ -45,6 +54,7 @@ internal sealed class VirtualRun
 
     private VirtualRun(int seed)
     {
+        _seed = seed;
         _start = _manual.GetTimestamp();
         _time = new(_manual);
         _history = new(() => _manual.GetElapsedTime(_start).TotalMilliseconds);
@@ -249,9 +259,22 @@ internal sealed class VirtualRun
         }
 
         _manual.Advance(TimeSpan.FromMilliseconds(StepMs));
-        await Task.Delay(LeastRealTime);
+        await LetWorkAsync();
         if (!AreUpToDate())
             await Eventually.TrueAsync("hosts follow the clock", () => ValueTask.FromResult(AreUpToDate()));
+        if (_history.Count > MaxEvents)
+            throw new InvalidOperationException($"seed {_seed}: more than {MaxEvents} events, and no end");
+    }
+
+    private static async Task LetWorkAsync()
+    {
+        for (var waits = 0; waits < MaxWaits; waits++)
+        {
+            var asked = Stopwatch.GetTimestamp();
+            await Task.Delay(LeastRealTime);
+            if (Stopwatch.GetElapsedTime(asked) < Prompt)
+                return;
+        }
     }
 
     private bool AreUpToDate() => _hosts.All(host => host?.IsUpToDate ?? true);

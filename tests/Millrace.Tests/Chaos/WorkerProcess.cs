@@ -11,6 +11,9 @@ namespace Millrace.Tests.Chaos;
 /// </summary>
 internal sealed class WorkerProcess(string name, int serverPort, string historyPath, int? drainMinutes = null) : IAsyncDisposable
 {
+    /// <summary>Deadlines that fit a lease of a second.</summary>
+    public const string ConnectionOptions = "commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500";
+
     // Generous, because other tests and builds may share two cores; a healthy start takes half a second.
     private static readonly TimeSpan Deadline = TimeSpan.FromMinutes(2);
 
@@ -43,8 +46,11 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
         string[] arguments =
         [
             "exec", FindProgram(),
-            $"127.0.0.1:{Line.Port.ToString(CultureInfo.InvariantCulture)},commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500",
-            name, $"{name}-{_starts}", historyPath, .. drainMinutes is { } minutes ? [$"{minutes}"] : Array.Empty<string>(),
+            $"127.0.0.1:{Line.Port.ToString(CultureInfo.InvariantCulture)},{ConnectionOptions}",
+            name,
+            $"{name}-{_starts}",
+            historyPath,
+            .. drainMinutes is { } minutes ? [minutes.ToString(CultureInfo.InvariantCulture)] : Array.Empty<string>(),
         ];
         var start = new ProcessStartInfo("dotnet", arguments)
         {

@@ -204,6 +204,39 @@ public sealed class LeaseTests : IAsyncLifetime
         Assert.Equal((second, "other", 3L), ((await PendingAsync())[0].Id, (await PendingAsync())[0].Consumer, (await PendingAsync())[0].DeliveryCount));
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public async Task Own_entry_that_another_consumer_takes_between_list_and_claim_is_not_stolen_back(int times)
+    {
+        await DeliverAsync("local", times);
+        _time.Advance(TimeSpan.FromSeconds(30));
+        var runs = 0;
+        var thefts = 0;
+        var store = FaultyStore.Wrap(_store, member =>
+        {
+            if (member == nameof(IStreamStore.ClaimAsync) && Interlocked.Increment(ref thefts) == 1)
+                Assert.True(ClaimAsOtherAsync().IsCompletedSuccessfully);
+            return FaultyStore.Fault.None;
+        });
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", (_, _, _) =>
+        {
+            Interlocked.Increment(ref runs);
+            return Task.CompletedTask;
+        }), store, _time);
+        await _time.WaitForTimerAsync(TimeSpan.FromSeconds(15));
+
+        var pending = Assert.Single(await PendingAsync());
+        Assert.Equal(("other", times + 1L), (pending.Consumer, pending.DeliveryCount));
+        Assert.Equal((0, 1), (runs, thefts));
+
+        async Task ClaimAsOtherAsync()
+        {
+            var ids = (await PendingAsync()).Select(entry => entry.Id).ToList();
+            await _store.ClaimAsync("orders", "billing", new() { Consumer = "other", Ids = ids, MinIdleTime = TimeSpan.FromSeconds(30) });
+        }
+    }
+
     [Fact]
     public async Task Handler_that_never_ends_keeps_nothing_else_that_was_left_pending_from_running()
     {
