@@ -24,7 +24,8 @@ internal sealed record ConsumerRegistration(
         var attribute = context.Attributes[0];
         var stream = attribute.ConstructorArguments.FirstOrDefault().Value as string;
         var group = attribute.NamedArguments.FirstOrDefault(static argument => argument.Key == "Group").Value.Value as string;
-        if (ConsumerShape.FindProblem(method, stream, group) is { } reason)
+        var orderedBy = attribute.NamedArguments.FirstOrDefault(static argument => argument.Key == "OrderedBy").Value.Value as string;
+        if ((ConsumerShape.FindProblem(method, stream, group) ?? ConsumerShape.FindOrderProblem(method, orderedBy)) is { } reason)
             return new(null, Problem.With(method, reason, Problem.NoConsumer));
 
         return new(
@@ -50,6 +51,14 @@ internal sealed record ConsumerRegistration(
             : call;
     }
 
+    private static string WriteValue(TypedConstant value) => value switch
+    {
+        { IsNull: true } => "null",
+        { Kind: TypedConstantKind.Enum } => $"global::{value.ToCSharpString()}",
+        { Value: string text } => SymbolDisplay.FormatLiteral(text, quote: true),
+        _ => Convert.ToString(value.Value, CultureInfo.InvariantCulture)!,
+    };
+
     /// <summary>Every option of the attribute has a namesake in ConsumerOptions; one in seconds sets a time span.</summary>
     private static string WriteOptions(AttributeData attribute)
     {
@@ -57,9 +66,7 @@ internal sealed record ConsumerRegistration(
         var statements = attribute.NamedArguments.Where(static argument => argument.Key != "Group").Select(static argument =>
         {
             var option = argument.Key;
-            var value = argument.Value.Kind == TypedConstantKind.Enum
-                ? $"global::{argument.Value.ToCSharpString()}"
-                : Convert.ToString(argument.Value.Value, CultureInfo.InvariantCulture);
+            var value = WriteValue(argument.Value);
             return option.EndsWith(seconds, StringComparison.Ordinal)
                 ? $"options.{option.Substring(0, option.Length - seconds.Length)} = global::System.TimeSpan.FromSeconds({value}D);"
                 : $"options.{option} = {value};";

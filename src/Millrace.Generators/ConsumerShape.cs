@@ -15,6 +15,25 @@ internal static class ConsumerShape
         return FindMethodProblem(method) ?? FindReturnProblem(method) ?? FindParameterProblem(method);
     }
 
+    /// <summary>
+    /// Why the messages of a good method cannot be ordered by a property, or <see langword="null"/>. It has a name in the class and one in JSON,
+    /// and case does not matter; names that no property can have are for the framework to judge.
+    /// </summary>
+    public static string? FindOrderProblem(IMethodSymbol method, string? orderedBy)
+    {
+        if (orderedBy is null || orderedBy.StartsWith("$", StringComparison.Ordinal))
+            return null;
+        var message = method.Parameters[0].Type;
+        for (var type = message; type is not null; type = type.BaseType)
+        {
+            if (type.GetMembers().Any(member => member is IPropertySymbol { IsIndexer: false, GetMethod: not null } && IsNamed(member, orderedBy)))
+                return null;
+        }
+
+        return $"it is ordered by '{orderedBy}', and '{message.ToDisplayString(SymbolDisplayFormat.CSharpShortErrorMessageFormat)}' " +
+            "has no such property";
+    }
+
     public static bool IsContext(ITypeSymbol type) => IsType(type, "MessageContext", "Millrace");
 
     private static string? FindMethodProblem(IMethodSymbol method)
@@ -63,6 +82,11 @@ internal static class ConsumerShape
             return "it takes the MessageContext or the CancellationToken twice";
         return Naming.FindProblem(message.Type);
     }
+
+    private static bool IsNamed(ISymbol property, string name) =>
+        string.Equals(property.Name, name, StringComparison.OrdinalIgnoreCase) ||
+        property.GetAttributes().Any(attribute => attribute.AttributeClass?.Name == "JsonPropertyNameAttribute" &&
+            attribute.ConstructorArguments.FirstOrDefault().Value is string json && string.Equals(json, name, StringComparison.OrdinalIgnoreCase));
 
     private static bool IsCancellationToken(ITypeSymbol type) => IsType(type, "CancellationToken", "System.Threading");
 

@@ -1,8 +1,8 @@
 namespace Millrace;
 
 /// <summary>
-/// Numbers of log events. Consuming has 1100 to 1199, monitoring 1200 to 1249, what keeps groups and streams 1250 to 1299, recurring
-/// messages 1300 to 1349.
+/// Numbers of log events. Consuming has 1100 to 1199, ordered groups 1140 to 1159 of them, monitoring 1200 to 1249, what keeps
+/// groups and streams 1250 to 1299, recurring messages 1300 to 1349.
 /// </summary>
 internal static class EventIds
 {
@@ -27,6 +27,17 @@ internal static class EventIds
     public const int UndecodableIgnored = 1130;
     public const int GroupHalted = 1131;
     public const int DuplicateSkipped = 1132;
+
+    public const int ReaderTookLease = 1140;
+    public const int ReaderLeft = 1141;
+    public const int ReaderLeaseLost = 1142;
+    public const int ReaderRenewalFailed = 1143;
+    public const int ReaderReleaseFailed = 1144;
+    public const int KeyParked = 1145;
+    public const int KeyResumed = 1146;
+    public const int KeySkipped = 1147;
+    public const int TurnFailed = 1148;
+    public const int OrderLimitReached = 1149;
 
     public const int SamplingFailed = 1200;
 

@@ -86,6 +86,44 @@ internal static partial class LogMessages
         "Entry {EntryId} of {Stream} is acknowledged: group {Group} has handled its message already.")]
     public static partial void DuplicateSkipped(ILogger logger, string stream, string group, EntryId entryId);
 
+    [LoggerMessage(EventIds.ReaderTookLease, LogLevel.Information, "{Consumer} is the reader of {Stream} in the ordered group {Group}.")]
+    public static partial void ReaderTookLease(ILogger logger, string stream, string group, string consumer);
+
+    [LoggerMessage(EventIds.ReaderLeft, LogLevel.Information, "The ordered group {Group} of {Stream} is left to the next reader.")]
+    public static partial void ReaderLeft(ILogger logger, string stream, string group);
+
+    [LoggerMessage(EventIds.ReaderLeaseLost, LogLevel.Warning,
+        "This process is no longer the reader of {Stream} in the ordered group {Group}; what runs is cancelled and nothing of it written.")]
+    public static partial void ReaderLeaseLost(ILogger logger, string stream, string group);
+
+    [LoggerMessage(EventIds.ReaderRenewalFailed, LogLevel.Warning,
+        "The lease of the reader of {Stream} in the ordered group {Group} cannot be renewed; it is tried again.")]
+    public static partial void ReaderRenewalFailed(ILogger logger, Exception exception, string stream, string group);
+
+    [LoggerMessage(EventIds.ReaderReleaseFailed, LogLevel.Warning,
+        "The ordered group {Group} of {Stream} cannot be left; the next reader begins after the lease.")]
+    public static partial void ReaderReleaseFailed(ILogger logger, Exception exception, string stream, string group);
+
+    [LoggerMessage(EventIds.KeyParked, LogLevel.Error,
+        "Entry {EntryId} of {Stream} failed for the last time in group {Group}; its key is parked until somebody resumes or skips it.")]
+    public static partial void KeyParked(ILogger logger, Exception exception, string stream, string group, EntryId entryId);
+
+    [LoggerMessage(EventIds.KeyResumed, LogLevel.Information,
+        "Entry {EntryId} of {Stream}, which keeps its key parked in group {Group}, is tried again for {By}.")]
+    public static partial void KeyResumed(ILogger logger, string stream, string group, EntryId entryId, string by);
+
+    [LoggerMessage(EventIds.KeySkipped, LogLevel.Warning,
+        "Entry {EntryId} of {Stream}, which keeps its key parked in group {Group}, is skipped for {By}.")]
+    public static partial void KeySkipped(ILogger logger, string stream, string group, EntryId entryId, string by);
+
+    [LoggerMessage(EventIds.TurnFailed, LogLevel.Warning,
+        "Entry {EntryId} of {Stream} cannot run in the ordered group {Group} and is tried again.")]
+    public static partial void TurnFailed(ILogger logger, Exception exception, string stream, string group, EntryId entryId);
+
+    [LoggerMessage(EventIds.OrderLimitReached, LogLevel.Error,
+        "The ordered group {Group} reads nothing new from {Stream}: {Parked} keys are parked and {Waiting} entries wait behind others.")]
+    public static partial void OrderLimitReached(ILogger logger, string stream, string group, int parked, int waiting);
+
     [LoggerMessage(EventIds.SamplingFailed, LogLevel.Warning,
         "The store does not tell the figures about groups; metrics leave out what is not known, and it is asked again.")]
     public static partial void SamplingFailed(ILogger logger, Exception exception);

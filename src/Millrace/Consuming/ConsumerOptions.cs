@@ -80,6 +80,41 @@ public sealed class ConsumerOptions
     /// </summary>
     public TimeSpan DeduplicationWindow { get; set; }
 
+    /// <summary>
+    /// Orders the group: messages of one key run one after the other, as they were published, and different keys side by side. The name of a
+    /// property that every message type of the group has, in the class or in JSON, as the version its handler takes; or
+    /// <see cref="PartitionKey"/>. Default <see langword="null"/>: no order.
+    /// </summary>
+    /// <remarks>
+    /// <para>One process reads at a time and the others stand by: they take over at once when it stops, and after a <see cref="Lease"/> when
+    /// it dies. <see cref="Concurrency"/> is the number of keys at once.</para>
+    /// <para>A message that fails stays the first of its key and is tried again where it is; what comes after it waits, and other keys go on.
+    /// <see cref="WhenExhausted"/> says what follows the last attempt. A message whose key is null, or that cannot be decoded, runs by itself.
+    /// What comes back from the dead letters joins its key at the end of what has been read.</para>
+    /// <para>Every acknowledgement is a commit that is waited for, so a key takes at most one message a round trip.</para>
+    /// </remarks>
+    public string? OrderedBy { get; set; }
+
+    /// <summary>
+    /// What becomes of a message of an ordered group that failed as often as it may. Default: to the dead letters, and its key goes on.
+    /// </summary>
+    public WhenExhausted WhenExhausted { get; set; }
+
+    /// <summary>
+    /// Keys of an ordered group that may be parked at once, 1 to 100,000: those whose first message failed, and waits for its next attempt or
+    /// for an operator. Default 1,000. When there are so many, nothing new is read until one goes on.
+    /// </summary>
+    public int MaxParkedKeys { get; set; } = 1_000;
+
+    /// <summary>
+    /// Entries of an ordered group that may wait behind the first one of their key, 1 to 1,000,000. Default 10,000. Of most of them this process
+    /// keeps the ID only, about 60 bytes. When there are so many, nothing new is read until some can run.
+    /// </summary>
+    public int MaxWaitingEntries { get; set; } = 10_000;
+
+    /// <summary>As <see cref="OrderedBy"/>: by the <c>partitionkey</c> of the envelope, see <see cref="PublishOptions.PartitionKey"/>.</summary>
+    public const string PartitionKey = "$partitionkey";
+
     /// <summary>Adds a rule to <see cref="RetryRules"/> for an exception and everything derived from it.</summary>
     /// <typeparam name="TException">The class of the exception. A handler that took too long fails with <see cref="TimeoutException"/>.</typeparam>
     /// <param name="maxAttempts">See <see cref="RetryRule.MaxAttempts"/>.</param>

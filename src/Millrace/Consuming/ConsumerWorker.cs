@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Millrace.Consuming.Ordered;
 using Millrace.Hosting;
 using Millrace.Recovery;
 using Millrace.Streams;
@@ -30,6 +31,9 @@ internal sealed class ConsumerWorker
     private readonly Settlement _settlement;
     private readonly Deduplication _deduplication;
     private readonly HandlerSlots _handlers;
+
+    // In the place of the recovery and the slots, when the group is ordered.
+    private readonly OrderedConsumer? _ordered;
     private readonly CancellationTokenSource _stopReading = new();
     private readonly CancellationTokenSource _cutShort = new();
     private readonly CancellationTokenSource _abort = new();
@@ -52,6 +56,8 @@ internal sealed class ConsumerWorker
         var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
         _pipeline = new(core, plan, invoker, _settlement, undecodable, _deduplication, logger);
         _handlers = new(plan.Options.Concurrency, HandleAsync);
+        if (plan.OrderKeys is not null)
+            _ordered = new(OrderedParts(store), WaitAfterFailureAsync, _abort.Token);
     }
 
     /// <summary>How its reading goes, for the health check.</summary>
@@ -81,11 +87,13 @@ internal sealed class ConsumerWorker
 
         await ReadUntilStoppedAsync().ConfigureAwait(false);
         _handlers.Complete();
+        _ordered?.Close();
         if (_abort.IsCancellationRequested)
             await WaitForCancelledAsync().ConfigureAwait(false);
         else
             await DrainAsync().ConfigureAwait(false);
 
+        await ReleaseAsync().ConfigureAwait(false);
         await endLeases.CancelAsync().ConfigureAwait(false);
         await leases.ConfigureAwait(false);
         LogMessages.WorkerStopped(_logger, _plan.Stream, _plan.Group);
@@ -119,6 +127,12 @@ internal sealed class ConsumerWorker
     {
         try
         {
+            if (_ordered is not null)
+            {
+                await _ordered.RunAsync(_stopReading.Token).ConfigureAwait(false);
+                return;
+            }
+
             await PrepareAsync(_stopReading.Token).ConfigureAwait(false);
             await Task.WhenAll(_recovery.RunAsync(_stopReading.Token), ReadAsync(_stopReading.Token)).ConfigureAwait(false);
         }
@@ -128,12 +142,14 @@ internal sealed class ConsumerWorker
         }
     }
 
+    private Task HandlersEnded => _ordered?.Ended ?? _handlers.Ended;
+
     private async Task DrainAsync()
     {
         await HandBackAsync().ConfigureAwait(false);
         try
         {
-            await _handlers.Ended.WaitAsync(_drainTimeout, _time, _cutShort.Token).ConfigureAwait(false);
+            await HandlersEnded.WaitAsync(_drainTimeout, _time, _cutShort.Token).ConfigureAwait(false);
         }
         catch (Exception exception) when (exception is TimeoutException or OperationCanceledException)
         {
@@ -157,7 +173,7 @@ internal sealed class ConsumerWorker
     /// <summary>
     /// Handlers that ignore their token are left behind; what they do is not settled, and the lease gives their entries to others.
     /// </summary>
-    private Task WaitForCancelledAsync() => WaitQuietlyAsync(_handlers.Ended, CancelTimeout);
+    private Task WaitForCancelledAsync() => WaitQuietlyAsync(HandlersEnded, CancelTimeout);
 
     private async Task WaitQuietlyAsync(Task task, TimeSpan timeout) =>
         await task.WaitAsync(timeout, _time).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
@@ -168,6 +184,39 @@ internal sealed class ConsumerWorker
         var waiting = _held.Snapshot().Where(delivery => delivery.TryHandBack()).ToList();
         await _settlement.HandBackAsync(waiting, timeout.Token).ConfigureAwait(false);
     }
+
+    /// <summary>Lets the next reader of an ordered group begin at once. After an abort it finds out by itself.</summary>
+    private async Task ReleaseAsync()
+    {
+        if (_ordered is null)
+            return;
+        using var deadline = new CancellationTokenSource(HandBackTimeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, _abort.Token);
+        try
+        {
+            await _ordered.EndAsync(either.Token).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            if (!_abort.IsCancellationRequested)
+                LogMessages.ReaderReleaseFailed(_logger, exception, _plan.Stream, _plan.Group);
+        }
+    }
+
+    private OrderedParts OrderedParts(IStreamStore store) => new()
+    {
+        Store = store,
+        Plan = _plan,
+        Held = _held,
+        Gate = _gate,
+        Ledger = _ledger,
+        Reader = _reader,
+        Settlement = _settlement,
+        Handle = HandleAsync,
+        Status = Status,
+        Time = _time,
+        Logger = _logger,
+    };
 
     /// <summary>Makes the group and takes over what a previous run left, for as long as it takes the store to answer.</summary>
     private async Task PrepareAsync(CancellationToken cancellationToken)

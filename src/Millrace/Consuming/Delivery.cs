@@ -1,3 +1,4 @@
+using Millrace.Consuming.Ordered;
 using Millrace.Messages;
 using Millrace.Streams;
 
@@ -56,14 +57,24 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     /// Which attempt this is. The group's own history is in its private stream only: what a dead letter of another group, or an entry of
     /// another program, says of attempts and deliveries is none of this group's.
     /// </summary>
-    public int Attempt => isAgain ? EnvelopeCodec.Decode(entry.Fields).Attempt : 1;
+    public int Attempt => isAgain || Turn?.Parked is not null ? EnvelopeCodec.Decode(entry.Fields).Attempt : 1;
 
-    /// <summary>Deliveries that count for the entry besides those of its pending entry.</summary>
-    public long PriorDeliveries => isAgain ? EnvelopeCodec.Decode(entry.Fields).PriorDeliveries : 0;
+    /// <summary>
+    /// Deliveries that count for the entry besides those of its pending entry; less those of them that ended as they should, where the entry
+    /// stays and is delivered again.
+    /// </summary>
+    public long PriorDeliveries =>
+        (isAgain ? EnvelopeCodec.Decode(entry.Fields).PriorDeliveries : 0) - (Turn?.Parked?.EndedDeliveries ?? 0);
 
     /// <summary>Whether the entry has a history that must not come along to the group's private stream.</summary>
     public bool HasForeignHistory => !isAgain &&
         (entry.Fields.TryGet(EnvelopeFieldNames.Attempt, out _) || entry.Fields.TryGet(EntryFieldNames.PriorDeliveries, out _));
+
+    /// <summary>In an ordered group: the tenure whose fence every commit has. The delivery ends with it.</summary>
+    public Tenure? Tenure { get; init; }
+
+    /// <summary>In an ordered group: whose turn it is. Says how it ended, for what comes after.</summary>
+    public Turn? Turn { get; init; }
 
     public HeldEntry Held => new(entry.Id, entry.DeliveryCount);
 

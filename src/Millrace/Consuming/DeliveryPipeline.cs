@@ -62,9 +62,16 @@ internal sealed class DeliveryPipeline(
     }
 
     /// <summary>What becomes of a message whose handler, or whose commit, failed.</summary>
-    public SettleAction Decide(Delivery delivery, Exception failure) => delivery.Cause != CancelCause.None
-        ? SettleAction.Abandon.Instance
-        : _retries.Decide(delivery.Attempt, failure);
+    public SettleAction Decide(Delivery delivery, Exception failure)
+    {
+        if (delivery.Cause != CancelCause.None)
+            return SettleAction.Abandon.Instance;
+        var action = _retries.Decide(delivery.Attempt, failure);
+        return action is SettleAction.DeadLetter { Reason: DeadLetterReasons.AttemptsExhausted } &&
+            delivery.Turn?.Key is not null && _options.WhenExhausted == WhenExhausted.Park
+            ? new SettleAction.Retry(Timeout.InfiniteTimeSpan, failure)
+            : action;
+    }
 
     /// <summary>What never reaches a handler, whatever it says: entries that are gone, and those that may kill it.</summary>
     private SettleAction? Refuse(Delivery delivery)
@@ -106,7 +113,7 @@ internal sealed class DeliveryPipeline(
         return false;
     }
 
-    private static bool TryReadMessage(
+    public static bool TryReadMessage(
         in IncomingEnvelope envelope, MessageType type, int version, [NotNullWhen(true)] out object? message, out Exception? error)
     {
         message = null;

@@ -29,7 +29,39 @@ internal sealed class GroupReader(
     /// <param name="cancellationToken">Ends the wait.</param>
     public async Task<IReadOnlyList<Delivery>> ReadNewAsync(int room, CancellationToken cancellationToken)
     {
-        var batches = await store.ReadGroupAsync(
+        var batches = await ReadBatchesAsync(room, cancellationToken).ConfigureAwait(false);
+        var deliveries = new List<Delivery>(batches is [var only] ? only.Entries.Count : room);
+        foreach (var batch in batches)
+            Hold(batch.Stream, batch.Stream == plan.Again, isRecovered: false, batch.Entries, deliveries);
+        return deliveries;
+    }
+
+    /// <summary>As <see cref="ReadNewAsync"/>, for an ordered group, which has another place for what waits.</summary>
+    public async Task<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadForQueueAsync(int room, CancellationToken cancellationToken)
+    {
+        var batches = await ReadBatchesAsync(room, cancellationToken).ConfigureAwait(false);
+        foreach (var batch in batches)
+            core.Meter.Received(plan, batch.Stream == plan.Again, isRecovered: false, batch.Entries);
+        return batches;
+    }
+
+    /// <summary>Claims an entry of an ordered group whose turn it is, or nothing: somebody settled it.</summary>
+    /// <param name="isAgain">Whether it is in the group's private stream.</param>
+    /// <param name="id">The entry.</param>
+    /// <param name="isRecovered">Whether an earlier reader left it; otherwise it failed, and is tried again.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    public async Task<DeliveredEntry?> ClaimForTurnAsync(bool isAgain, EntryId id, bool isRecovered, CancellationToken cancellationToken)
+    {
+        var claim = new ClaimRequest { Consumer = plan.Consumer, Ids = [id], MinIdleTime = TimeSpan.Zero };
+        var claimed = await store.ClaimAsync(StreamOf(isAgain), plan.Group, claim, cancellationToken).ConfigureAwait(false);
+        core.Meter.Received(plan, isAgain, isRecovered, claimed.Entries);
+        if (claimed.Deleted.Count > 0)
+            ReportDeleted(isAgain, claimed.Deleted);
+        return claimed.Entries is [var taken] ? taken : null;
+    }
+
+    private ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadBatchesAsync(int room, CancellationToken cancellationToken) =>
+        store.ReadGroupAsync(
             new()
             {
                 Group = plan.Group,
@@ -38,17 +70,7 @@ internal sealed class GroupReader(
                 Count = Math.Max(1, room / 2),
                 Block = Block,
             },
-            cancellationToken).ConfigureAwait(false);
-
-        var deliveries = new List<Delivery>(batches is [var only] ? only.Entries.Count : room);
-        foreach (var batch in batches)
-        {
-            var isAgain = batch.Stream == plan.Again;
-            Hold(batch.Stream, isAgain, isRecovered: false, batch.Entries, deliveries);
-        }
-
-        return deliveries;
-    }
+            cancellationToken);
 
     /// <summary>
     /// Takes over one page of pending entries. Those delivered twice or more are not taken but returned as suspects: they may be what

@@ -92,7 +92,7 @@ internal static class MovedEntry
     private static bool IsForeignRedrive(Delivery delivery, ReadOnlySpan<byte> name) => !delivery.IsAgain &&
         (name.SequenceEqual(EnvelopeFieldNames.Redrives) || name.SequenceEqual(EnvelopeFieldNames.Redriven));
 
-    private static ReadOnlySpan<byte> AddError(Delivery delivery, string error, DateTimeOffset now) => JsonHistory.Add(
+    internal static ReadOnlySpan<byte> AddError(Delivery delivery, string error, DateTimeOffset now) => JsonHistory.Add(
         delivery.Entry.Fields, EnvelopeFieldNames.Errors, (delivery.Attempt, error, now), static (json, item) =>
         {
             json.WriteNumber("attempt"u8, item.Attempt);

@@ -1,4 +1,5 @@
 using Microsoft.Extensions.Logging;
+using Millrace.Consuming.Ordered;
 using Millrace.Hosting;
 using Millrace.Streams;
 
@@ -47,15 +48,19 @@ internal sealed class Settlement
 
         switch (action)
         {
-            case SettleAction.Ack when context is null or { IsSettled: true } || (!context.HasEffects && delivery.Seen is null):
-                if (context is { IsSettled: true })
-                    _held.Remove(delivery);
-                else
-                    _acks.Add(delivery);
+            case SettleAction.Ack when context is { IsSettled: true }:
+                _held.Remove(delivery);
+                return SettleResult.Done;
+
+            case SettleAction.Ack when delivery.Tenure is null && (context is null || (!context.HasEffects && delivery.Seen is null)):
+                _acks.Add(delivery);
                 return SettleResult.Done;
 
             case SettleAction.Ack:
-                return await CommitAsync(delivery, context, [], isHandled: true).ConfigureAwait(false);
+                return await CommitAsync(delivery, context, [], isHandled: context is not null).ConfigureAwait(false);
+
+            case SettleAction.Retry retry when delivery.Turn is { Key: not null } turn:
+                return await ParkAsync(delivery, turn, retry).ConfigureAwait(false);
 
             case SettleAction.Retry retry:
                 LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
@@ -127,16 +132,49 @@ internal sealed class Settlement
     /// <summary>Ends when everything handed over so far has left.</summary>
     public Task WhenIdleAsync() => Task.WhenAll(_acks.WhenIdleAsync(), _commits.WhenIdleAsync());
 
+    /// <summary>An entry that has a place in an order stays there; all that is written is that this delivery was no death.</summary>
     private Commit HandBack(Delivery delivery) => new()
     {
-        Conditions = [StillHeld(delivery)],
-        Changes = delivery.IsAgain || delivery.HasForeignHistory
+        Conditions = StillOurs(delivery),
+        Changes = delivery is { Tenure: { } tenure, Turn: { Key: not null } turn }
+            ? tenure.ParkChanges(turn, ParkedHead.After(delivery, null, turn.Parked is { IsExhausted: true }, _core.Time.GetUtcNow()))
+            : delivery.IsAgain || delivery.HasForeignHistory
             ? [new CommitChange.Append(_plan.Again, MovedEntry.ForHandBack(delivery)), AckChange(delivery)]
             : [new CommitChange.Release(delivery.Stream, _plan.Group, delivery.Held)],
     };
 
-    private CommitCondition StillHeld(Delivery delivery) =>
-        CommitCondition.StillHeld(delivery.Stream, _plan.Group, _plan.Consumer, delivery.Held);
+    /// <summary>The fence: the entry is still this delivery's, and in an ordered group this process still its reader.</summary>
+    private List<CommitCondition> StillOurs(Delivery delivery)
+    {
+        List<CommitCondition> fence = [CommitCondition.StillHeld(delivery.Stream, _plan.Group, _plan.Consumer, delivery.Held)];
+        if (delivery.Tenure is { } tenure)
+            fence.Add(tenure.Fence);
+        return fence;
+    }
+
+    /// <summary>In an ordered group an entry that failed is not moved, but stays the first of its key.</summary>
+    private async ValueTask<SettleResult> ParkAsync(Delivery delivery, Turn turn, SettleAction.Retry retry)
+    {
+        var isExhausted = retry.Delay == Timeout.InfiniteTimeSpan;
+        if (isExhausted)
+            LogMessages.KeyParked(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id);
+        else
+            LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
+
+        var parked = ParkedHead.After(delivery, retry.Error, isExhausted, _core.Time.GetUtcNow());
+        var commit = new Commit { Conditions = StillOurs(delivery), Changes = delivery.Tenure!.ParkChanges(turn, parked) };
+        var result = await ApplyAsync(delivery, commit).ConfigureAwait(false);
+        if (result.IsApplied)
+        {
+            _core.Meter.Retried(_plan);
+            turn.ParkedNote ??= result.Ids is [var note] ? note : null;
+            (turn.Parked, turn.Delay, turn.End) = (parked, retry.Delay, TurnEnd.Parked);
+        }
+
+        if (result.Refusal is null)
+            _held.Remove(delivery);
+        return result;
+    }
 
     /// <summary>Nobody else reads the private stream, so its entries go when they are done.</summary>
     private CommitChange AckChange(Delivery delivery) => delivery.IsAgain
@@ -147,7 +185,7 @@ internal sealed class Settlement
     private async ValueTask<SettleResult> CommitAsync(
         Delivery delivery, MessageContext? context, List<CommitChange> changes, bool isHandled = false, bool endsDelivery = true)
     {
-        List<CommitCondition> conditions = [StillHeld(delivery)];
+        var conditions = StillOurs(delivery);
         context?.AddEffectsTo(conditions, changes);
         if (isHandled && delivery.Seen is { } seen)
         {
@@ -156,8 +194,13 @@ internal sealed class Settlement
             changes.Add(new CommitChange.PutState(seen, default, _plan.Options.DeduplicationWindow));
         }
 
+        if (delivery is { Tenure: { } tenure, Turn: { } turn })
+            changes.AddRange(tenure.UnparkChanges(turn));
         changes.Add(AckChange(delivery));
         var result = await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes }).ConfigureAwait(false);
+
+        if (result.IsApplied && delivery.Turn is { } ended)
+            ended.End = TurnEnd.Settled;
 
         // A refusal or a conflict on state is not the end: the handler runs again, or its message is retried.
         if (endsDelivery && result is { StateConflict: null, Refusal: null })
@@ -203,13 +246,15 @@ internal sealed class Settlement
 
     private SettleResult Read(Delivery delivery, CommitResult result) => result.Conflict switch
     {
-        null => SettleResult.Done,
-        CommitCondition.State state => new() { StateConflict = state.Key },
-        _ => LetGo(delivery),
+        null => SettleResult.Applied(result.Ids),
+        CommitCondition.State state when state.Key != delivery.Tenure?.Fence.Key => new() { StateConflict = state.Key },
+        _ => LetGo(delivery, result.Conflict),
     };
 
-    private SettleResult LetGo(Delivery delivery)
+    private SettleResult LetGo(Delivery delivery, CommitCondition? conflict = null)
     {
+        if (conflict is CommitCondition.State)
+            delivery.Tenure?.Lose();
         LogMessages.LeaseLost(_logger, _plan.Stream, _plan.Group, delivery.Id);
         return SettleResult.LetGo;
     }
@@ -294,12 +339,17 @@ internal sealed class Settlement
 /// <summary>What came of settling.</summary>
 internal readonly record struct SettleResult
 {
-    public static SettleResult Done => new() { IsApplied = true };
+    public static SettleResult Done => Applied([]);
+
+    public static SettleResult Applied(IReadOnlyList<EntryId> ids) => new() { IsApplied = true, Ids = ids };
 
     /// <summary>Nothing was written: the entry stays pending, here or with its new owner.</summary>
     public static SettleResult LetGo => default;
 
     public bool IsApplied { get; private init; }
+
+    /// <summary>The IDs of the entries appended, when it was applied.</summary>
+    public IReadOnlyList<EntryId>? Ids { get; private init; }
 
     /// <summary>A state document that changed since the handler read it.</summary>
     public StateKey? StateConflict { get; init; }

@@ -33,6 +33,18 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
     /// <summary>See <see cref="ConsumerOptions.MaxDeliveries"/>.</summary>
     public int MaxDeliveries { get; set; }
 
+    /// <summary>See <see cref="ConsumerOptions.OrderedBy"/>; usually <c>nameof</c> a property of the message.</summary>
+    public string? OrderedBy { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.WhenExhausted"/>.</summary>
+    public WhenExhausted WhenExhausted { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.MaxParkedKeys"/>.</summary>
+    public int MaxParkedKeys { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.MaxWaitingEntries"/>.</summary>
+    public int MaxWaitingEntries { get; set; }
+
     /// <summary>See <see cref="ConsumerOptions.Lease"/>.</summary>
     public double LeaseSeconds { get; set; }
 

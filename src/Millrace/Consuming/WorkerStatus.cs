@@ -36,6 +36,12 @@ internal sealed class WorkerStatus(GroupPlan plan, ReadGate gate, TimeProvider t
     /// <summary>The store has answered, and the next read may block for long.</summary>
     public void Answered() => Set(WorkerState.Reading);
 
+    /// <summary>Another process reads the ordered group.</summary>
+    public void StandingBy() => Set(WorkerState.StandingBy);
+
+    /// <summary>A limit of the ordered group is reached.</summary>
+    public void Full() => Set(WorkerState.Full);
+
     /// <summary>A read has succeeded.</summary>
     public void Read()
     {

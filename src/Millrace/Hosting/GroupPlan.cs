@@ -1,4 +1,5 @@
 using Millrace.Consuming;
+using Millrace.Consuming.Ordered;
 using Millrace.Streams;
 
 namespace Millrace.Hosting;
@@ -16,6 +17,12 @@ internal sealed record GroupPlan
 
     public required HandlerRoutes Routes { get; init; }
 
+    /// <summary>Where the key of a message is, when the group is ordered.</summary>
+    public OrderKeys? OrderKeys { get; init; }
+
+    /// <summary>What the group keeps beside its stream, when it is ordered.</summary>
+    public OrderNames? OrderNames { get; private init; }
+
     /// <summary>The group's private stream, for retries and handed-back entries.</summary>
     public string Again { get; private init; } = "";
 
@@ -28,10 +35,11 @@ internal sealed record GroupPlan
     public StateKey PresenceOf(string consumer) => ConsumerRegistry.KeyOf(Stream, Group, consumer);
 
     /// <summary>Derives the names of the group's own streams.</summary>
-    /// <exception cref="ArgumentException">The stream's name has stray braces.</exception>
+    /// <exception cref="ArgumentException">The stream's name has stray braces, or is too long to derive the others from.</exception>
     public GroupPlan Named() => this with
     {
         Again = StreamNames.Again(Stream, Group),
         DeadLetters = StreamNames.DeadLetters(Stream, Group),
+        OrderNames = OrderKeys is null ? null : new(Stream, Group),
     };
 }

@@ -4,6 +4,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Millrace.Consuming;
+using Millrace.Consuming.Ordered;
 using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Monitoring;
@@ -102,13 +103,15 @@ internal sealed class MillraceCore
             handler.Configure?.Invoke(options);
         OptionBinder.Bind(options, configuration, group, errors);
 
+        var routes = HandlerRoutes.Build(Codec.Registry, handlers, errors);
         var plan = new GroupPlan
         {
             Stream = stream,
             Group = group,
             Consumer = Options.InstanceName!,
             Options = options,
-            Routes = HandlerRoutes.Build(Codec.Registry, handlers, errors),
+            Routes = routes,
+            OrderKeys = OrderKeys.Build(options.OrderedBy, Codec.Registry, routes, handlers, errors),
         };
         try
         {

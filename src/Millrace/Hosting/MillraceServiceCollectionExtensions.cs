@@ -13,9 +13,9 @@ public static class MillraceServiceCollectionExtensions
     extension(IServiceCollection services)
     {
         /// <summary>
-        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/>, <see cref="ConsumerControl"/>,
-        /// <see cref="ConsumerRegistry"/>, <see cref="StreamLosses"/>, <see cref="Retention"/> and <see cref="IStreamStore"/> as singletons,
-        /// and a hosted service that runs the consumers. May be called several times; the calls add up.
+        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/>, <see cref="ParkedKeys"/>,
+        /// <see cref="ConsumerControl"/>, <see cref="ConsumerRegistry"/>, <see cref="StreamLosses"/>, <see cref="Retention"/> and
+        /// <see cref="IStreamStore"/> as singletons, and a hosted service that runs the consumers. May be called several times; the calls add up.
         /// </summary>
         /// <param name="configure">Says which store, messages and consumers there are.</param>
         public IServiceCollection AddMillrace(Action<MillraceBuilder> configure)
@@ -43,6 +43,7 @@ public static class MillraceServiceCollectionExtensions
                 {
                     Policies = provider.GetRequiredService<MillraceCore>().Retentions,
                 });
+                services.AddSingleton(provider => new ParkedKeys(provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton<MillraceService>();
                 services.AddSingleton<IHostedService>(static provider => provider.GetRequiredService<MillraceService>());
             }

@@ -29,6 +29,12 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         options.DeduplicationWindow = binder.Duration(
             nameof(options.DeduplicationWindow), options.DeduplicationWindow, TimeSpan.FromSeconds(1), orElse: TimeSpan.Zero);
         options.Start = binder.Start(nameof(options.Start), options.Start);
+        options.OrderedBy = binder.Name(nameof(options.OrderedBy), options.OrderedBy);
+        options.WhenExhausted = binder.Choice(nameof(options.WhenExhausted), options.WhenExhausted);
+        options.MaxParkedKeys = binder.Integer(nameof(options.MaxParkedKeys), options.MaxParkedKeys, 1, 100_000);
+        options.MaxWaitingEntries = binder.Integer(nameof(options.MaxWaitingEntries), options.MaxWaitingEntries, 1, 1_000_000);
+        if (options.OrderedBy is null && options.WhenExhausted != WhenExhausted.DeadLetter)
+            binder.Refuse(nameof(options.WhenExhausted), "is for groups that are ordered; set OrderedBy.");
         binder.RefuseUnknown();
     }
 
@@ -141,6 +147,8 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
             errors.Add($"{path}:{name}: must have 1 to 256 characters.");
         return value;
     }
+
+    private void Refuse(string name, string why) => errors.Add($"{path}:{name}: {why}");
 
     private GroupStart Start(string name, GroupStart value)
     {

@@ -17,6 +17,9 @@ public static class DeadLetterReasons
     /// </summary>
     public const string DeliveryLimit = "delivery limit";
 
+    /// <summary>An operator gave up a message that kept its key of an ordered group parked, see <see cref="GroupParkedKeys.SkipAsync"/>.</summary>
+    public const string Skipped = "skipped";
+
     /// <summary>The entry has no <c>type</c>, or one that no message is registered under.</summary>
     public const string UnknownType = "unknown type";
 

@@ -123,6 +123,13 @@ internal sealed class MessageMeter : IDisposable
     /// <summary>A message is acknowledged that the group has handled already.</summary>
     public void Duplicate(GroupPlan plan) => Add(_duplicates, plan);
 
+    /// <summary>A message of an ordered group failed and is tried again where it is.</summary>
+    public void Retried(GroupPlan plan)
+    {
+        if (_retries.Enabled)
+            Add(_retries, plan);
+    }
+
     /// <summary>A commit of a publisher was applied.</summary>
     public void Sent(IReadOnlyList<CommitChange> changes)
     {

@@ -187,6 +187,41 @@ public sealed class RegistrationGeneratorTests
             """);
 
     [Theory]
+    [InlineData("nameof(OrderCreated.Id)", "\"Id\"")]
+    [InlineData("\"id\"", "\"id\"")]
+    [InlineData("ConsumerOptions.PartitionKey", "\"$partitionkey\"")]
+    public void Order_of_the_attribute_is_an_option(string value, string written)
+    {
+        var run = new GeneratorRun($$"""
+            using Millrace;
+            [Message("order.created")]
+            public sealed record OrderCreated(string Id);
+            public static class Handlers
+            {
+                [StreamConsumer("orders", Group = "g", OrderedBy = {{value}}, WhenExhausted = WhenExhausted.Park, MaxParkedKeys = 7)]
+                public static void Handle(OrderCreated order) { }
+            }
+            """);
+
+        Assert.Empty(run.Result.Diagnostics);
+        run.Compile();
+        Assert.Contains(
+            $"options.OrderedBy = {written}; options.WhenExhausted = global::Millrace.WhenExhausted.Park; options.MaxParkedKeys = 7;",
+            run.GeneratedConsumers,
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Order_by_a_property_that_is_not_there_is_an_error() =>
+        ReportsProblem("MILL001", "Handle", "it is ordered by 'OrderId', and 'OrderCreated' has no such property", """
+            public class Handlers
+            {
+                [StreamConsumer("orders", Group = "g", OrderedBy = "OrderId")]
+                public void Handle(OrderCreated order) { }
+            }
+            """);
+
+    [Theory]
     [InlineData("public abstract record Broken;", "it is static or abstract")]
     [InlineData("public static class Broken;", "it is static or abstract")]
     [InlineData("public sealed record Broken<T>;", "'Broken<T>' is generic")]

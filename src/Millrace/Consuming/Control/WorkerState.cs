@@ -9,6 +9,15 @@ public enum WorkerState
     /// <summary>It reads, and the store answers.</summary>
     Reading,
 
+    /// <summary>It is ready to read an ordered group as soon as the process that does stops or dies, see <see cref="ConsumerOptions.OrderedBy"/>.</summary>
+    StandingBy,
+
+    /// <summary>
+    /// It reads nothing new: as many keys of its ordered group are parked, or entries wait behind them, as may. See
+    /// <see cref="ConsumerOptions.MaxParkedKeys"/> and <see cref="ConsumerOptions.MaxWaitingEntries"/>.
+    /// </summary>
+    Full,
+
     /// <summary>The store failed it; it goes on trying.</summary>
     Failing,
 

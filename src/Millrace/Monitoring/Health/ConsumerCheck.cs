@@ -31,7 +31,7 @@ internal sealed class ConsumerCheck(MillraceService service) : IHealthCheck
     private static string Describe(WorkerStatus status, out bool isReading)
     {
         var (state, since, detail) = status.Current;
-        isReading = state == WorkerState.Reading;
+        isReading = state is WorkerState.Reading or WorkerState.StandingBy;
         var text = string.Create(CultureInfo.InvariantCulture, $"{state.ToString().ToLowerInvariant()} since {since.UtcDateTime:yyyy-MM-ddTHH:mm:ssZ}");
         return detail is null ? text : $"{text}: {detail}";
     }

@@ -1,0 +1,125 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.Extensions.Logging;
+using Millrace.Hosting;
+using Millrace.Streams;
+
+namespace Millrace.Consuming.Ordered;
+
+/// <summary>
+/// The right to read an ordered group, which one process has at a time. The others stand by: at once when it is given up, and otherwise when
+/// its documents have not changed for a whole lease by the watch of the one who looks; clocks of machines are never compared.
+/// </summary>
+internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames names, TimeProvider time, ILogger logger)
+{
+    // What this process wrote when it last took the lease: its name, and a number nobody else has.
+    private byte[]? _mine;
+    private long _takenAt;
+
+    // The versions of both documents as last seen, and since when they are the same.
+    private (long? Reader, long? Pulse) _seen;
+    private long _seenSince;
+
+    /// <summary>Waits until the lease is this process's.</summary>
+    /// <param name="standingBy">Called whenever another process has it.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
+    /// <returns>The fence: a condition that holds for as long as nobody else takes the lease, or this process anew.</returns>
+    public async Task<CommitCondition.State> AcquireAsync(Action standingBy, CancellationToken cancellationToken)
+    {
+        var mine = Encoding.UTF8.GetBytes($"{plan.Consumer}\n{RandomNumberGenerator.GetHexString(32, lowercase: true)}");
+        while (true)
+        {
+            // Before the documents, so that a note about what happens after they were read ends the wait.
+            var last = (await store.GetStreamInfoAsync(names.Log, cancellationToken).ConfigureAwait(false))?.LastGeneratedId ?? EntryId.Zero;
+            var documents = await store.GetStatesAsync([names.Reader, names.Pulse], cancellationToken).ConfigureAwait(false);
+            if (documents[0] is { } ours && ours.Payload.Span.SequenceEqual(mine))
+            {
+                _mine = mine;
+                return (CommitCondition.State)CommitCondition.StateIs(names.Reader, ours.Version);
+            }
+
+            if (IsFree(documents[0], documents[1]))
+            {
+                _takenAt = time.GetTimestamp();
+                await store.CommitAsync(Take(documents[0], documents[1], mine), cancellationToken).ConfigureAwait(false);
+                continue; // The documents say who was first.
+            }
+
+            standingBy();
+            await store.ReadAsync([new(names.Log, last)], 1, plan.Options.Lease / 3, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Renews the lease each third of it. Ends when it is lost, or may be: no renewal has succeeded for a whole lease.</summary>
+    public async Task KeepAsync(CommitCondition fence, CancellationToken cancellationToken)
+    {
+        var renewedAt = _takenAt;
+        using var timer = new PeriodicTimer(plan.Options.Lease / 3, time);
+        while (true)
+        {
+            var left = plan.Options.Lease - time.GetElapsedTime(renewedAt);
+            if (left <= TimeSpan.Zero)
+                return;
+            using var deadline = new CancellationTokenSource(left, time);
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
+            var now = time.GetTimestamp();
+            try
+            {
+                await timer.WaitForNextTickAsync(either.Token).ConfigureAwait(false);
+                now = time.GetTimestamp();
+                var renewal = new Commit { Conditions = [fence], Changes = [new CommitChange.PutState(names.Pulse, _mine)] };
+                if (!(await store.CommitAsync(renewal, either.Token).ConfigureAwait(false)).IsApplied)
+                    return;
+                renewedAt = now;
+            }
+            catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+            {
+                LogMessages.ReaderRenewalFailed(logger, exception, plan.Stream, plan.Group);
+            }
+        }
+    }
+
+    /// <summary>Gives the lease up, for the next process to take at once.</summary>
+    public async Task ReleaseAsync(CommitCondition fence, CancellationToken cancellationToken)
+    {
+        await store.CommitAsync(
+            new Commit
+            {
+                Conditions = [fence],
+                Changes =
+                [
+                    new CommitChange.DeleteState(names.Reader),
+                    new CommitChange.DeleteState(names.Pulse),
+                    new CommitChange.Append(names.Log, OrderNote.Left(plan.Consumer)),
+                ],
+            },
+            cancellationToken).ConfigureAwait(false);
+        LogMessages.ReaderLeft(logger, plan.Stream, plan.Group);
+    }
+
+    /// <summary>
+    /// Nobody has it; or this process had it last, which no other uses the name of; or who has it gave no sign of life for a lease. The name
+    /// counts at the first take only: two processes of one name, a mistake, would take it from each other for ever.
+    /// </summary>
+    private bool IsFree(StateDocument? reader, StateDocument? pulse)
+    {
+        if (reader is null || IsOurs(reader.Payload.Span))
+            return true;
+        if (_seen != (reader.Version, pulse?.Version))
+            (_seen, _seenSince) = ((reader.Version, pulse?.Version), time.GetTimestamp());
+        return time.GetElapsedTime(_seenSince) >= plan.Options.Lease;
+    }
+
+    private bool IsOurs(ReadOnlySpan<byte> payload) => _mine is { } mine
+        ? payload.SequenceEqual(mine)
+        : payload.StartsWith(Encoding.UTF8.GetBytes($"{plan.Consumer}\n"));
+
+    private Commit Take(StateDocument? reader, StateDocument? pulse, byte[] mine) => new()
+    {
+        Conditions = [Unchanged(names.Reader, reader), Unchanged(names.Pulse, pulse)],
+        Changes = [new CommitChange.PutState(names.Reader, mine), new CommitChange.PutState(names.Pulse, mine)],
+    };
+
+    private static CommitCondition Unchanged(StateKey key, StateDocument? document) =>
+        document is null ? CommitCondition.StateAbsent(key) : CommitCondition.StateIs(key, document.Version);
+}

@@ -1,0 +1,150 @@
+using Millrace.Streams;
+
+namespace Millrace.Consuming.Ordered;
+
+internal sealed partial class Tenure
+{
+    /// <summary>
+    /// The parked keys, then everything that is pending, whoever had it, in the order of the IDs; and last what operators asked for while
+    /// nobody read.
+    /// </summary>
+    private async Task LoadAsync(CancellationToken cancellationToken)
+    {
+        await _ledger.EnsureGroupsAsync(cancellationToken).ConfigureAwait(false);
+        var notes = await NotesAsync(cancellationToken).ConfigureAwait(false);
+        var parked = await LoadParkedAsync(notes, cancellationToken).ConfigureAwait(false);
+        await LoadPendingAsync(isAgain: true, parked, cancellationToken).ConfigureAwait(false);
+        await LoadPendingAsync(isAgain: false, parked, cancellationToken).ConfigureAwait(false);
+
+        foreach (var turn in parked.Values)
+        {
+            if (turn.Entry.DeliveryCount == 0)
+                await ForgetAsync(turn, cancellationToken).ConfigureAwait(false);
+            else
+                WakeLater(turn, DelayOf(turn.Parked!));
+        }
+
+        foreach (var note in notes.Where(note => !note.IsParked))
+            await AskAsync(note, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task<List<OrderNote>> NotesAsync(CancellationToken cancellationToken)
+    {
+        List<OrderNote> notes = [];
+        IReadOnlyList<StreamEntry> page;
+        do
+        {
+            page = await _store.RangeAsync(
+                _names.Log, new() { Start = _lastNote.Next(), Count = PageSize }, cancellationToken).ConfigureAwait(false);
+            notes.AddRange(page.Select(OrderNote.Read));
+            if (page.Count > 0)
+                _lastNote = page[^1].Id;
+        }
+        while (page.Count == PageSize);
+        return notes;
+    }
+
+    /// <summary>Takes the documents into memory, and deletes notes of documents that are not there any more.</summary>
+    private async Task<Dictionary<(bool IsAgain, EntryId Id), Turn>> LoadParkedAsync(
+        List<OrderNote> notes, CancellationToken cancellationToken)
+    {
+        var turns = new Dictionary<(bool IsAgain, EntryId Id), Turn>();
+        var keys = new HashSet<string>(StringComparer.Ordinal);
+        List<EntryId> stale = [.. notes.Where(note => note is { IsParked: false, IsResume: false, IsSkip: false }).Select(note => note.Id)];
+        foreach (var page in notes.Where(note => note.IsParked).Reverse().Chunk(PageSize))
+        {
+            var documents = await _store.GetStatesAsync([.. page.Select(note => _names.Parked(note.Key ?? ""))], cancellationToken)
+                .ConfigureAwait(false);
+            foreach (var (note, document) in page.Zip(documents))
+            {
+                // Of several notes about one key the last is the one that is deleted with the document.
+                if (document is not null && keys.Add(note.Key!) && ParkedHead.Read(document) is var head)
+                    turns[(head.IsAgain, head.Id)] = _queue.AddParked(head, note.Id);
+                else
+                    stale.Add(note.Id);
+            }
+        }
+
+        foreach (var page in stale.Chunk(PageSize))
+            await _store.DeleteAsync(_names.Log, page, cancellationToken).ConfigureAwait(false);
+        return turns;
+    }
+
+    /// <summary>Adds what is pending. Nothing is claimed before its turn comes, so that what merely waits counts no delivery.</summary>
+    private async Task LoadPendingAsync(
+        bool isAgain, Dictionary<(bool IsAgain, EntryId Id), Turn> parked, CancellationToken cancellationToken)
+    {
+        await foreach (var page in PendingAsync(isAgain, consumer: null, cancellationToken).ConfigureAwait(false))
+        {
+            List<PendingEntry> others = [];
+            foreach (var entry in page)
+            {
+                if (parked.TryGetValue((isAgain, entry.Id), out var turn))
+                    turn.Entry = turn.Entry with { DeliveryCount = entry.DeliveryCount };
+                else
+                    others.Add(entry);
+            }
+
+            await AddPendingAsync(isAgain, others, isOurs: false, cancellationToken).ConfigureAwait(false);
+            LogMessages.Recovered(_logger, isAgain ? _plan.Again : _plan.Stream, _plan.Group, page.Count);
+        }
+    }
+
+    /// <summary>After a read whose answer may have been lost: what it brought is pending for this consumer, and nobody began with it.</summary>
+    private async Task TakeLostAsync(CancellationToken cancellationToken)
+    {
+        // Before the list, because what is settled in between is no longer known, and must not be taken for a stray.
+        var known = _queue.Known();
+        foreach (var isAgain in new[] { true, false })
+        {
+            await foreach (var page in PendingAsync(isAgain, _plan.Consumer, cancellationToken).ConfigureAwait(false))
+            {
+                var strays = page.Where(entry => !known.Contains((isAgain, entry.Id))).ToList();
+                await AddPendingAsync(isAgain, strays, isOurs: true, cancellationToken).ConfigureAwait(false);
+            }
+        }
+
+        Start();
+    }
+
+    private async Task AddPendingAsync(bool isAgain, List<PendingEntry> entries, bool isOurs, CancellationToken cancellationToken)
+    {
+        var stream = isAgain ? _plan.Again : _plan.Stream;
+        for (var i = 0; i < entries.Count;)
+        {
+            // What is pending lies close together as a rule, so one range brings the fields of many.
+            var range = new StreamRange { Start = entries[i].Id, End = entries[^1].Id, Count = PageSize };
+            var found = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
+            var fields = found.ToDictionary(entry => entry.Id, entry => entry.Fields);
+            var end = found.Count < PageSize ? entries[^1].Id : found[^1].Id;
+            for (; i < entries.Count && entries[i].Id <= end; i++)
+            {
+                // One that was deleted from the stream has no key; nothing is left of it to handle.
+                var key = fields.TryGetValue(entries[i].Id, out var known) ? _keys.Read(known) : null;
+                _queue.Add(key, new(isAgain, entries[i].Id, entries[i].DeliveryCount, isOurs));
+            }
+        }
+    }
+
+    private async IAsyncEnumerable<IReadOnlyList<PendingEntry>> PendingAsync(
+        bool isAgain, string? consumer, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+    {
+        for (EntryId? next = EntryId.Zero; next is { } start;)
+        {
+            var query = new PendingQuery { Consumer = consumer, Start = start, Count = PageSize };
+            var page = await _store.PendingAsync(isAgain ? _plan.Again : _plan.Stream, _plan.Group, query, cancellationToken)
+                .ConfigureAwait(false);
+            if (page.Count > 0)
+                yield return page;
+            next = page.Count < PageSize ? null : page[^1].Id.Next();
+        }
+    }
+
+    /// <summary>The wait before the next attempt begins anew; what was cut short, and was no attempt, runs at once.</summary>
+    private TimeSpan DelayOf(ParkedHead head) => head switch
+    {
+        { IsExhausted: true } => Timeout.InfiniteTimeSpan,
+        { Attempt: 1 } => TimeSpan.Zero,
+        _ => Backoff.Next(head.Attempt - 1, _plan.Options.RetryBaseDelay, _plan.Options.RetryMaxDelay),
+    };
+}

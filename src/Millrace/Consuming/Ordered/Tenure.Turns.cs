@@ -1,0 +1,192 @@
+using Millrace.Streams;
+
+namespace Millrace.Consuming.Ordered;
+
+internal sealed partial class Tenure
+{
+    /// <summary>Gives every free slot a turn.</summary>
+    private void Start()
+    {
+        while (_queue.TryTake(out var turn))
+            ThreadPool.UnsafeQueueUserWorkItem(static start => _ = start.Tenure.RunAsync(start.Turn), (Tenure: this, Turn: turn), preferLocal: false);
+    }
+
+    /// <summary>One turn from the entry to what follows it.</summary>
+    private async Task RunAsync(Turn turn)
+    {
+        if (turn.IsSuspect)
+            _ = LetSuspectsGoAsync(turn);
+        try
+        {
+            await HandleAsync(turn).ConfigureAwait(false);
+            if (turn.End == TurnEnd.None && !Over.IsCancellationRequested && !await IsPendingAsync(turn).ConfigureAwait(false))
+                await ForgetSettledAsync(turn).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            if (!Over.IsCancellationRequested)
+                LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
+        }
+
+        switch (turn.End)
+        {
+            case TurnEnd.Settled:
+                _queue.Complete(turn);
+                break;
+            case TurnEnd.None when Over.IsCancellationRequested:
+                _queue.Leave(turn);
+                break;
+            case TurnEnd.None when _held.IsHeld(turn.Entry.IsAgain, turn.Entry.Id):
+                _queue.Park(turn); // The group is halted: it is held until it stops, and handed back then.
+                break;
+            default:
+                // What nothing was written for is tried again as after a lost lease: it may have been lost.
+                var delay = turn.End == TurnEnd.Parked ? turn.Delay : _plan.Options.Lease / 3;
+                _queue.Park(turn);
+                if (turn is { End: TurnEnd.Parked, Asked: { } asked })
+                    await TryAnswerAsync(turn, asked).ConfigureAwait(false);
+                WakeLater(turn, delay);
+                break;
+        }
+
+        Start();
+    }
+
+    private async Task HandleAsync(Turn turn)
+    {
+        if (await TakeAsync(turn).ConfigureAwait(false) is not { } entry)
+        {
+            await ForgetSettledAsync(turn).ConfigureAwait(false);
+            return;
+        }
+
+        var fields = turn.Parked?.AddHistoryTo(entry.Fields) ?? entry.Fields;
+        var delivery = new Delivery(
+            turn.Entry.IsAgain ? _plan.Again : _plan.Stream, turn.Entry.IsAgain, !turn.Entry.IsOurs, entry with { Fields = fields }, _time.GetTimestamp())
+        {
+            Tenure = this,
+            Turn = turn,
+        };
+        _held.Add(delivery);
+        if (turn.Asked is not { IsSkip: true } asked)
+            await _handle(delivery).ConfigureAwait(false);
+        else if (delivery.TryStart())
+        {
+            LogMessages.KeySkipped(_logger, _plan.Stream, _plan.Group, delivery.Id, asked.By);
+            await _settlement.SettleAsync(delivery, null, new SettleAction.DeadLetter(DeadLetterReasons.Skipped)).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>The entry, or nothing: somebody settled it. What an earlier reader left, or failed before, is claimed and so counted.</summary>
+    private async ValueTask<DeliveredEntry?> TakeAsync(Turn turn)
+    {
+        var (isAgain, id, deliveryCount, isOurs, fields) = turn.Entry;
+        var stream = isAgain ? _plan.Again : _plan.Stream;
+        if (isOurs && fields is { } kept)
+            return new(id, kept, deliveryCount);
+        if (isOurs)
+        {
+            var found = await _store.RangeAsync(stream, new() { Start = id, End = id, Count = 1 }, Over).ConfigureAwait(false);
+            return new(id, found is [var entry] ? entry.Fields : EntryFields.Empty, deliveryCount);
+        }
+
+        var taken = await _reader.ClaimForTurnAsync(isAgain, id, isRecovered: turn.Parked is null, Over).ConfigureAwait(false);
+        if (taken is { DeliveryCount: var count })
+            turn.Entry = turn.Entry with { DeliveryCount = count };
+        return taken;
+    }
+
+    private async ValueTask<bool> IsPendingAsync(Turn turn)
+    {
+        var query = new PendingQuery { Start = turn.Entry.Id, End = turn.Entry.Id, Count = 1 };
+        var stream = turn.Entry.IsAgain ? _plan.Again : _plan.Stream;
+        return (await _store.PendingAsync(stream, _plan.Group, query, Over).ConfigureAwait(false)).Count > 0;
+    }
+
+    /// <summary>The entry was settled by a commit whose answer was lost, or by somebody else.</summary>
+    private async Task ForgetSettledAsync(Turn turn)
+    {
+        if (turn.Parked is not null || turn.Asked is not null)
+            await CommitAsync(UnparkChanges(turn), Over).ConfigureAwait(false);
+        turn.End = TurnEnd.Settled;
+    }
+
+    /// <summary>The head of a document is not pending any more: the document goes, and the key goes on.</summary>
+    private async Task ForgetAsync(Turn turn, CancellationToken cancellationToken)
+    {
+        await CommitAsync(UnparkChanges(turn), cancellationToken).ConfigureAwait(false);
+        _queue.DropParked(turn);
+    }
+
+    /// <summary>Does what an operator asks for, as far as the entry they saw is still the head of the key.</summary>
+    private async Task AskAsync(OrderNote note, CancellationToken cancellationToken)
+    {
+        if (!note.IsResume && !note.IsSkip)
+            return;
+        if (!_queue.TryAsk(note, out var parked))
+            await CommitAsync([new CommitChange.Delete(_names.Log, note.Id)], cancellationToken).ConfigureAwait(false);
+        else if (parked is not null)
+            await AnswerAsync(parked, note, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>A head that failed while somebody asked.</summary>
+    private async Task TryAnswerAsync(Turn turn, OrderNote note)
+    {
+        try
+        {
+            await AnswerAsync(turn, note, Over).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            // The note is still there: the next tenure finds it, and until then the head waits as if nobody had asked.
+            if (!Over.IsCancellationRequested)
+                LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
+        }
+    }
+
+    private async Task AnswerAsync(Turn turn, OrderNote note, CancellationToken cancellationToken)
+    {
+        var parkings = turn.Parkings;
+        if (note.IsResume)
+        {
+            List<CommitChange> changes = [new CommitChange.Delete(_names.Log, note.Id)];
+            var parked = turn.Parked is { IsExhausted: true } exhausted ? exhausted.Renewed() : turn.Parked;
+            if (parked != turn.Parked)
+                changes.Add(new CommitChange.PutState(_names.Parked(parked!.Key), parked.Write()));
+            await CommitAsync(changes, cancellationToken).ConfigureAwait(false);
+            (turn.Parked, turn.Asked) = (parked, null);
+            LogMessages.KeyResumed(_logger, _plan.Stream, _plan.Group, turn.Entry.Id, note.By);
+        }
+
+        _queue.Wake(turn, parkings);
+        Start();
+    }
+
+    private async Task CommitAsync(IReadOnlyList<CommitChange> changes, CancellationToken cancellationToken)
+    {
+        var result = await _store.CommitAsync(new Commit { Conditions = [Fence], Changes = changes }, cancellationToken).ConfigureAwait(false);
+        if (!result.IsApplied)
+            Lose();
+    }
+
+    private void WakeLater(Turn turn, TimeSpan delay)
+    {
+        if (delay != Timeout.InfiniteTimeSpan)
+            _ = WakeAsync(turn, turn.Parkings, delay);
+    }
+
+    private async Task WakeAsync(Turn turn, int parkings, TimeSpan delay)
+    {
+        await Task.Delay(delay, _time, Over).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _queue.Wake(turn, parkings);
+        Start();
+    }
+
+    /// <summary>It runs on under its lease. The others have waited long enough: a handler that never ends must not keep them for ever.</summary>
+    private async Task LetSuspectsGoAsync(Turn turn)
+    {
+        await Task.Delay(_plan.Options.Lease, _time, Over).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _queue.LetSuspectsGo(turn);
+        Start();
+    }
+}
