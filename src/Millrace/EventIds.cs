@@ -27,6 +27,9 @@ internal static class EventIds
     public const int UndecodableIgnored = 1130;
     public const int GroupHalted = 1131;
     public const int DuplicateSkipped = 1132;
+    public const int BreakerOpened = 1133;
+    public const int BreakerClosed = 1134;
+    public const int RateLimitFailed = 1135;
 
     public const int ReaderTookLease = 1140;
     public const int ReaderLeft = 1141;

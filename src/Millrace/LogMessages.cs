@@ -124,6 +124,17 @@ internal static partial class LogMessages
         "The ordered group {Group} reads nothing new from {Stream}: {Parked} keys are parked and {Waiting} entries wait behind others.")]
     public static partial void OrderLimitReached(ILogger logger, string stream, string group, int parked, int waiting);
 
+    [LoggerMessage(EventIds.BreakerOpened, LogLevel.Error,
+        "Handlers of {Stream} in group {Group} keep failing: the next one is tried in {Pause}.")]
+    public static partial void BreakerOpened(ILogger logger, Exception exception, string stream, string group, TimeSpan pause);
+
+    [LoggerMessage(EventIds.BreakerClosed, LogLevel.Information, "Handlers of {Stream} in group {Group} succeed again.")]
+    public static partial void BreakerClosed(ILogger logger, string stream, string group);
+
+    [LoggerMessage(EventIds.RateLimitFailed, LogLevel.Warning,
+        "The store does not tell how many messages of {Stream} group {Group} may begin; none does, and it is asked again.")]
+    public static partial void RateLimitFailed(ILogger logger, Exception exception, string stream, string group);
+
     [LoggerMessage(EventIds.SamplingFailed, LogLevel.Warning,
         "The store does not tell the figures about groups; metrics leave out what is not known, and it is asked again.")]
     public static partial void SamplingFailed(ILogger logger, Exception exception);

@@ -115,6 +115,42 @@ public sealed class ConsumerOptions
     /// <summary>As <see cref="OrderedBy"/>: by the <c>partitionkey</c> of the envelope, see <see cref="PublishOptions.PartitionKey"/>.</summary>
     public const string PartitionKey = "$partitionkey";
 
+    /// <summary>
+    /// Failures in a row, of at least two messages, after which the group's breaker opens in this process: it begins no message for
+    /// <see cref="BreakerPause"/>, then tries one; if that fails it waits twice as long, up to <see cref="BreakerMaxPause"/>. The failure that
+    /// opens it and those while it is open use up no attempt: an outage does not fill the dead letters. Rejected messages and those that
+    /// <see cref="RetryRules"/> give no second attempt are no failures of this kind. Default: 0, never; up to 1,000,000.
+    /// </summary>
+    public int BreakerFailures { get; set; }
+
+    /// <summary>
+    /// The share of failures among the handlers that ended within <see cref="BreakerWindow"/>, once these are <see cref="BreakerMinimum"/>,
+    /// at which the breaker opens as well. Default: 0, never; up to 1.
+    /// </summary>
+    public double BreakerFailureRatio { get; set; }
+
+    /// <summary>The span <see cref="BreakerFailureRatio"/> looks back over, in ten steps. Default 30 s; at least 100 ms.</summary>
+    public TimeSpan BreakerWindow { get; set; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>Handlers that must have ended within it before a ratio counts, 2 to 1,000,000. Default 20.</summary>
+    public int BreakerMinimum { get; set; } = 20;
+
+    /// <summary>The first pause of an open breaker. Default 5 s.</summary>
+    public TimeSpan BreakerPause { get; set; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>The longest pause of an open breaker. Default 5 minutes.</summary>
+    public TimeSpan BreakerMaxPause { get; set; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>
+    /// Handlers that begin within <see cref="RatePeriod"/>, over all processes of the group together. With t a tenth of it, rounded up: on
+    /// average no more than this, within any one period no more than this and 3 t. Runs that a state conflict repeats count once. The store
+    /// hands out t at a time, a quarter of them or more to one process; asking costs two round trips. Default: 0, no limit; up to 10,000,000.
+    /// </summary>
+    public int RateLimit { get; set; }
+
+    /// <summary>The period of <see cref="RateLimit"/>. Default 1 s; 100 ms to one day.</summary>
+    public TimeSpan RatePeriod { get; set; } = TimeSpan.FromSeconds(1);
+
     /// <summary>Adds a rule to <see cref="RetryRules"/> for an exception and everything derived from it.</summary>
     /// <typeparam name="TException">The class of the exception. A handler that took too long fails with <see cref="TimeoutException"/>.</typeparam>
     /// <param name="maxAttempts">See <see cref="RetryRule.MaxAttempts"/>.</param>

@@ -30,6 +30,8 @@ internal sealed class ConsumerWorker
     private readonly DeliveryPipeline _pipeline;
     private readonly Settlement _settlement;
     private readonly Deduplication _deduplication;
+    private readonly CircuitBreaker _breaker;
+    private readonly Admission _admission;
     private readonly HandlerSlots _handlers;
 
     // In the place of the recovery and the slots, when the group is ordered.
@@ -52,6 +54,8 @@ internal sealed class ConsumerWorker
         _recovery = new(_reader, plan, _gate, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
+        _breaker = new(plan, _gate, core.Time, core.Meter, logger);
+        _admission = new(_gate, new(store, plan, core.Time, logger), _breaker);
         _deduplication = new(core, store, plan, logger, _abort.Token);
         var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
         _pipeline = new(core, plan, invoker, _settlement, undecodable, _deduplication, logger);
@@ -293,10 +297,11 @@ internal sealed class ConsumerWorker
     /// <summary>Steps 7 to 9. What has not begun when the worker stops is left to be handed back.</summary>
     private async Task HandleAsync(Delivery delivery)
     {
-        while (!_gate.IsOpen && !_stopReading.IsCancellationRequested)
-            await _gate.WhenOpenAsync(_stopReading.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (!_stopReading.IsCancellationRequested && delivery.TryStart())
+        if (!await _admission.EnterAsync(delivery, _stopReading.Token).ConfigureAwait(false))
+            return;
+        if (delivery.TryStart())
             await TryProcessAsync(delivery).ConfigureAwait(false);
+        _admission.Leave(delivery);
     }
 
     /// <summary>A mistake of ours must not take a handler's place away for good.</summary>
@@ -323,7 +328,7 @@ internal sealed class ConsumerWorker
             var (action, context, failure) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);
             var result = failure is StateConflictException conflict && action is not SettleAction.Abandon && run < MaxReruns
                 ? new SettleResult { StateConflict = conflict.Key }
-                : await _settlement.SettleAsync(delivery, context, action).ConfigureAwait(false);
+                : await SettleAsync(delivery, context, action).ConfigureAwait(false);
 
             if (result.StateConflict is { } key && run < MaxReruns)
             {
@@ -337,6 +342,10 @@ internal sealed class ConsumerWorker
             return;
         }
     }
+
+    /// <summary>The breaker only learns from handlers that ran.</summary>
+    private ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action) =>
+        _settlement.SettleAsync(delivery, context, context is null ? action : _breaker.Judge(delivery, action));
 
     /// <summary>The handler's effects will not be taken, so its message is treated as failed.</summary>
     private async Task SettleRefusedAsync(Delivery delivery, Exception failure)

@@ -16,7 +16,8 @@ internal abstract record SettleAction
     /// <summary>Again, to this group only, after the delay.</summary>
     /// <param name="Delay">The wait.</param>
     /// <param name="Error">What went wrong.</param>
-    public sealed record Retry(TimeSpan Delay, Exception Error) : SettleAction;
+    /// <param name="IsCounted">Whether it uses up an attempt and is noted in the history; not when it was no fault of the message.</param>
+    public sealed record Retry(TimeSpan Delay, Exception Error, bool IsCounted = true) : SettleAction;
 
     /// <summary>Never again: to the dead letters.</summary>
     /// <param name="Reason">Why, see <see cref="DeadLetterReasons"/>.</param>

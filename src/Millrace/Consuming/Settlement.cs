@@ -64,7 +64,9 @@ internal sealed class Settlement
 
             case SettleAction.Retry retry:
                 LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
-                var again = MovedEntry.ForRetry(delivery, MovedEntry.Describe(retry.Error), _core.Time.GetUtcNow());
+                var again = retry.IsCounted
+                    ? MovedEntry.ForRetry(delivery, MovedEntry.Describe(retry.Error), _core.Time.GetUtcNow())
+                    : MovedEntry.ForHandBack(delivery);
                 var schedule = new CommitChange.Schedule(_plan.Again, again, retry.Delay);
                 return await CommitAsync(delivery, null, [schedule]).ConfigureAwait(false);
 
@@ -161,7 +163,7 @@ internal sealed class Settlement
         else
             LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
 
-        var parked = ParkedHead.After(delivery, retry.Error, isExhausted, _core.Time.GetUtcNow());
+        var parked = ParkedHead.After(delivery, retry.IsCounted ? retry.Error : null, isExhausted, _core.Time.GetUtcNow());
         var commit = new Commit { Conditions = StillOurs(delivery), Changes = delivery.Tenure!.ParkChanges(turn, parked) };
         var result = await ApplyAsync(delivery, commit).ConfigureAwait(false);
         if (result.IsApplied)

@@ -54,6 +54,15 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
     /// <summary>See <see cref="ConsumerOptions.DeduplicationWindow"/>.</summary>
     public double DeduplicationWindowSeconds { get; set; }
 
+    /// <summary>See <see cref="ConsumerOptions.BreakerFailures"/>.</summary>
+    public int BreakerFailures { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.RateLimit"/>.</summary>
+    public int RateLimit { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.RatePeriod"/>.</summary>
+    public double RatePeriodSeconds { get; set; }
+
     /// <summary>See <see cref="ConsumerOptions.Undecodable"/>.</summary>
     public UndecodablePolicy Undecodable { get; set; }
 }

@@ -117,6 +117,8 @@ internal sealed class MillraceCore
         {
             StreamArguments.CheckName(stream);
             StreamArguments.CheckName(group);
+            if (options.RateLimit > 0)
+                StreamArguments.Check(RateLimiter.KeysOf(plan).Taken);
             if (options.DeduplicationWindow > TimeSpan.Zero)
                 StreamArguments.Check(Deduplication.KeyOf(plan, ""));
             StreamArguments.Check(plan.Presence);

@@ -26,6 +26,7 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
             nameof(options.HandlerTimeout), options.HandlerTimeout, TimeSpan.FromMilliseconds(1), orElse: Timeout.InfiniteTimeSpan);
         options.Lease = binder.Duration(nameof(options.Lease), options.Lease, TimeSpan.FromMilliseconds(500));
         options.Undecodable = binder.Choice(nameof(options.Undecodable), options.Undecodable);
+        binder.Flow(options);
         options.DeduplicationWindow = binder.Duration(
             nameof(options.DeduplicationWindow), options.DeduplicationWindow, TimeSpan.FromSeconds(1), orElse: TimeSpan.Zero);
         options.Start = binder.Start(nameof(options.Start), options.Start);
@@ -161,6 +162,27 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         if (EntryId.TryParse(text, null, out var id))
             return GroupStart.After(id);
         errors.Add($"{path}:{name}: '{text}' is neither Beginning, Now nor an entry ID.");
+        return value;
+    }
+
+    private void Flow(ConsumerOptions options)
+    {
+        options.BreakerFailures = Integer(nameof(options.BreakerFailures), options.BreakerFailures, 0, 1_000_000);
+        options.BreakerFailureRatio = Ratio(nameof(options.BreakerFailureRatio), options.BreakerFailureRatio);
+        options.BreakerWindow = Duration(nameof(options.BreakerWindow), options.BreakerWindow, TimeSpan.FromMilliseconds(100));
+        options.BreakerMinimum = Integer(nameof(options.BreakerMinimum), options.BreakerMinimum, 2, 1_000_000);
+        options.BreakerPause = Duration(nameof(options.BreakerPause), options.BreakerPause, TimeSpan.FromMilliseconds(1));
+        options.BreakerMaxPause = Duration(nameof(options.BreakerMaxPause), options.BreakerMaxPause, options.BreakerPause);
+        options.RateLimit = Integer(nameof(options.RateLimit), options.RateLimit, 0, 10_000_000);
+        options.RatePeriod = Duration(nameof(options.RatePeriod), options.RatePeriod, TimeSpan.FromMilliseconds(100), max: TimeSpan.FromDays(1));
+    }
+
+    private double Ratio(string name, double value)
+    {
+        if (Configured(name) is { } text && !double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out value))
+            errors.Add($"{path}:{name}: '{text}' is not a number.");
+        else if (!(value >= 0 && value <= 1))
+            errors.Add(string.Create(CultureInfo.InvariantCulture, $"{path}:{name}: {value} is outside 0 to 1."));
         return value;
     }
 

@@ -31,6 +31,7 @@ internal sealed class MessageMeter : IDisposable
     private readonly Counter<long> _losses;
     private readonly Counter<long> _ignored;
     private readonly Counter<long> _duplicates;
+    private readonly Counter<long> _trips;
 
     /// <param name="time">The clock of the durations.</param>
     /// <param name="factory">Where the host makes its meters; without one the meter is of nobody in particular.</param>
@@ -60,6 +61,8 @@ internal sealed class MessageMeter : IDisposable
             "millrace.ignored", "{message}", "Entries that cannot be decoded, acknowledged unread as the group's policy says.");
         _duplicates = Meter.CreateCounter<long>(
             "millrace.duplicates", "{message}", "Messages acknowledged without a handler: the group had handled their IDs already.");
+        _trips = Meter.CreateCounter<long>(
+            "millrace.breaker.trips", "{trip}", "Times the breaker of the group has opened in this process, its pauses not counted.");
     }
 
     public Meter Meter { get; }
@@ -129,6 +132,9 @@ internal sealed class MessageMeter : IDisposable
         if (_retries.Enabled)
             Add(_retries, plan);
     }
+
+    /// <summary>A breaker has opened.</summary>
+    public void Tripped(GroupPlan plan) => Add(_trips, plan);
 
     /// <summary>A commit of a publisher was applied.</summary>
     public void Sent(IReadOnlyList<CommitChange> changes)

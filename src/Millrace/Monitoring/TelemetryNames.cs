@@ -11,6 +11,7 @@ internal static class TelemetryNames
     public const string ErrorType = "error.type";
     public const string MessageType = "millrace.message.type";
     public const string LossKind = "millrace.loss.kind";
+    public const string ConsumerState = "millrace.consumer.state";
     public const string DeadLetterReason = "millrace.dead_letter.reason";
 
     /// <summary>The convention has no value for Redis Streams; what is behind the contract is the operator's business.</summary>

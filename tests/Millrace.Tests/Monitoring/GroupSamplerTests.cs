@@ -29,7 +29,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         });
         await using var host = await StartBlockedAsync(store, time);
         await LeavePendingAndUnreadAsync(store, time, host);
-        using var recorder = new MeterRecorder(host);
+        using var recorder = Record(host);
 
         // The sample may arrive in the middle of a scrape: one that saw the first gauge saw all.
         var found = await recorder.ScrapeUntilAsync(
@@ -50,7 +50,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
             static m => m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask));
         await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
         await host.WhenSettledAsync("orders", "billing");
-        using var recorder = new MeterRecorder(host);
+        using var recorder = Record(host);
 
         var found = await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
 
@@ -70,7 +70,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         await store.AppendAsync("orders", Order);
         await store.DeleteAsync("orders", [unread[^1].Id]);
         Assert.Null((await store.GetGroupsAsync("orders"))[0].Lag);
-        using var recorder = new MeterRecorder(host);
+        using var recorder = Record(host);
 
         var found = await recorder.ScrapeUntilAsync(static gauges => gauges["millrace.group.time_lag"].Any(reading => reading.Value == 5));
 
@@ -96,7 +96,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         var askedByWorker = Interlocked.Exchange(ref asked, 0);
         Assert.InRange(askedByWorker, 1, 2);
 
-        using (var recorder = new MeterRecorder(host))
+        using (var recorder = Record(host))
         {
             await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
             for (var i = 0; i < 100; i++)
@@ -120,7 +120,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         await using var host = await ConsumerHost.StartAsync(
             static m => m.Configure(static options => options.SampleInterval = TimeSpan.FromMilliseconds(100))
                 .AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask), store);
-        using var recorder = new MeterRecorder(host);
+        using var recorder = Record(host);
         await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
 
         await server.KillAsync();
@@ -140,7 +140,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
         await using var host = await ConsumerHost.StartAsync(
             static m => m.Configure(static options => options.SampleInterval = TimeSpan.FromMilliseconds(100))
                 .AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask), store);
-        using var recorder = new MeterRecorder(host);
+        using var recorder = Record(host);
         await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
 
         // Nothing ends such a pause early; a scrape that waited for the server would only return after it, with figures.
@@ -165,7 +165,7 @@ public sealed class GroupSamplerTests(SharedRedis redis)
                     return Task.Delay(Timeout.Infinite, token);
                 }, static o => (o.Concurrency, o.Prefetch) = (1, 0)),
             store);
-        using var recorder = new MeterRecorder(host);
+        using var recorder = Record(host);
         for (var i = 0; i < 3; i++)
         {
             await store.AppendAsync(name, Order);
@@ -186,6 +186,10 @@ public sealed class GroupSamplerTests(SharedRedis redis)
     }
 
     /// <summary>A group of one handler that never ends and reads nothing ahead; looked at each 4 s, which no other timer waits for.</summary>
+    /// <summary>Listens to the figures about groups alone.</summary>
+    private static MeterRecorder Record(ConsumerHost host) =>
+        new(host, static name => name.StartsWith("millrace.group.", StringComparison.Ordinal));
+
     private static Task<ConsumerHost> StartBlockedAsync(IStreamStore store, TimeProvider time) => ConsumerHost.StartAsync(
         static m => m.Configure(static options => options.SampleInterval = TimeSpan.FromSeconds(4)).AddConsumer<OrderCreated>(
             "orders",

@@ -1,4 +1,6 @@
+using System.Diagnostics.Metrics;
 using Millrace.Consuming;
+using Millrace.Monitoring;
 
 namespace Millrace;
 
@@ -10,8 +12,12 @@ public sealed class ConsumerControl
 {
     private readonly Dictionary<(string Stream, string Group), WorkerStatus> _consumers;
 
-    internal ConsumerControl(MillraceCore core) =>
+    internal ConsumerControl(MillraceCore core)
+    {
+        core.Meter.Meter.CreateObservableGauge(
+            "millrace.consumer.state", ObserveStates, "{consumer}", "1 for the state the consumer is in, in this process.");
         _consumers = core.Groups.ToDictionary(plan => (plan.Stream, plan.Group), plan => new WorkerStatus(plan, new(core.Time), core.Time));
+    }
 
     /// <summary>Every consumer of this process and what it is at. Costs no round trip.</summary>
     public IReadOnlyList<ConsumerReport> Consumers => [.. _consumers.Values.Select(Report)];
@@ -37,6 +43,16 @@ public sealed class ConsumerControl
     internal WorkerStatus Find(string stream, string group) => _consumers.TryGetValue((stream, group), out var consumer)
         ? consumer
         : throw new ArgumentException($"This process has no consumer of '{stream}' in group '{group}'.");
+
+    private IEnumerable<Measurement<long>> ObserveStates()
+    {
+        foreach (var consumer in _consumers.Values)
+        {
+            var tags = MessageMeter.GroupTags(consumer.Plan);
+            tags.Add(TelemetryNames.ConsumerState, consumer.Current.State.ToString().ToLowerInvariant());
+            yield return new(1, tags);
+        }
+    }
 
     private static ConsumerReport Report(WorkerStatus status)
     {

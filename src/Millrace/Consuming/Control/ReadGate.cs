@@ -73,7 +73,8 @@ internal sealed class ReadGate(TimeProvider time)
             TellNeedsLock();
         }
 
-        closing.Cancel();
+        // What ends with the reads must not run here, perhaps under the caller's lock.
+        _ = closing.CancelAsync();
         return true;
     }
 

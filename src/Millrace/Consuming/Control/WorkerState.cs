@@ -24,6 +24,9 @@ public enum WorkerState
     /// <summary>It was told to pause, see <see cref="ConsumerControl.Pause"/>.</summary>
     Paused,
 
+    /// <summary>Its handlers failed so often that its breaker is open; it tries one message after each pause.</summary>
+    Tripped,
+
     /// <summary>It met an entry it cannot decode and stopped reading, see <see cref="UndecodablePolicy.Stop"/>.</summary>
     Halted,
 
