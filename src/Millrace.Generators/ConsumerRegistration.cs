@@ -7,13 +7,14 @@ namespace Millrace.Generators;
 /// <summary>A method with [StreamConsumer], as the parts of the call that registers it.</summary>
 /// <param name="Handler">The class of the method, as generated code names it.</param>
 /// <param name="Message">The type of the message, likewise.</param>
+/// <param name="IsBatch">Whether the method takes a list of messages.</param>
 /// <param name="IsStatic">Whether the method needs no object of the class.</param>
 /// <param name="Call">The body of the lambda that calls the method.</param>
 /// <param name="Stream">The stream, as a literal.</param>
 /// <param name="Group">The group, as a literal.</param>
 /// <param name="Options">Statements that set the options of the attribute; may be empty.</param>
 internal sealed record ConsumerRegistration(
-    string Handler, string Message, bool IsStatic, string Call, string Stream, string Group, string Options)
+    string Handler, string Message, bool IsBatch, bool IsStatic, string Call, string Stream, string Group, string Options)
 {
     private static readonly SymbolDisplayFormat NameOnly =
         new(miscellaneousOptions: SymbolDisplayMiscellaneousOptions.EscapeKeywordIdentifiers);
@@ -31,7 +32,8 @@ internal sealed record ConsumerRegistration(
         return new(
             new(
                 method.ContainingType.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat),
-                method.Parameters[0].Type.ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat),
+                (ConsumerShape.FindBatchMessage(method) ?? method.Parameters[0].Type).ToDisplayString(SymbolDisplayFormat.FullyQualifiedFormat),
+                ConsumerShape.FindBatchMessage(method) is not null,
                 method.IsStatic,
                 WriteCall(method),
                 SymbolDisplay.FormatLiteral(stream!, quote: true),

@@ -23,6 +23,8 @@ internal static class ConsumerShape
     {
         if (orderedBy is null || orderedBy.StartsWith("$", StringComparison.Ordinal))
             return null;
+        if (FindBatchMessage(method) is not null)
+            return "an ordered group takes single messages, not lists of them";
         var message = method.Parameters[0].Type;
         for (var type = message; type is not null; type = type.BaseType)
         {
@@ -34,7 +36,16 @@ internal static class ConsumerShape
             "has no such property";
     }
 
-    public static bool IsContext(ITypeSymbol type) => IsType(type, "MessageContext", "Millrace");
+    public static bool IsContext(ITypeSymbol type) => IsType(type, "MessageContext", "Millrace") || IsBatchContext(type);
+
+    /// <summary>The message type of a method that takes a list of them, or <see langword="null"/>.</summary>
+    public static ITypeSymbol? FindBatchMessage(IMethodSymbol method) =>
+        method.Parameters.FirstOrDefault()?.Type is INamedTypeSymbol { TypeArguments: { Length: 1 } arguments } type &&
+        IsType(type, "IReadOnlyList", "System.Collections.Generic")
+            ? arguments[0]
+            : null;
+
+    private static bool IsBatchContext(ITypeSymbol type) => IsType(type, "BatchContext", "Millrace");
 
     private static string? FindMethodProblem(IMethodSymbol method)
     {
@@ -64,9 +75,13 @@ internal static class ConsumerShape
     {
         if (method.Parameters.FirstOrDefault() is not { } message || IsContext(message.Type) || IsCancellationToken(message.Type))
             return "its first parameter is not the message";
-        if (message.Type is not INamedTypeSymbol { IsRefLikeType: false, TypeKind: not (TypeKind.Dynamic or TypeKind.Error) } ||
-            message.Type.OriginalDefinition.SpecialType == SpecialType.System_Nullable_T)
-            return $"'{message.Type.ToDisplayString()}' cannot be a message";
+        var batch = FindBatchMessage(method);
+        if (method.Parameters.FirstOrDefault(parameter => IsContext(parameter.Type) && IsBatchContext(parameter.Type) != (batch is not null)) is not null)
+            return "a list of messages comes with a BatchContext, and a single message with a MessageContext";
+        var messageType = batch ?? message.Type;
+        if (messageType is not INamedTypeSymbol { IsRefLikeType: false, TypeKind: not (TypeKind.Dynamic or TypeKind.Error) } ||
+            messageType.OriginalDefinition.SpecialType == SpecialType.System_Nullable_T)
+            return $"'{messageType.ToDisplayString()}' cannot be a message";
         if (method.Parameters.FirstOrDefault(static parameter => parameter.RefKind != RefKind.None) is { } byReference)
             return $"its parameter '{byReference.Name}' is passed by reference";
 
@@ -80,7 +95,7 @@ internal static class ConsumerShape
         if (rest.Count(static parameter => IsContext(parameter.Type)) > 1 ||
             rest.Count(static parameter => IsCancellationToken(parameter.Type)) > 1)
             return "it takes the MessageContext or the CancellationToken twice";
-        return Naming.FindProblem(message.Type);
+        return Naming.FindProblem(messageType);
     }
 
     private static bool IsNamed(ISymbol property, string name) =>

@@ -52,7 +52,8 @@ internal static class RegistrationSource
         var types = consumer.IsStatic ? consumer.Message : $"{consumer.Handler}, {consumer.Message}";
         var parameters = consumer.IsStatic ? "message, context, cancellationToken" : "handler, message, context, cancellationToken";
         var options = consumer.Options.Length == 0 ? "" : $",\n                    static options => {{ {consumer.Options} }}";
-        return $"                builder.AddConsumer<{types}>({consumer.Stream}, {consumer.Group},\n" +
+        var verb = consumer.IsBatch ? "AddBatchConsumer" : "AddConsumer";
+        return $"                builder.{verb}<{types}>({consumer.Stream}, {consumer.Group},\n" +
             $"                    static ({parameters}) => {consumer.Call}{options});\n";
     }
 }

@@ -15,6 +15,18 @@ public sealed class ConsumerOptions
     public int Concurrency { get; set; } = 8;
 
     /// <summary>
+    /// Messages of a type that a batch handler takes at once, 1 to 1,000; for groups of such handlers, where <see cref="Concurrency"/> counts
+    /// batches. Up to both multiplied, 10,000 at most, are held besides <see cref="Prefetch"/>. Default 100.
+    /// </summary>
+    public int BatchSize { get; set; } = 100;
+
+    /// <summary>
+    /// How long the first message of a batch waits for others before the batch runs all the same. Default 100 ms; zero to 1 minute. A message
+    /// that was delivered before and never settled runs at once, alone.
+    /// </summary>
+    public TimeSpan BatchWait { get; set; } = TimeSpan.FromMilliseconds(100);
+
+    /// <summary>
     /// Entries read ahead of the handlers, 0 to 4,000. Default: four times <see cref="Concurrency"/>. They wait in this process and are out
     /// of reach of others, so keep it small when handlers are slow.
     /// </summary>

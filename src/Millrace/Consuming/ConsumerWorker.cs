@@ -49,7 +49,7 @@ internal sealed class ConsumerWorker
         (Status, _gate) = (status, status.Gate);
         _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
         _ledger = new(core, store, plan, logger);
-        _held = new(plan.Options.Concurrency + plan.Options.EffectivePrefetch, _ledger.Moved);
+        _held = new(plan.HandlerPlaces + plan.Options.EffectivePrefetch, _ledger.Moved);
         _reader = new(store, plan, _held, core, logger);
         _recovery = new(_reader, plan, _gate, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
@@ -58,8 +58,9 @@ internal sealed class ConsumerWorker
         _admission = new(_gate, new(store, plan, core.Time, logger), _breaker);
         _deduplication = new(core, store, plan, logger, _abort.Token);
         var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
-        _pipeline = new(core, plan, invoker, _settlement, undecodable, _deduplication, logger);
-        _handlers = new(plan.Options.Concurrency, HandleAsync);
+        var batches = new BatchHandlers(invoker, plan.Options, core.Time, _stopReading.Token);
+        _pipeline = new(core, plan, invoker, batches, _settlement, undecodable, _deduplication, logger);
+        _handlers = new(plan.HandlerPlaces, HandleAsync);
         if (plan.OrderKeys is not null)
             _ordered = new(OrderedParts(store), WaitAfterFailureAsync, _abort.Token);
     }

@@ -14,6 +14,7 @@ internal sealed class DeliveryPipeline(
     MillraceCore core,
     GroupPlan plan,
     HandlerInvoker invoker,
+    BatchHandlers batches,
     Settlement settlement,
     UndecodableEntries undecodable,
     Deduplication deduplication,
@@ -21,7 +22,9 @@ internal sealed class DeliveryPipeline(
 {
     private readonly ConsumerOptions _options = plan.Options;
     private readonly RetryPolicy _retries = new(plan.Options);
-    private readonly HandlerTokens _tokens = new(plan.Options.HandlerTimeout, core.Time);
+
+    // A batch has a time limit of its own, which begins when the batch does.
+    private readonly HandlerTokens _tokens = new(plan.IsBatch ? Timeout.InfiniteTimeSpan : plan.Options.HandlerTimeout, core.Time);
 
     public async ValueTask<PipelineResult> RunAsync(Delivery delivery)
     {
@@ -40,7 +43,9 @@ internal sealed class DeliveryPipeline(
         try
         {
             var token = delivery.BeginRun(_tokens);
-            failure = await invoker.InvokeAsync(route.Handler, message, context, token).ConfigureAwait(false);
+            failure = plan.IsBatch
+                ? await batches.InvokeAsync(route.Handler, message, context, token).ConfigureAwait(false)
+                : await invoker.InvokeAsync(route.Handler, message, context, token).ConfigureAwait(false);
             if (failure is OperationCanceledException && token.IsCancellationRequested && delivery.Cause == CancelCause.None)
                 failure = new TimeoutException($"The handler took longer than its time limit of {_options.HandlerTimeout}.", failure);
         }

@@ -18,7 +18,7 @@ internal sealed class HandlerInvoker(IServiceProvider services)
             if (handler.NeedsScope)
                 await InvokeInScopeAsync(handler, message, context, cancellationToken).ConfigureAwait(false);
             else
-                await handler.Invoke(services, message, context, cancellationToken).ConfigureAwait(false);
+                await handler.Invoke!(services, message, context, cancellationToken).ConfigureAwait(false);
             return null;
         }
         catch (Exception exception)
@@ -28,11 +28,38 @@ internal sealed class HandlerInvoker(IServiceProvider services)
         }
     }
 
+    /// <summary>Runs a handler of many messages to its end. Never throws.</summary>
+    /// <returns><see langword="null"/>: it returned. Otherwise what it threw.</returns>
+    public async Task<Exception?> InvokeBatchAsync(
+        ConsumerRegistration handler, IReadOnlyList<object> messages, BatchContext batch, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var scope = handler.NeedsScope ? _scopes.CreateAsyncScope() : (AsyncServiceScope?)null;
+            try
+            {
+                await handler.InvokeBatch!(scope?.ServiceProvider ?? services, messages, batch, cancellationToken).ConfigureAwait(false);
+            }
+            finally
+            {
+                if (scope is { } made)
+                    await made.DisposeAsync().ConfigureAwait(false);
+            }
+
+            return null;
+        }
+        catch (Exception exception)
+        {
+            // Not swallowed: it becomes the outcome of every message the handler said nothing of.
+            return exception;
+        }
+    }
+
     private async Task InvokeInScopeAsync(
         ConsumerRegistration handler, object message, MessageContext context, CancellationToken cancellationToken)
     {
         var scope = _scopes.CreateAsyncScope();
         await using (scope.ConfigureAwait(false))
-            await handler.Invoke(scope.ServiceProvider, message, context, cancellationToken).ConfigureAwait(false);
+            await handler.Invoke!(scope.ServiceProvider, message, context, cancellationToken).ConfigureAwait(false);
     }
 }

@@ -3,7 +3,8 @@ namespace Millrace;
 /// <summary>
 /// Makes a method the handler of a message type in a consumer group. The method takes the message first, then a
 /// <see cref="MessageContext"/>
-/// and a <see cref="CancellationToken"/> if it wants them; it may be static and return nothing, a task or a value task. The source
+/// and a <see cref="CancellationToken"/> if it wants them, or a list of messages (<c>IReadOnlyList</c>) first and then a
+/// <see cref="BatchContext"/>; it may be static and return nothing, a task or a value task. The source
 /// generator
 /// turns it into a call of <see cref="MillraceBuilder.AddConsumer{THandler, TMessage}"/>.
 /// </summary>
@@ -26,6 +27,12 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
 
     /// <summary>See <see cref="ConsumerOptions.Prefetch"/>.</summary>
     public int Prefetch { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.BatchSize"/>.</summary>
+    public int BatchSize { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.BatchWait"/>.</summary>
+    public double BatchWaitSeconds { get; set; }
 
     /// <summary>See <see cref="ConsumerOptions.MaxAttempts"/>.</summary>
     public int MaxAttempts { get; set; }

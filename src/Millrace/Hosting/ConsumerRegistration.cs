@@ -19,8 +19,13 @@ internal sealed record ConsumerRegistration
     /// <summary>Whether the handler wants a DI scope of its own for each delivery.</summary>
     public required bool NeedsScope { get; init; }
 
-    /// <summary>Calls the handler. The services are those of the delivery's scope when there is one.</summary>
-    public required Func<IServiceProvider, object, MessageContext, CancellationToken, Task> Invoke { get; init; }
+    /// <summary>Calls a handler of one message. The services are those of the delivery's scope when there is one.</summary>
+    public Func<IServiceProvider, object, MessageContext, CancellationToken, Task>? Invoke { get; init; }
+
+    /// <summary>Calls a handler of many messages, in place of <see cref="Invoke"/>.</summary>
+    public Func<IServiceProvider, IReadOnlyList<object>, BatchContext, CancellationToken, Task>? InvokeBatch { get; init; }
+
+    public bool IsBatch => InvokeBatch is not null;
 
     public static ConsumerRegistration ForDelegate<TMessage>(
         string stream,
@@ -48,6 +53,22 @@ internal sealed record ConsumerRegistration
             Configure = configure,
             NeedsScope = true,
             Invoke = (services, message, context, cancellationToken) => handler((TMessage)message, context, services, cancellationToken),
+        };
+
+    public static ConsumerRegistration ForBatch<TMessage>(
+        string stream,
+        string group,
+        bool needsScope,
+        Func<IReadOnlyList<TMessage>, BatchContext, IServiceProvider, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure) => new()
+        {
+            Stream = stream,
+            Group = group,
+            MessageType = typeof(TMessage),
+            Configure = configure,
+            NeedsScope = needsScope,
+            InvokeBatch = (services, messages, batch, cancellationToken) =>
+                handler([.. messages.Cast<TMessage>()], batch, services, cancellationToken),
         };
 
     public static ConsumerRegistration ForClass<THandler, TMessage>(

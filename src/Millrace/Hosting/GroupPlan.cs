@@ -23,6 +23,12 @@ internal sealed record GroupPlan
     /// <summary>What the group keeps beside its stream, when it is ordered.</summary>
     public OrderNames? OrderNames { get; private init; }
 
+    /// <summary>Whether its handlers take many messages at once.</summary>
+    public bool IsBatch { get; init; }
+
+    /// <summary>Deliveries that are with handlers at once.</summary>
+    public int HandlerPlaces => IsBatch ? Options.Concurrency * Options.BatchSize : Options.Concurrency;
+
     /// <summary>The group's private stream, for retries and handed-back entries.</summary>
     public string Again { get; private init; } = "";
 

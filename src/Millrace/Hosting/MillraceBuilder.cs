@@ -228,6 +228,58 @@ public sealed class MillraceBuilder
     }
 
     /// <summary>
+    /// Adds a handler that takes many messages at once to a consumer group, see <see cref="ConsumerOptions.BatchSize"/>. Other handlers of the
+    /// group must take many at once, too.
+    /// </summary>
+    /// <typeparam name="TMessage">The message type.</typeparam>
+    /// <param name="stream">The stream.</param>
+    /// <param name="group">The group; made when it does not exist.</param>
+    /// <param name="handler">The handler. What it says nothing of is acknowledged when it returns and failed when it throws.</param>
+    /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
+    public MillraceBuilder AddBatchConsumer<TMessage>(
+        string stream,
+        string group,
+        Func<IReadOnlyList<TMessage>, BatchContext, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure = null)
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        _model.AddConsumer(ConsumerRegistration.ForBatch<TMessage>(
+            stream, group, needsScope: false, (messages, batch, _, cancellationToken) => handler(messages, batch, cancellationToken), configure));
+        return this;
+    }
+
+    /// <summary>
+    /// As the other overload, with a method of a class that is resolved in a scope of its own for each batch. The class is registered as scoped
+    /// when it is not registered yet.
+    /// </summary>
+    /// <typeparam name="THandler">The class.</typeparam>
+    /// <typeparam name="TMessage">The message type.</typeparam>
+    /// <param name="stream">The stream.</param>
+    /// <param name="group">The group; made when it does not exist.</param>
+    /// <param name="handler">Calls the method.</param>
+    /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
+    public MillraceBuilder AddBatchConsumer<[DynamicallyAccessedMembers(DynamicallyAccessedMemberTypes.PublicConstructors)] THandler, TMessage>(
+        string stream,
+        string group,
+        Func<THandler, IReadOnlyList<TMessage>, BatchContext, CancellationToken, Task> handler,
+        Action<ConsumerOptions>? configure = null)
+        where THandler : class
+        where TMessage : notnull
+    {
+        ArgumentNullException.ThrowIfNull(handler);
+        Services.TryAddScoped<THandler>();
+        _model.AddConsumer(ConsumerRegistration.ForBatch<TMessage>(
+            stream,
+            group,
+            needsScope: true,
+            (messages, batch, services, cancellationToken) =>
+                handler(services.GetRequiredService<THandler>(), messages, batch, cancellationToken),
+            configure));
+        return this;
+    }
+
+    /// <summary>
     /// One process at a time can have the store, so its name stays and a restart finds at once what the last run left pending.
     /// </summary>
     private MillraceBuilder UseEmbedded(EmbeddedStoreOptions options) => UseStore(

@@ -109,10 +109,17 @@ internal sealed class MillraceCore
             Stream = stream,
             Group = group,
             Consumer = Options.InstanceName!,
+            IsBatch = handlers[0].IsBatch,
             Options = options,
             Routes = routes,
             OrderKeys = OrderKeys.Build(options.OrderedBy, Codec.Registry, routes, handlers, errors),
         };
+        if (handlers.Any(handler => handler.IsBatch != plan.IsBatch))
+            errors.Add($"Consumer of '{stream}' in group '{group}': it has handlers of single messages and of batches; use two groups.");
+        if (plan.IsBatch && options.OrderedBy is not null)
+            errors.Add($"Consumer of '{stream}' in group '{group}': an ordered group takes single messages, not batches.");
+        if (plan.HandlerPlaces > StreamLimits.MaxBatch)
+            errors.Add($"Consumer of '{stream}' in group '{group}': Concurrency times BatchSize is more than {StreamLimits.MaxBatch}.");
         try
         {
             StreamArguments.CheckName(stream);

@@ -167,6 +167,8 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
 
     private void Flow(ConsumerOptions options)
     {
+        options.BatchSize = Integer(nameof(options.BatchSize), options.BatchSize, 1, 1_000);
+        options.BatchWait = Duration(nameof(options.BatchWait), options.BatchWait, TimeSpan.Zero, max: TimeSpan.FromMinutes(1));
         options.BreakerFailures = Integer(nameof(options.BreakerFailures), options.BreakerFailures, 0, 1_000_000);
         options.BreakerFailureRatio = Ratio(nameof(options.BreakerFailureRatio), options.BreakerFailureRatio);
         options.BreakerWindow = Duration(nameof(options.BreakerWindow), options.BreakerWindow, TimeSpan.FromMilliseconds(100));

@@ -8,6 +8,7 @@ namespace Millrace.Tests.Generators;
 public sealed class RegistrationGeneratorTests
 {
     private const string Shop = """
+        using System.Collections.Generic;
         using System.Threading;
         using System.Threading.Tasks;
         using Millrace;
@@ -39,6 +40,9 @@ public sealed class RegistrationGeneratorTests
         {
             [StreamConsumer("orders", Group = "mail", Prefetch = 0, Undecodable = UndecodablePolicy.Stop)]
             public static async ValueTask Send(OrderCreated order, CancellationToken cancellationToken) => await Task.Yield();
+
+            [StreamConsumer("orders", Group = "digest", BatchSize = 50, BatchWaitSeconds = 1)]
+            public static Task Digest(IReadOnlyList<OrderCreated> orders, BatchContext batch) => Task.CompletedTask;
         }
         """;
 
@@ -87,6 +91,9 @@ public sealed class RegistrationGeneratorTests
                         }
                         if (where is null || where(typeof(global::Shop.Mail)))
                         {
+                            builder.AddBatchConsumer<global::Shop.OrderCreated>("orders", "digest",
+                                static (message, context, cancellationToken) => global::Shop.Mail.Digest(message, context),
+                                static options => { options.BatchSize = 50; options.BatchWait = global::System.TimeSpan.FromSeconds(1D); });
                             builder.AddConsumer<global::Shop.OrderCreated>("orders", "mail",
                                 static (message, context, cancellationToken) => global::Shop.Mail.Send(message, cancellationToken).AsTask(),
                                 static options => { options.Prefetch = 0; options.Undecodable = global::Millrace.UndecodablePolicy.Stop; });
@@ -145,6 +152,9 @@ public sealed class RegistrationGeneratorTests
     [InlineData("public void Handle(OrderCreated order, MessageContext a, MessageContext b) { }", "it takes the MessageContext or")]
     [InlineData("public void Handle(in OrderCreated order) { }", "its parameter 'order' is passed by reference")]
     [InlineData("public void Handle(int? order) { }", "'int?' cannot be a message")]
+    [InlineData("public void Handle(System.Collections.Generic.IReadOnlyList<OrderCreated> orders, MessageContext a) { }", "a list of messages comes")]
+    [InlineData("public void Handle(OrderCreated order, BatchContext batch) { }", "a list of messages comes")]
+    [InlineData("public void Handle(System.Collections.Generic.IReadOnlyList<int?> orders) { }", "'int?' cannot be a message")]
     [InlineData("public void Handle(OrderCreated[] orders) { }", "'Shop.OrderCreated[]' cannot be a message")]
     [InlineData("public void Handle<T>(OrderCreated order) { }", "it is generic")]
     [InlineData("public int Handle(OrderCreated order) => 1;", "it returns neither nothing nor a Task nor a ValueTask")]

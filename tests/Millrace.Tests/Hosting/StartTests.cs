@@ -44,6 +44,13 @@ public sealed class StartTests
             ["Millrace:Consumers:billing:Start"] = "Yesterday",
             ["Millrace:Consumers:billing:Paralelism"] = "3",
             ["Millrace:Consumers:billing:Undecodable"] = "Skip",
+            ["Millrace:Consumers:billing:DeduplicationWindow"] = "00:00:00.5",
+            ["Millrace:Consumers:billing:BreakerFailureRatio"] = "1.5",
+            ["Millrace:Consumers:billing:BreakerMaxPause"] = "00:00:01",
+            ["Millrace:Consumers:billing:RateLimit"] = "-1",
+            ["Millrace:Consumers:billing:RatePeriod"] = "7.00:00:00",
+            ["Millrace:Consumers:rows:Concurrency"] = "100",
+            ["Millrace:Consumers:rows:BatchSize"] = "101",
             ["Millrace:Consumers:billing:RetryRules:0:MaxAttempts"] = "0",
             ["Millrace:Consumers:billing:RetryRules:1:Exeption"] = "System.TimeoutException",
         };
@@ -58,6 +65,8 @@ public sealed class StartTests
                 .AddConsumer<Nameless>("orders", "nameless", Ignore)
                 .AddConsumer<OrderPaid>("orders", "twice", Ignore)
                 .AddConsumer<OrderPaid>("orders", "twice", Ignore)
+                .AddBatchConsumer<OrderCreated>("orders", "twice", IgnoreAll)
+                .AddBatchConsumer<OrderCreated>("orders", "rows", IgnoreAll)
                 .AddConsumer<OrderPaid>("or{ders", "braces", Ignore),
             configuration: configuration));
 
@@ -68,6 +77,10 @@ public sealed class StartTests
             "Millrace:Consumers:billing:Start: 'Yesterday'", "Millrace:Consumers:billing:Paralelism: there is no such option",
             "Millrace:Consumers:billing:RetryRules:0:Exception: must have", "Millrace:Consumers:billing:RetryRules:0:MaxAttempts: 0 is outside",
             "Millrace:Consumers:billing:Undecodable: 'Skip' is none of DeadLetter, Ignore, Stop",
+            "Millrace:Consumers:billing:DeduplicationWindow: 00:00:00.5", "Millrace:Consumers:billing:BreakerFailureRatio: 1.5",
+            "Millrace:Consumers:billing:BreakerMaxPause: 00:00:01 is outside 00:00:05", "Millrace:Consumers:billing:RateLimit: -1",
+            "Millrace:Consumers:billing:RatePeriod: 7.00:00:00", "group 'twice': it has handlers of single messages and of batches",
+            "group 'rows': Concurrency times BatchSize is more than 10000",
             "Millrace:Consumers:billing:RetryRules:1:Exeption: there is no such option",
             "Message order.created version 2: declared by both", "group 'gap': there is no upcaster from order.created version 1",
             "Nameless is not a registered message", "two handlers of order.paid version 1", "stray braces",
@@ -167,6 +180,8 @@ public sealed class StartTests
         builder.Services.AddMillrace(m => m.AddMessage<OrderPaid>());
         return builder.Build();
     }
+
+    private static Task IgnoreAll<T>(IReadOnlyList<T> messages, BatchContext batch, CancellationToken cancellationToken) => Task.CompletedTask;
 
     private static Task Ignore<T>(T message, MessageContext context, CancellationToken cancellationToken) => Task.CompletedTask;
 }

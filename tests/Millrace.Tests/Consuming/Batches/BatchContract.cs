@@ -1,0 +1,185 @@
+using System.Collections.Concurrent;
+using System.Text.Json;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Consuming.Batches;
+
+/// <summary>Handlers of many messages at once, the same on every store.</summary>
+public abstract class BatchContract
+{
+    private const string Group = "billing";
+
+    // Only as long as a batch that never fills, and a test that fails, would take.
+    private static readonly TimeSpan LongWait = TimeSpan.FromMinutes(1);
+
+    private readonly string _stream = $"orders-{Guid.NewGuid():N}";
+    private readonly ConcurrentQueue<string[]> _batches = new();
+
+    protected abstract IStreamStore Store { get; }
+
+    [Fact]
+    public async Task Full_batches_run_at_once_each_in_the_order_of_the_stream_and_are_settled()
+    {
+        await using var host = await StartAsync(
+            (_, _, _) => Task.CompletedTask, o => (o.BatchSize, o.BatchWait, o.Concurrency) = (4, LongWait, 1));
+
+        await PublishAsync(host, 8);
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal([4, 4], _batches.Select(batch => batch.Length));
+        Assert.All(_batches, batch => Assert.Equal(batch.Order(), batch));
+        Assert.Equal(8, _batches.SelectMany(batch => batch).Distinct().Count());
+    }
+
+    [Fact]
+    public async Task Batch_that_does_not_fill_runs_when_its_first_message_has_waited()
+    {
+        await using var host = await StartAsync((_, _, _) => Task.CompletedTask, o => o.BatchWait = TimeSpan.FromMilliseconds(20));
+
+        await PublishAsync(host, 3);
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(3, _batches.Sum(batch => batch.Length));
+    }
+
+    [Fact]
+    public async Task Single_messages_can_fail_and_be_rejected_while_the_others_are_acknowledged()
+    {
+        await using var host = await StartAsync((orders, batch, _) =>
+        {
+            for (var i = 0; i < orders.Count; i++)
+            {
+                if (orders[i].OrderId == "o1" && batch.Items[i].Attempt == 1)
+                    batch.Fail(i, new TimeoutException("later"));
+                else if (orders[i].OrderId == "o2")
+                    batch.Reject(i, "bad");
+                else
+                    batch.Items[i].Publish($"{_stream}-done", new OrderPaid($"{orders[i].OrderId} {batch.Items[i].Attempt}"));
+            }
+
+            return Task.CompletedTask;
+        }, o => (o.BatchSize, o.BatchWait) = (4, TimeSpan.FromMilliseconds(50)));
+
+        await PublishAsync(host, 4);
+        var done = await host.ReadAsync($"{_stream}-done", 3);
+        var dead = await host.ReadAsync(StreamNames.DeadLetters(_stream, Group));
+
+        Assert.Equal(
+            ["{\"orderId\":\"o0 1\"}", "{\"orderId\":\"o1 2\"}", "{\"orderId\":\"o3 1\"}"],
+            done.Select(entry => entry.Fields.GetText("data"u8)!).Order());
+        Assert.Equal(("bad", "{\"orderId\":\"o2\",\"total\":2}"), (dead[0].Fields.GetText("deadreason"u8), dead[0].Fields.GetText("data"u8)));
+    }
+
+    [Fact]
+    public async Task Exception_fails_every_message_that_was_not_marked()
+    {
+        await using var host = await StartAsync((orders, batch, _) =>
+        {
+            for (var i = 0; i < orders.Count; i++)
+            {
+                batch.Items[i].Publish($"{_stream}-done", new OrderPaid($"{orders[i].OrderId} {batch.Items[i].Attempt}"));
+                if (orders[i].OrderId == "o0")
+                    batch.Succeed(i);
+            }
+
+            return batch.Items[0].Attempt == 1 ? throw new InvalidOperationException("mid-way") : Task.CompletedTask;
+        }, o => (o.BatchSize, o.BatchWait) = (3, TimeSpan.FromSeconds(1)));
+
+        await PublishAsync(host, 3);
+        var done = await host.ReadAsync($"{_stream}-done", 3);
+
+        Assert.Equal(
+            ["{\"orderId\":\"o0 1\"}", "{\"orderId\":\"o1 2\"}", "{\"orderId\":\"o2 2\"}"],
+            done.Select(entry => entry.Fields.GetText("data"u8)!).Order());
+    }
+
+    [Fact]
+    public async Task Messages_of_a_batch_that_write_one_document_conflict_and_no_count_is_lost()
+    {
+        await using var host = await StartAsync(async (_, batch, _) =>
+        {
+            foreach (var item in batch.Items)
+            {
+                var counter = await item.State.GetAsync<Counter>("count") ?? new(0);
+                item.State.Put("count", new Counter(counter.Value + 1));
+            }
+        }, o => (o.BatchSize, o.BatchWait) = (5, TimeSpan.FromMilliseconds(20)));
+
+        await PublishAsync(host, 5);
+
+        await Eventually.TrueAsync("all five are counted", async () =>
+            await Store.GetStateAsync(new(_stream, "count")) is { } state &&
+            JsonDocument.Parse(state.Payload).RootElement.GetProperty("value").GetInt32() == 5);
+        await host.WhenSettledAsync(_stream, Group);
+    }
+
+    [Fact]
+    public async Task Messages_of_a_batch_whose_process_died_run_alone()
+    {
+        var running = new TaskCompletionSource();
+        await using (var killed = await StartAsync((_, _, _) =>
+        {
+            running.SetResult();
+            return Task.Delay(Timeout.Infinite);
+        }, o => (o.BatchSize, o.BatchWait) = (3, LongWait)))
+        {
+            await PublishAsync(killed, 3);
+            await running.Task.WaitAsync(Eventually.Deadline);
+            await killed.AbortAsync();
+        }
+
+        _batches.Clear();
+        await using var host = await StartAsync((_, _, _) => Task.CompletedTask, o => (o.BatchSize, o.BatchWait) = (3, LongWait));
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal([1, 1, 1], _batches.Select(batch => batch.Length));
+    }
+
+    [Fact]
+    public async Task Batch_that_gathers_runs_when_the_process_stops()
+    {
+        await using var host = await StartAsync((_, _, _) => Task.CompletedTask, o => (o.BatchSize, o.BatchWait) = (10, LongWait));
+        await PublishAsync(host, 2);
+        await Eventually.TrueAsync("both are delivered", async () => await Store.GetGroupsAsync(_stream) is [{ PendingCount: 2 }]);
+
+        await host.StopAsync();
+
+        Assert.Equal(0, (await Store.PendingSummaryAsync(_stream, Group)).Count);
+        var handedBack = await Store.GetStreamInfoAsync(StreamNames.Again(_stream, Group));
+        Assert.Equal(2, _batches.Sum(batch => batch.Length) + handedBack!.Length);
+    }
+
+    [Fact]
+    public async Task Batch_that_takes_too_long_is_cancelled_and_its_messages_tried_again()
+    {
+        await using var host = await StartAsync(
+            (_, batch, token) => batch.Items[0].Attempt == 1 ? Task.Delay(Timeout.Infinite, token) : Task.CompletedTask,
+            o => (o.BatchSize, o.BatchWait, o.HandlerTimeout) = (2, LongWait, TimeSpan.FromMilliseconds(50)));
+
+        await PublishAsync(host, 2);
+        await Eventually.TrueAsync("both were handled at last", () =>
+            ValueTask.FromResult(_batches.Skip(1).Sum(batch => batch.Length) == 2));
+    }
+
+    private async Task PublishAsync(ConsumerHost host, int count) =>
+        await host.Publisher.PublishManyAsync(_stream, Enumerable.Range(0, count).Select(i => new OrderCreated($"o{i}", i)).ToList());
+
+    private Task<ConsumerHost> StartAsync(
+        Func<IReadOnlyList<OrderCreated>, BatchContext, CancellationToken, Task> handle, Action<ConsumerOptions> configure) => ConsumerHost.StartAsync(
+        m => m.AddMessage<OrderPaid>().AddBatchConsumer<OrderCreated>(
+            _stream,
+            Group,
+            async (orders, batch, token) =>
+            {
+                Assert.Equal(orders.Count, batch.Items.Count);
+                _batches.Enqueue([.. orders.Select(order => order.OrderId)]);
+                await handle(orders, batch, token);
+            },
+            o =>
+            {
+                o.RetryBaseDelay = TimeSpan.FromMilliseconds(1);
+                configure(o);
+            }),
+        Store);
+}
