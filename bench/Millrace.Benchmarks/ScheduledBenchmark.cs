@@ -45,7 +45,8 @@ internal static class ScheduledBenchmark
 
         Console.WriteLine();
         Console.WriteLine(
-            $"Lateness: from the moment due to the arrival at a blocked reader, of {Paced:N0} entries due over {PacedSpan.TotalSeconds:N0} s while {Entries:N0} wait.");
+            $"Lateness: from the moment due to the arrival at a blocked reader, of {Paced:N0} entries due over {PacedSpan.TotalSeconds:N0} s " +
+            $"while {Entries:N0} wait.");
         Console.WriteLine();
     }
 
