@@ -117,23 +117,35 @@ public sealed class LeaseIncidentTests(SharedRedis redis, ITestOutputHelper outp
     {
         var time = new ManualTimeProvider();
         await using var store = new EmbeddedStreamStore(new(), time);
-        var searches = 0;
-        var counted = FaultyStore.Wrap(store, call =>
+        var (searches, renewals) = (0, 0);
+        using var answers = new ManualResetEventSlim();
+        var slow = FaultyStore.Wrap(store, call =>
         {
+            if (call == nameof(IStreamStore.ExtendAsync))
+            {
+                Interlocked.Increment(ref renewals);
+                answers.Wait(Eventually.Deadline);
+            }
+
             if (call == nameof(IStreamStore.PendingAsync))
                 Interlocked.Increment(ref searches);
             return FaultyStore.Fault.None;
         });
-        await using var host = await StartAsync(counted, "orders", "shop-1", Lease, time);
+        await using var host = await StartAsync(slow, "orders", "shop-1", Lease, time);
         await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
         await Eventually.TrueAsync("the handler runs", () => new(_runs.Count == 1));
+        var before = Volatile.Read(ref searches);
 
-        // The clock does not wait for the renewal of the lease, so that many a search finds the entry idle.
-        await Eventually.TrueAsync("there were fifty searches", () =>
+        // The renewal is on its way and not answered, so that every search finds the entry idle. It keeps the thread that moved the clock.
+        var renewing = Task.Run(() => time.Advance(Lease / 3));
+        await Eventually.TrueAsync("the lease is being renewed", () => new(Volatile.Read(ref renewals) > 0));
+        await Eventually.TrueAsync("there were ten searches", () =>
         {
             time.Advance(2 * Lease);
-            return new(Volatile.Read(ref searches) >= 50);
+            return new(Volatile.Read(ref searches) >= before + 10);
         });
+        answers.Set();
+        await renewing;
 
         Assert.Single(_runs);
         Assert.Equal(1, (await store.PendingAsync("orders", Group, new()))[0].DeliveryCount);
