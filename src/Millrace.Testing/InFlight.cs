@@ -37,9 +37,9 @@ internal sealed class InFlight
         var found = new InFlight { Handlers = handlers.Running, _recurringHasBegun = service.RecurringBegun.IsCompleted };
         foreach (var consumer in service.Consumers)
         {
-            // A group that may not read has nothing in flight but what still runs.
+            // A group that may not read has nothing in flight but what still runs, and, when it is paused, what it is handing back.
             var state = consumer.Current.State;
-            if (state is not (WorkerState.Starting or WorkerState.Reading or WorkerState.Failing))
+            if (state is not (WorkerState.Starting or WorkerState.Reading or WorkerState.Failing or WorkerState.Paused))
                 continue;
             foreach (var stream in (string[])[consumer.Plan.Stream, consumer.Plan.Again])
             {
@@ -86,7 +86,8 @@ internal sealed class InFlight
 
         // After some deletions the store does not know how many there are, only whether there are any.
         var unread = info.Lag ?? ((await store.GetStreamInfoAsync(stream).ConfigureAwait(false))?.LastEntry?.Id > info.LastDeliveredId ? 1 : 0);
-        return new(plan, stream, unread + (schedule.NextIn == TimeSpan.Zero ? 1 : 0), info.PendingCount, IsMissing: false, state);
+        unread = state == WorkerState.Paused ? 0 : unread + (schedule.NextIn == TimeSpan.Zero ? 1 : 0);
+        return new(plan, stream, unread, info.PendingCount, IsMissing: false, state);
     }
 
     private sealed record GroupWork(GroupPlan Plan, string Stream, long Unread, long Pending, bool IsMissing, WorkerState State);
