@@ -39,11 +39,18 @@ internal sealed class HandlerWatch(Changes changes, TimeProvider time)
         for (var i = 0; i < model.Consumers.Count; i++)
         {
             var consumer = model.Consumers[i];
-            model.Consumers[i] = consumer with
-            {
-                Invoke = (services, message, context, cancellationToken) =>
-                    RunAsync(message, context, () => consumer.Invoke!(services, message, context, cancellationToken)),
-            };
+            model.Consumers[i] = consumer is { InvokeBatch: { } invokeBatch }
+                ? consumer with
+                {
+                    InvokeBatch = (services, messages, batch, cancellationToken) =>
+                        RunAsync(messages, batch.Items, batch.Outcome, () => invokeBatch(services, messages, batch, cancellationToken)),
+                }
+                : consumer with
+                {
+                    Invoke = (services, message, context, cancellationToken) => RunAsync(
+                        [message], [context], static (_, thrown) => thrown,
+                        () => consumer.Invoke!(services, message, context, cancellationToken)),
+                };
         }
     }
 
@@ -54,30 +61,41 @@ internal sealed class HandlerWatch(Changes changes, TimeProvider time)
             _running.Clear();
     }
 
-    private async Task RunAsync(object message, MessageContext context, Func<Task> handler)
+    /// <param name="messages">The message, or those of a batch.</param>
+    /// <param name="contexts">The context of each.</param>
+    /// <param name="outcome">What came of one of them, when the handler threw something or nothing.</param>
+    /// <param name="handler">The handler.</param>
+    private async Task RunAsync(
+        IReadOnlyList<object> messages, IReadOnlyList<MessageContext> contexts, Func<int, Exception?, Exception?> outcome, Func<Task> handler)
     {
-        var run = new HandlerRun(context.Stream, context.Group, $"{context.Type} {context.MessageId}", context.Attempt, time.GetUtcNow());
+        var now = time.GetUtcNow();
+        List<HandlerRun> runs = [.. contexts.Select(context =>
+            new HandlerRun(context.Stream, context.Group, $"{context.Type} {context.MessageId}", context.Attempt, now))];
         lock (_lock)
-            _running.Add(run);
+            _running.UnionWith(runs);
+        Exception? thrown = null;
         try
         {
             await handler().ConfigureAwait(false);
-            End(run, new(message, context, run.StartedAt, time.GetUtcNow(), null));
         }
         catch (Exception exception)
         {
-            End(run, new(message, context, run.StartedAt, time.GetUtcNow(), exception));
+            thrown = exception;
             throw;
+        }
+        finally
+        {
+            End(runs, contexts.Select((context, i) => new HandledMessage(messages[i], context, now, time.GetUtcNow(), outcome(i, thrown))));
         }
     }
 
-    private void End(HandlerRun run, HandledMessage handled)
+    private void End(List<HandlerRun> runs, IEnumerable<HandledMessage> handled)
     {
         using var change = changes.Begin();
         lock (_lock)
         {
-            _running.Remove(run);
-            _ended.Add(handled);
+            _running.ExceptWith(runs);
+            _ended.AddRange(handled);
         }
     }
 }

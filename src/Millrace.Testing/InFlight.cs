@@ -41,12 +41,21 @@ internal sealed class InFlight
             var state = consumer.Current.State;
             if (state is not (WorkerState.Starting or WorkerState.Reading or WorkerState.Failing or WorkerState.Paused))
                 continue;
-            foreach (var stream in (string[])[consumer.Plan.Stream, consumer.Plan.Again])
+            var main = await LookAsync(store, consumer.Plan.Stream, consumer.Plan.Group).ConfigureAwait(false);
+            var again = await LookAsync(store, consumer.Plan.Again, consumer.Plan.Group).ConfigureAwait(false);
+
+            // A parked key waits for its time like any retry, and what is behind it waits for the key. An ordered group that is paused keeps what
+            // it has in its place.
+            var isPaused = state == WorkerState.Paused;
+            var work = new GroupWork(consumer.Plan, state, IsMissing: main is null || again is null)
             {
-                var work = await LookAsync(store, consumer.Plan, stream, state).ConfigureAwait(false);
-                if (work is not { IsMissing: false, Unread: 0, Pending: 0 })
-                    found._groups.Add(work);
-            }
+                Unread = isPaused ? 0 : (main?.Unread ?? 0) + (again?.Unread ?? 0),
+                Pending = isPaused && consumer.Plan.OrderKeys is not null
+                    ? 0
+                    : (main?.Pending ?? 0) + (again?.Pending ?? 0) - consumer.ParkedCount(),
+            };
+            if (work is not { IsMissing: false, Unread: 0, Pending: <= 0 })
+                found._groups.Add(work);
         }
 
         return found;
@@ -62,10 +71,10 @@ internal sealed class InFlight
                 .Append(CultureInfo.InvariantCulture, $"{now - run.StartedAt} of virtual time: {run.Message}, attempt {run.Attempt}.");
         }
 
-        foreach (var (plan, stream, unread, pending, isMissing, state) in _groups)
+        foreach (var work in _groups)
         {
-            text.Append(CultureInfo.InvariantCulture, $"\n- Group '{plan.Group}' of '{stream}' ({state}): ")
-                .Append(isMissing ? "it is not there yet." : $"{unread} unread or due, {pending} delivered and not settled.");
+            text.Append(CultureInfo.InvariantCulture, $"\n- Group '{work.Plan.Group}' of '{work.Plan.Stream}' ({work.State}): ")
+                .Append(work.IsMissing ? "it is not there yet." : $"{work.Unread} unread or due, {work.Pending} delivered and not settled.");
         }
 
         if (!_recurringHasBegun)
@@ -77,18 +86,22 @@ internal sealed class InFlight
         return text.ToString();
     }
 
-    private static async ValueTask<GroupWork> LookAsync(IStreamStore store, GroupPlan plan, string stream, WorkerState state)
+    private static async ValueTask<(long Unread, long Pending)?> LookAsync(IStreamStore store, string stream, string group)
     {
         var schedule = await store.GetScheduleAsync(stream).ConfigureAwait(false);
         var groups = await store.GetGroupsAsync(stream).ConfigureAwait(false);
-        if (groups.FirstOrDefault(group => group.Name == plan.Group) is not { } info)
-            return new(plan, stream, 0, 0, IsMissing: true, state);
+        if (groups.FirstOrDefault(info => info.Name == group) is not { } info)
+            return null;
 
         // After some deletions the store does not know how many there are, only whether there are any.
         var unread = info.Lag ?? ((await store.GetStreamInfoAsync(stream).ConfigureAwait(false))?.LastEntry?.Id > info.LastDeliveredId ? 1 : 0);
-        unread = state == WorkerState.Paused ? 0 : unread + (schedule.NextIn == TimeSpan.Zero ? 1 : 0);
-        return new(plan, stream, unread, info.PendingCount, IsMissing: false, state);
+        return (unread + (schedule.NextIn == TimeSpan.Zero ? 1 : 0), info.PendingCount);
     }
 
-    private sealed record GroupWork(GroupPlan Plan, string Stream, long Unread, long Pending, bool IsMissing, WorkerState State);
+    private sealed record GroupWork(GroupPlan Plan, WorkerState State, bool IsMissing)
+    {
+        public required long Unread { get; init; }
+
+        public required long Pending { get; init; }
+    }
 }

@@ -21,7 +21,7 @@ public sealed partial class MillraceTestHost
     /// <param name="options">What its publisher said about the message. Default: nothing.</param>
     /// <param name="cancellationToken">The token of the handler. It has no time limit.</param>
     /// <returns>What it wanted to commit.</returns>
-    /// <exception cref="InvalidOperationException">The application has no such handler, or several.</exception>
+    /// <exception cref="InvalidOperationException">The application has no such handler, or several, or it takes batches.</exception>
     public Task<HandlerEffects> HandleAsync<THandler, TMessage>(
         TMessage message, Action<StateSession>? given = null, PublishOptions? options = null, CancellationToken cancellationToken = default)
         where THandler : class
@@ -39,7 +39,7 @@ public sealed partial class MillraceTestHost
     /// <param name="options">What its publisher said about the message. Default: nothing.</param>
     /// <param name="cancellationToken">The token of the handler. It has no time limit.</param>
     /// <returns>What it wanted to commit.</returns>
-    /// <exception cref="InvalidOperationException">The application has no such handler.</exception>
+    /// <exception cref="InvalidOperationException">The application has no such handler, or it takes batches.</exception>
     public Task<HandlerEffects> HandleAsync<TMessage>(
         string stream,
         string group,
@@ -64,6 +64,8 @@ public sealed partial class MillraceTestHost
     private async Task<HandlerEffects> HandleAsync(
         ConsumerRegistration consumer, object message, Action<StateSession>? given, PublishOptions? options, CancellationToken cancellationToken)
     {
+        if (consumer.Invoke is not { } invoke)
+            throw new InvalidOperationException("The handler takes batches; publish to it instead.");
         var core = Services.GetRequiredService<MillraceCore>();
         var plan = core.Groups.Single(plan => (plan.Stream, plan.Group) == (consumer.Stream, consumer.Group));
         var store = new EmbeddedStreamStore(new(), Time);
@@ -85,7 +87,7 @@ public sealed partial class MillraceTestHost
         var context = new MessageContext(delivery, settlement);
         var scope = Services.CreateAsyncScope();
         await using (scope.ConfigureAwait(false))
-            await consumer.Invoke!(scope.ServiceProvider, message, context, cancellationToken).ConfigureAwait(false);
+            await invoke(scope.ServiceProvider, message, context, cancellationToken).ConfigureAwait(false);
 
         List<CommitChange> changes = [];
         context.AddEffectsTo([], changes);

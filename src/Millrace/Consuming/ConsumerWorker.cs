@@ -63,6 +63,7 @@ internal sealed class ConsumerWorker
         _handlers = new(plan.HandlerPlaces, HandleAsync);
         if (plan.OrderKeys is not null)
             _ordered = new(OrderedParts(store), WaitAfterFailureAsync, _abort.Token);
+        status.ParkedCount = () => _ordered?.ParkedCount ?? 0;
     }
 
     /// <summary>How its reading goes, for the health check.</summary>

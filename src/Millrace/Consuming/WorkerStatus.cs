@@ -18,6 +18,9 @@ internal sealed class WorkerStatus(GroupPlan plan, ReadGate gate, TimeProvider t
 
     public ReadGate Gate => gate;
 
+    /// <summary>Counts the pending entries of the parked keys of an ordered group.</summary>
+    public Func<int> ParkedCount { get; set; } = static () => 0;
+
     /// <summary>The state, since when, and what people should know of it: what failed last, why the gate is closed.</summary>
     public (WorkerState State, DateTimeOffset Since, string? Detail) Current
     {

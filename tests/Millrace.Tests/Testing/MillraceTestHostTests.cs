@@ -260,6 +260,46 @@ public sealed class MillraceTestHostTests
     }
 
     [Fact]
+    public async Task Parked_key_of_an_ordered_group_waits_like_a_retry_with_what_is_behind_it()
+    {
+        await using var host = await MillraceTestHost.StartAsync(static m => m.AddConsumer<TripBooked>(
+            "trips",
+            "booking",
+            static (trip, context, _) => trip.Seats == 1 && context.Attempt < 3 ? throw new InvalidOperationException("later") : Task.CompletedTask,
+            static options => (options.OrderedBy, options.RetryBaseDelay) = (nameof(TripBooked.Trip), TimeSpan.FromMinutes(1))));
+        foreach (var seats in (int[])[1, 2, 3])
+            await host.PublishAsync("trips", new TripBooked("t1", seats));
+        await host.PublishAsync("trips", new TripBooked("t2", 9));
+        await host.WhenIdleAsync();
+        Assert.Equal([9], host.Handled<TripBooked>().Select(static handled => handled.Message.Seats));
+
+        await host.AdvanceAsync(TimeSpan.FromMinutes(10));
+
+        Assert.Equal([9, 1, 2, 3], host.Handled<TripBooked>().Select(static handled => handled.Message.Seats));
+        Assert.Equal([1, 2], host.Failed.Select(static failed => failed.Attempt));
+    }
+
+    [Fact]
+    public async Task Messages_of_a_batch_are_seen_one_by_one()
+    {
+        await using var host = await MillraceTestHost.StartAsync(static m => m.AddBatchConsumer<TripBooked>(
+            "trips",
+            "booking",
+            static (trips, batch, _) =>
+            {
+                batch.Fail(0, new InvalidOperationException("no"));
+                return Task.CompletedTask;
+            },
+            static options => (options.BatchSize, options.MaxAttempts) = (3, 1)));
+        await host.PublishManyAsync("trips", Enumerable.Range(0, 3).Select(static i => new TripBooked("t", i)).ToList());
+        await host.AdvanceAsync(TimeSpan.FromMinutes(1));
+
+        Assert.Equal(3, host.Handled<TripBooked>().Count + host.Failed.Count);
+        Assert.Equal(host.Failed.Count, (await host.DeadLettersAsync("trips", "booking")).Count);
+        Assert.NotEmpty(host.Failed);
+    }
+
+    [Fact]
     public async Task Store_and_clock_the_application_chose_are_passed_over()
     {
         await using var host = await MillraceTestHost.StartAsync(

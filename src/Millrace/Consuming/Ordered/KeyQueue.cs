@@ -38,6 +38,25 @@ internal sealed class KeyQueue(ConsumerOptions options)
         }
     }
 
+    /// <summary>
+    /// Counts the entries of keys that wait for a moment after now, or for somebody to act: first ones and those behind them. Looks at every key.
+    /// </summary>
+    public int CountParked(long now)
+    {
+        lock (_lock)
+            return _lanes.Values.Sum(lane => lane.IsParked && lane.WakesAt > now ? 1 + lane.Behind.Count : 0);
+    }
+
+    /// <summary>Notes when a parked head is to run again, once there is a timer for it; unless it ran already, and was parked anew.</summary>
+    public void SetWake(Turn turn, int parkings, long wakesAt)
+    {
+        lock (_lock)
+        {
+            if (turn.Parkings == parkings)
+                turn.Lane.WakesAt = wakesAt;
+        }
+    }
+
     /// <summary>Adds an entry at the end of its key. One that is there already is left where it is.</summary>
     public void Add(string? key, WaitingEntry entry)
     {
@@ -124,7 +143,7 @@ internal sealed class KeyQueue(ConsumerOptions options)
             EndNeedsLock(turn);
             turn.Entry = turn.Entry with { IsOurs = false, Fields = null };
             turn.Parkings++;
-            turn.Lane.IsParked = true;
+            (turn.Lane.IsParked, turn.Lane.WakesAt) = (true, long.MinValue);
             _parked++;
             var behind = turn.Lane.Behind;
             for (var i = behind.Count; i > 0; i--)

@@ -17,6 +17,9 @@ internal sealed class OrderedConsumer(
     /// <summary>Ends when no handler runs any more, after <see cref="Close"/>.</summary>
     public Task Ended => _tenure?.Ended ?? Task.CompletedTask;
 
+    /// <summary>See <see cref="KeyQueue.CountParked"/>.</summary>
+    public int ParkedCount => _tenure?.ParkedCount ?? 0;
+
     /// <summary>Takes the lease and reads, again and again, until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {

@@ -171,8 +171,11 @@ internal sealed partial class Tenure
 
     private void WakeLater(Turn turn, TimeSpan delay)
     {
-        if (delay != Timeout.InfiniteTimeSpan)
-            _ = WakeAsync(turn, turn.Parkings, delay);
+        var (parkings, isTimed) = (turn.Parkings, delay != Timeout.InfiniteTimeSpan);
+        var wakesAt = isTimed ? _time.GetTimestamp() + (long)(delay.TotalSeconds * _time.TimestampFrequency) : long.MaxValue;
+        if (isTimed)
+            _ = WakeAsync(turn, parkings, delay);
+        _queue.SetWake(turn, parkings, wakesAt);
     }
 
     private async Task WakeAsync(Turn turn, int parkings, TimeSpan delay)

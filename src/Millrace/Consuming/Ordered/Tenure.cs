@@ -57,6 +57,9 @@ internal sealed partial class Tenure
     /// <summary>Ends when no handler runs any more, once the tenure is closed.</summary>
     public Task Ended => _queue.Ended;
 
+    /// <summary>See <see cref="KeyQueue.CountParked"/>.</summary>
+    public int ParkedCount => _queue.CountParked(_time.GetTimestamp());
+
     /// <summary>Finds what is there, then reads until the token is cancelled or the tenure is over.</summary>
     public async Task RunAsync(Func<Exception, int, CancellationToken, Task> waitAfterFailure, CancellationToken cancellationToken)
     {

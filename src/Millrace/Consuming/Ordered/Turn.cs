@@ -67,6 +67,9 @@ internal sealed class Lane
 
     public bool IsParked { get; set; }
 
+    /// <summary>The timestamp when it is to run again: none while there is no timer yet, the last of all while it waits for somebody to act.</summary>
+    public long WakesAt { get; set; } = long.MinValue;
+
     /// <summary>Those after it, in order.</summary>
     public Queue<WaitingEntry> Behind { get; set; } = [];
 }
