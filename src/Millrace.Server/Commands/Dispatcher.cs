@@ -150,7 +150,10 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         return refusal.Length == 0;
     }
 
-    /// <summary>Runs a command that passed every check. Whatever it wrote before it failed is taken back.</summary>
+    /// <summary>
+    /// Runs a command that passed every check. Whatever it wrote before it failed is taken back. A reply that shows or changed what is journaled
+    /// waits for the journal.
+    /// </summary>
     public void Call(ref CommandCall call)
     {
         var (output, statistics, time) = (call.Client.Output, server.Statistics, server.Store.Time);
@@ -158,10 +161,12 @@ internal sealed class Dispatcher(RespServer server, CommandTable table)
         var counter = statistics.Of(call.Command);
         var isMeasured = statistics.Count(call, counter);
         var started = isMeasured ? time.GetTimestamp() : 0;
+        var lsn = server.Store.LastLsnNeedsLock;
         call.Client.ShowsData |= call.Command.IsAboutData;
         try
         {
             call.Command.Handler(ref call);
+            call.Client.ShowsData |= server.Store.LastLsnNeedsLock != lsn;
         }
         catch (StreamException e)
         {

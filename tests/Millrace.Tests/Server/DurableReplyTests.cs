@@ -47,6 +47,21 @@ public sealed class DurableReplyTests : IDisposable
         Assert.Contains("aof_last_write_status:err", other.Exchange("INFO persistence"), StringComparison.Ordinal);
     }
 
+    /// <summary>The reply used to come at once, because the command has no keys; a crash then took the setting back.</summary>
+    [Fact]
+    public async Task Setting_that_is_journaled_is_acknowledged_only_when_the_journal_has_it()
+    {
+        await using var server = await TestServer.StartAsync(directory: _directory);
+        using var client = server.Connect();
+        Assert.Equal("+OK\r\n", client.Exchange("CONFIG SET stream-node-max-entries 7"));
+        JournalFailureTests.ReplaceDescriptor(Directory.GetFiles(_directory, "*.journal").Single(), "/dev/full");
+
+        Assert.StartsWith("-MISCONF ", client.Exchange("CONFIG SET stream-node-max-entries 2"), StringComparison.Ordinal);
+
+        using var other = server.Connect();
+        Assert.StartsWith("*2\r\n", other.Exchange("CONFIG GET stream-node-max-entries"), StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Client_is_told_when_the_disk_has_failed_and_something_is_due()
     {

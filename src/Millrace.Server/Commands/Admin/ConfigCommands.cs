@@ -48,6 +48,8 @@ internal static class ConfigCommands
                 AddMatches(found, pattern);
         }
 
+        // When the journal has failed, settings are shown all the same: they may tell why.
+        call.Client.ShowsData |= call.Store.RefusalNeedsLock is null && found.Values.Any(static setting => setting.IsJournaled);
         call.Reply.WriteMap(found.Count);
         foreach (var (name, setting) in found)
         {

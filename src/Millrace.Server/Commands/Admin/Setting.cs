@@ -16,6 +16,9 @@ internal sealed record Setting(string Name, Func<RespServer, string> Show)
     /// <summary>Checks a value: gives what is wrong with it, or what makes it so. Null: it cannot be changed while the server runs.</summary>
     public Func<string, (string? Error, ApplySetting? Apply)>? Check { get; init; }
 
+    /// <summary>Whether a change of it is journaled, so that a client sees it only when the journal has it.</summary>
+    public bool IsJournaled { get; private init; }
+
     public static Setting Fixed(string name, string value) => new(name, _ => value);
 
     /// <summary>A whole number.</summary>
@@ -40,6 +43,7 @@ internal sealed record Setting(string Name, Func<RespServer, string> Show)
     public static Setting OfEngine(string name, EngineOption option, long least, long most, Func<EngineOptions, long> show) =>
         new(name, server => Text(show(server.Store.EngineNeedsLock.Options)))
         {
+            IsJournaled = true,
             Check = text => Numbers.TryParseInt64(Encoding.UTF8.GetBytes(text), out var value)
                 ? CheckBounds(
                     value, least, most, (server, nowMs) => server.Store.ApplyNeedsLock<SetOption, bool>(new SetOption(option, value), nowMs))

@@ -9,7 +9,8 @@ public sealed class RestartTests
 {
     private const int Commands = 1_500;
 
-    private static readonly int[] Seeds = [1, 2, 3];
+    /// <summary>The last one: the reply to <c>CONFIG SET</c> did not wait for the journal.</summary>
+    private static readonly int[] Seeds = [1, 2, 3, 1394329494];
 
     [Fact]
     public void Random_commands_survive_a_restart_and_a_crash_byte_for_byte()
