@@ -301,7 +301,7 @@ internal sealed class ConsumerWorker
     {
         if (!await _admission.EnterAsync(delivery, _stopReading.Token).ConfigureAwait(false))
             return;
-        if (delivery.TryStart())
+        if (!_leases.LoseIfOver(delivery) && delivery.TryStart())
             await TryProcessAsync(delivery).ConfigureAwait(false);
         _admission.Leave(delivery);
     }

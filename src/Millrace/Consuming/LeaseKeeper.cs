@@ -53,11 +53,21 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
             // The store cannot be asked. After a whole lease without an answer anybody may have the entries.
             LogMessages.ExtendFailed(logger, exception, stream, plan.Group, deliveries.Count);
             foreach (var delivery in deliveries)
-            {
-                if (time.GetElapsedTime(delivery.RenewedAt, time.GetTimestamp()) >= plan.Options.Lease)
-                    Lose(delivery);
-            }
+                LoseIfOver(delivery);
         }
+    }
+
+    /// <summary>
+    /// Gives a delivery up that was not renewed for a whole lease, before anybody begins with it: a process that was frozen finds entries in its
+    /// queue that others took over meanwhile, and need not run them to be told so by the fence.
+    /// </summary>
+    /// <returns>Whether it is given up.</returns>
+    public bool LoseIfOver(Delivery delivery)
+    {
+        if (time.GetElapsedTime(delivery.RenewedAt, time.GetTimestamp()) < plan.Options.Lease)
+            return false;
+        Lose(delivery);
+        return true;
     }
 
     /// <summary>A delivery that was settled meanwhile is not held any more: nothing to lose.</summary>
