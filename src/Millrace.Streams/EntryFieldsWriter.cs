@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text;
 
 namespace Millrace.Streams;
@@ -6,7 +5,8 @@ namespace Millrace.Streams;
 /// <summary>Builds <see cref="EntryFields"/> in order. Reusable: <see cref="ToFields"/> copies the bytes out and empties the writer.</summary>
 public sealed class EntryFieldsWriter
 {
-    private readonly ArrayBufferWriter<byte> _buffer = new(256);
+    private byte[] _buffer = new byte[256];
+    private int _length;
     private int _count;
 
     /// <summary>Adds a field of any bytes.</summary>
@@ -42,21 +42,32 @@ public sealed class EntryFieldsWriter
     /// <summary>Takes the fields out in a buffer of exactly their size. One allocation; the writer is empty afterwards.</summary>
     public EntryFields ToFields()
     {
-        var fields = EntryFields.FromTrusted(_buffer.WrittenSpan.ToArray(), _count);
-        _buffer.ResetWrittenCount();
-        _count = 0;
+        var fields = EntryFields.FromTrusted(_buffer.AsSpan(0, _length).ToArray(), _count);
+        (_length, _count) = (0, 0);
         return fields;
     }
 
     private void AddPart(ReadOnlySpan<byte> part)
     {
-        Varint.Write(_buffer, (ulong)part.Length);
-        _buffer.Write(part);
+        BeginPart(part.Length);
+        part.CopyTo(_buffer.AsSpan(_length));
+        _length += part.Length;
     }
 
     private void AddPart(string part)
     {
-        Varint.Write(_buffer, (ulong)Encoding.UTF8.GetByteCount(part));
-        Encoding.UTF8.GetBytes(part, _buffer);
+        var length = Encoding.UTF8.GetByteCount(part);
+        BeginPart(length);
+        Encoding.UTF8.GetBytes(part, _buffer.AsSpan(_length));
+        _length += length;
+    }
+
+    /// <summary>Writes the length of a part and makes room for it.</summary>
+    private void BeginPart(int length)
+    {
+        var needed = checked(_length + Varint.MaxLength + length);
+        if (needed > _buffer.Length)
+            Array.Resize(ref _buffer, (int)Math.Min(Math.Max(needed, 2L * _buffer.Length), Array.MaxLength));
+        _length += Varint.Write(_buffer.AsSpan(_length), (ulong)length);
     }
 }

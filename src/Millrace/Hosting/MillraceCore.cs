@@ -73,17 +73,16 @@ internal sealed class MillraceCore
     }
 
     /// <summary>Makes the fields of a message that no other message caused.</summary>
-    public EntryFields Encode(object message, PublishOptions? options)
+    public EntryFields Encode(object message, PublishOptions? options) => Encode(message, options, Time.GetUtcNow());
+
+    /// <summary>The same at a moment that messages published together share.</summary>
+    public EntryFields Encode(object message, PublishOptions? options, DateTimeOffset now) => Codec.Encode(message, new()
     {
-        var now = Time.GetUtcNow();
-        return Codec.Encode(message, new()
-        {
-            MessageId = options?.MessageId is null ? Guid.CreateVersion7(now) : default,
-            Time = now,
-            Options = options,
-            TraceParent = Telemetry.TraceParent,
-        });
-    }
+        MessageId = options?.MessageId is null ? MessageIds.Next(now) : default,
+        Time = now,
+        Options = options,
+        TraceParent = Telemetry.TraceParent,
+    });
 
     /// <summary>A handled type that says its name itself is known without being registered.</summary>
     private static IEnumerable<MessageDeclaration> Declarations(MillraceModel model)

@@ -1,5 +1,6 @@
 using System.Buffers.Text;
 using System.Globalization;
+using System.Text;
 using Millrace.Streams;
 
 namespace Millrace.Messages;
@@ -9,7 +10,7 @@ namespace Millrace.Messages;
 /// </summary>
 internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer serializer, string source)
 {
-    private const string Rfc3339 = "yyyy-MM-dd'T'HH:mm:ss.fff'Z'";
+    private readonly byte[] _source = Encoding.UTF8.GetBytes(source);
 
     [ThreadStatic]
     private static EntryFieldsWriter? t_writer;
@@ -23,7 +24,7 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
         t_writer = null; // In use; a failure below must not leave half an entry in the kept one.
 
         WriteId(writer, envelope);
-        writer.Add(EnvelopeFieldNames.Source, source);
+        writer.Add(EnvelopeFieldNames.Source, _source);
         writer.Add(EnvelopeFieldNames.Type, type.NameUtf8.Span);
         WriteTime(writer, EnvelopeFieldNames.Time, envelope.Time);
         AddIfSet(writer, EnvelopeFieldNames.Subject, envelope.Options?.Subject);
@@ -69,11 +70,15 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
         return envelope;
     }
 
+    /// <summary>RFC 3339 to the millisecond, in UTC: <c>2026-11-21T17:31:00.123Z</c>.</summary>
     public static void WriteTime(EntryFieldsWriter writer, ReadOnlySpan<byte> name, DateTimeOffset time)
     {
-        Span<byte> text = stackalloc byte[32];
-        time.UtcDateTime.TryFormat(text, out var length, Rfc3339, CultureInfo.InvariantCulture);
-        writer.Add(name, text[..length]);
+        // The round trip format is ten times as fast as a custom one. It goes on to seven digits of the second.
+        const int UpToMilliseconds = 23;
+        Span<byte> text = stackalloc byte[28];
+        time.UtcDateTime.TryFormat(text, out _, "O", CultureInfo.InvariantCulture);
+        text[UpToMilliseconds] = (byte)'Z';
+        writer.Add(name, text[..(UpToMilliseconds + 1)]);
     }
 
     public static void WriteNumber(EntryFieldsWriter writer, ReadOnlySpan<byte> name, long number)

@@ -17,7 +17,7 @@ internal sealed class MessageSerializer
     private const int MaxKeptBufferBytes = 1024 * 1024;
 
     [ThreadStatic]
-    private static ArrayBufferWriter<byte>? t_buffer;
+    private static Output? t_output;
 
     private readonly JsonSerializerOptions _options;
     private readonly JsonWriterOptions _writerOptions;
@@ -50,20 +50,37 @@ internal sealed class MessageSerializer
     /// <summary>Writes a value and lends its bytes, which are valid until the next call on this thread.</summary>
     public ReadOnlySpan<byte> Serialize(object value, JsonTypeInfo info)
     {
-        // Taken out of the slot while in use, so that a converter that serializes by itself gets another buffer.
-        var buffer = t_buffer ?? new ArrayBufferWriter<byte>(512);
-        t_buffer = null;
-        buffer.ResetWrittenCount();
-        using (var writer = new Utf8JsonWriter(buffer, _writerOptions))
-            JsonSerializer.Serialize(writer, value, info);
-        if (buffer.Capacity <= MaxKeptBufferBytes)
-            t_buffer = buffer;
-        return buffer.WrittenSpan;
+        // Taken out of the slot while in use, so that a converter that serializes by itself gets another one, and half a value is never kept.
+        var output = t_output is { } kept && kept.Owner == this ? kept : new(this);
+        t_output = null;
+        output.Buffer.ResetWrittenCount();
+        output.Writer.Reset();
+        JsonSerializer.Serialize(output.Writer, value, info);
+        output.Writer.Flush();
+        if (output.Buffer.Capacity <= MaxKeptBufferBytes)
+            t_output = output;
+        return output.Buffer.WrittenSpan;
     }
 
     /// <summary>Reads a value.</summary>
     /// <exception cref="JsonException">The bytes are not JSON of this shape.</exception>
     public static object? Deserialize(ReadOnlySpan<byte> data, JsonTypeInfo info) => JsonSerializer.Deserialize(data, info);
+
+    /// <summary>A buffer and its writer, which has the options of its owner.</summary>
+    private sealed class Output
+    {
+        public Output(MessageSerializer owner)
+        {
+            Owner = owner;
+            Writer = new(Buffer, owner._writerOptions);
+        }
+
+        public MessageSerializer Owner { get; }
+
+        public ArrayBufferWriter<byte> Buffer { get; } = new(512);
+
+        public Utf8JsonWriter Writer { get; }
+    }
 
     [UnconditionalSuppressMessage("Trimming", "IL2026", Justification = "Only called where the application has reflection enabled.")]
     [UnconditionalSuppressMessage("AOT", "IL3050", Justification = "Only called where the application has reflection enabled.")]

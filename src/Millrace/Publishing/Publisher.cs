@@ -75,8 +75,9 @@ public sealed class Publisher
 
         using var activity = Telemetry.StartSend(stream);
         var entries = new EntryFields[messages.Count];
+        var now = _core.Time.GetUtcNow();
         for (var i = 0; i < entries.Length; i++)
-            entries[i] = _core.Encode(messages[i] ?? throw new ArgumentException($"Message {i} is null.", nameof(messages)), options);
+            entries[i] = _core.Encode(messages[i] ?? throw new ArgumentException($"Message {i} is null.", nameof(messages)), options, now);
         var send = _core.Meter.StartSend(stream, entries.Length, isScheduled: options?.Delay is not null);
         try
         {
