@@ -31,7 +31,7 @@ internal sealed class LuaScript
 #pragma warning restore CA5350
     }
 
-    public static LuaScript Commit { get; } = new("commit", "entry_ids", "commit_arguments");
+    public static LuaScript Commit { get; } = new("commit", "entry_ids", "commit_arguments", "commit_checks");
 
     public static LuaScript Claim { get; } = new("claim", "rights");
 

@@ -22,60 +22,52 @@ local function take()
   return arguments[position]
 end
 
-local function take_key() return keys[tonumber(take())] end
+-- The few numbers there are come again and again, and looking one up is twenty times as fast as reading it.
+local numbers = setmetatable({}, {
+  __index = function(known, text)
+    local number = tonumber(text)
+    known[text] = number
+    return number
+  end,
+})
 
--- The parts of an entry stay where they are: unpack(ARGV, from, to) hands them on without a copy.
-local function take_parts(change)
-  local count = tonumber(take())
-  change.from, change.to = position + 1, position + count
-  position = change.to
-  return change
+local function key_at(at) return keys[numbers[arguments[at]]] end
+
+-- A condition or a change is known by the position of its first word, and read from there when it is needed: making tables of them costs
+-- as much as most commands. What ends with parts says at which offset how many; unpack(ARGV, from, to) hands them on without a copy.
+local SIZES = {
+  last = 3, state = 3, held = 6, entry = 3,
+  put = 4, delete = 2, remove = 3, ack = 4, ackdel = 4, leave = 4, release = 8,
+}
+local COUNTS = {append = 3, schedule = 4}
+
+local function parts(at)
+  local count = at + COUNTS[arguments[at]]
+  return count + 1, count + numbers[arguments[count]]
 end
 
-local function take_condition()
-  local at = position
-  local kind, key = arguments[at + 1], keys[tonumber(arguments[at + 2])]
-  if kind == 'held' then
-    position = at + 6
-    return {
-      kind = kind, key = key, group = arguments[at + 3], consumer = arguments[at + 4], id = arguments[at + 5],
-      deliveries = tonumber(arguments[at + 6]),
-    }
+-- Fills a list with the positions of what is next; answers how many there are.
+local function take_list(list)
+  local count, at = numbers[arguments[position + 1]], position + 2
+  for i = 1, count do
+    list[i] = at
+    local kind = arguments[at]
+    local size = SIZES[kind]
+    if size then
+      at = at + size
+    else
+      local _, last = parts(at)
+      at = last + 1
+    end
   end
-  position = at + 3
-  return {kind = kind, key = key, expected = arguments[at + 3]}
-end
-
-local function take_change()
-  local at = position
-  local kind, key = arguments[at + 1], keys[tonumber(arguments[at + 2])]
-  if kind == 'ack' or kind == 'ackdel' then
-    position = at + 4
-    return {kind = kind, key = key, group = arguments[at + 3], id = arguments[at + 4]}
-  end
-
-  position = at + 2
-  if kind == 'append' then return take_parts({kind = kind, key = key, id = take(), from = 0, to = 0}) end
-  if kind == 'put' then return {kind = kind, key = key, payload = take(), ttl = take()} end
-  if kind == 'delete' then return {kind = kind, key = key} end
-  if kind == 'remove' then return {kind = kind, key = key, id = take()} end
-  if kind == 'leave' then return {kind = kind, key = key, group = take(), consumer = take()} end
-  if kind == 'schedule' then return take_parts({kind = kind, key = key, schedule = take_key(), delay = tonumber(take())}) end
-  return {
-    kind = kind, source = key, key = take_key(), schedule = take_key(), group = take(), id = take(), deliveries = tonumber(take()),
-    delay = tonumber(take()),
-  }
-end
-
-local function take_list(take_one)
-  local list = {}
-  for i = 1, tonumber(take()) do list[i] = take_one() end
-  return list
+  position = at - 1
+  return count
 end
 
 local function take_fences()
   for _ = 1, tonumber(take()) do
-    local key, group, consumer = take_key(), take(), take()
+    local key, group, consumer = key_at(position + 1), arguments[position + 2], arguments[position + 3]
+    position = position + 3
     fences[key] = fences[key] or {}
     fences[key][group] = fences[key][group] or {}
     fences[key][group][consumer] = {min = take(), max = take(), count = tonumber(take())}
