@@ -42,8 +42,8 @@ internal sealed class BenchHost : IAsyncDisposable
 
     /// <summary>On a real Redis.</summary>
     public static Task<BenchHost> StartOnRedisAsync(
-        string endpoint, Func<BenchMessage, MessageContext, Task> handler, Action<ConsumerOptions> configure) =>
-        StartAsync(millrace => millrace.UseRedis(endpoint), null, handler, configure);
+        string endpoint, Func<BenchMessage, MessageContext, Task> handler, Action<ConsumerOptions> configure, string stream = Stream) =>
+        StartAsync(millrace => millrace.UseRedis(endpoint), null, handler, configure, stream);
 
     /// <summary>On the embedded store, on disk, with its default sync policy.</summary>
     public static Task<BenchHost> StartEmbeddedAsync(Func<BenchMessage, CancellationToken, Task> handler, int concurrency = 1) =>
@@ -68,7 +68,8 @@ internal sealed class BenchHost : IAsyncDisposable
         Action<MillraceBuilder> useStore,
         DiskDirectory? directory,
         Func<BenchMessage, MessageContext, Task> handler,
-        Action<ConsumerOptions> configure)
+        Action<ConsumerOptions> configure,
+        string stream = Stream)
     {
         var builder = Host.CreateEmptyApplicationBuilder(new HostApplicationBuilderSettings());
         builder.Logging.SetMinimumLevel(LogLevel.Warning).AddConsole(console => console.LogToStandardErrorThreshold = LogLevel.Trace);
@@ -76,7 +77,7 @@ internal sealed class BenchHost : IAsyncDisposable
         {
             useStore(millrace);
             millrace.AddMessage<BenchMessage>("bench.message", 1);
-            millrace.AddConsumer<BenchMessage>(Stream, Group, (message, context, _) => handler(message, context), configure);
+            millrace.AddConsumer<BenchMessage>(stream, Group, (message, context, _) => handler(message, context), configure);
         });
         var host = builder.Build();
         await host.StartAsync();

@@ -20,6 +20,7 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["durable-in-process"] = DurableBenchmark.InProcessAsync,
     ["durable-one-by-one"] = DurableBenchmark.OneByOneAsync,
     ["durable-served"] = DurableBenchmark.ServedAsync,
+    ["rolling-restart"] = RollingRestartBenchmark.RunAsync,
     ["scheduled"] = ScheduledBenchmark.RunAsync,
     ["snapshot"] = SnapshotBenchmark.RunAsync,
     ["restart"] = RestartBenchmark.RunAsync,

@@ -18,6 +18,7 @@ public abstract partial class OrderedContract
 
     private GroupParkedKeys Parked => new ParkedKeys(Store).Of(_stream, Group);
 
+    /// <summary>Dapr components-contrib #2204: a retry that let later messages pass.</summary>
     [Fact]
     public async Task Messages_of_a_key_run_in_order_and_one_at_a_time_under_failures()
     {
