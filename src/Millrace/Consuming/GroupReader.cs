@@ -29,17 +29,20 @@ internal sealed class GroupReader(
     /// <param name="cancellationToken">Ends the wait.</param>
     public async Task<IReadOnlyList<Delivery>> ReadNewAsync(int room, CancellationToken cancellationToken)
     {
-        var batches = await ReadBatchesAsync(room, cancellationToken).ConfigureAwait(false);
+        var batches = await ReadBatchesAsync(room, Block, cancellationToken).ConfigureAwait(false);
         var deliveries = new List<Delivery>(batches is [var only] ? only.Entries.Count : room);
         foreach (var batch in batches)
             Hold(batch.Stream, batch.Stream == plan.Again, isRecovered: false, batch.Entries, deliveries);
         return deliveries;
     }
 
-    /// <summary>As <see cref="ReadNewAsync"/>, for an ordered group, which has another place for what waits.</summary>
+    /// <summary>
+    /// As <see cref="ReadNewAsync"/>, for an ordered group, which has another place for what waits. Empty after a lease without anything new.
+    /// </summary>
     public async Task<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadForQueueAsync(int room, CancellationToken cancellationToken)
     {
-        var batches = await ReadBatchesAsync(room, cancellationToken).ConfigureAwait(false);
+        var block = plan.Options.Lease < Block ? plan.Options.Lease : Block;
+        var batches = await ReadBatchesAsync(room, block, cancellationToken).ConfigureAwait(false);
         foreach (var batch in batches)
             core.Meter.Received(plan, batch.Stream == plan.Again, isRecovered: false, batch.Entries);
         return batches;
@@ -60,7 +63,7 @@ internal sealed class GroupReader(
         return claimed.Entries is [var taken] ? taken : null;
     }
 
-    private ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadBatchesAsync(int room, CancellationToken cancellationToken) =>
+    private ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadBatchesAsync(int room, TimeSpan block, CancellationToken cancellationToken) =>
         store.ReadGroupAsync(
             new()
             {
@@ -68,7 +71,7 @@ internal sealed class GroupReader(
                 Consumer = plan.Consumer,
                 Streams = _streams,
                 Count = Math.Max(1, room / 2),
-                Block = Block,
+                Block = block,
             },
             cancellationToken);
 

@@ -11,6 +11,12 @@ internal sealed partial class Tenure
     private async Task LoadAsync(CancellationToken cancellationToken)
     {
         await _ledger.EnsureGroupsAsync(cancellationToken).ConfigureAwait(false);
+        foreach (var stream in new[] { _plan.Again, _plan.Stream })
+        {
+            var groups = await _store.GetGroupsAsync(stream, cancellationToken).ConfigureAwait(false);
+            _readThrough[stream] = groups.First(group => group.Name == _plan.Group).LastDeliveredId;
+        }
+
         var notes = await NotesAsync(cancellationToken).ConfigureAwait(false);
         var parked = await LoadParkedAsync(notes, cancellationToken).ConfigureAwait(false);
         await LoadPendingAsync(isAgain: true, parked, cancellationToken).ConfigureAwait(false);
@@ -74,7 +80,7 @@ internal sealed partial class Tenure
     private async Task LoadPendingAsync(
         bool isAgain, Dictionary<(bool IsAgain, EntryId Id), Turn> parked, CancellationToken cancellationToken)
     {
-        await foreach (var page in PendingAsync(isAgain, consumer: null, cancellationToken).ConfigureAwait(false))
+        await foreach (var page in PendingAsync(isAgain, EntryId.Zero, cancellationToken).ConfigureAwait(false))
         {
             List<PendingEntry> others = [];
             foreach (var entry in page)
@@ -85,30 +91,40 @@ internal sealed partial class Tenure
                     others.Add(entry);
             }
 
-            await AddPendingAsync(isAgain, others, isOurs: false, cancellationToken).ConfigureAwait(false);
+            foreach (var (key, entry) in await ReadKeysAsync(isAgain, others, ours: null, cancellationToken).ConfigureAwait(false))
+                _queue.Add(key, entry);
             LogMessages.Recovered(_logger, isAgain ? _plan.Again : _plan.Stream, _plan.Group, page.Count);
         }
     }
 
-    /// <summary>After a read whose answer may have been lost: what it brought is pending for this consumer, and nobody began with it.</summary>
-    private async Task TakeLostAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// What was delivered after all that is known here: to an earlier reader, whose read was on its way when it lost the lease, since nothing
+    /// fences a read; and to this one by a read whose answer was lost, which has to be asked for. Between each read and the place of its entries
+    /// in the queue: of one key, what was delivered first goes first.
+    /// </summary>
+    private async Task<List<(string? Key, WaitingEntry Entry)>> FindStraysAsync(bool isAgain, bool withOurs, CancellationToken cancellationToken)
     {
+        var stream = isAgain ? _plan.Again : _plan.Stream;
+        List<(string? Key, WaitingEntry Entry)> found = [];
+        var summary = await _store.PendingSummaryAsync(stream, _plan.Group, cancellationToken).ConfigureAwait(false);
+        if (!withOurs && summary.CountByConsumer.Keys.All(consumer => consumer == _plan.Consumer))
+            return found;
+
         // Before the list, because what is settled in between is no longer known, and must not be taken for a stray.
         var known = _queue.Known();
-        foreach (var isAgain in new[] { true, false })
+        await foreach (var page in PendingAsync(isAgain, _readThrough[stream].Next(), cancellationToken).ConfigureAwait(false))
         {
-            await foreach (var page in PendingAsync(isAgain, _plan.Consumer, cancellationToken).ConfigureAwait(false))
-            {
-                var strays = page.Where(entry => !known.Contains((isAgain, entry.Id))).ToList();
-                await AddPendingAsync(isAgain, strays, isOurs: true, cancellationToken).ConfigureAwait(false);
-            }
+            var strays = page.Where(entry => (withOurs || entry.Consumer != _plan.Consumer) && !known.Contains((isAgain, entry.Id))).ToList();
+            found.AddRange(await ReadKeysAsync(isAgain, strays, _plan.Consumer, cancellationToken).ConfigureAwait(false));
         }
 
-        Start();
+        return found;
     }
 
-    private async Task AddPendingAsync(bool isAgain, List<PendingEntry> entries, bool isOurs, CancellationToken cancellationToken)
+    private async Task<List<(string? Key, WaitingEntry Entry)>> ReadKeysAsync(
+        bool isAgain, List<PendingEntry> entries, string? ours, CancellationToken cancellationToken)
     {
+        List<(string? Key, WaitingEntry Entry)> read = [];
         var stream = isAgain ? _plan.Again : _plan.Stream;
         for (var i = 0; i < entries.Count;)
         {
@@ -121,17 +137,19 @@ internal sealed partial class Tenure
             {
                 // One that was deleted from the stream has no key; nothing is left of it to handle.
                 var key = fields.TryGetValue(entries[i].Id, out var known) ? _keys.Read(known) : null;
-                _queue.Add(key, new(isAgain, entries[i].Id, entries[i].DeliveryCount, isOurs));
+                read.Add((key, new(isAgain, entries[i].Id, entries[i].DeliveryCount, IsOurs: entries[i].Consumer == ours)));
             }
         }
+
+        return read;
     }
 
     private async IAsyncEnumerable<IReadOnlyList<PendingEntry>> PendingAsync(
-        bool isAgain, string? consumer, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
+        bool isAgain, EntryId from, [System.Runtime.CompilerServices.EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        for (EntryId? next = EntryId.Zero; next is { } start;)
+        for (EntryId? next = from; next is { } start;)
         {
-            var query = new PendingQuery { Consumer = consumer, Start = start, Count = PageSize };
+            var query = new PendingQuery { Start = start, Count = PageSize };
             var page = await _store.PendingAsync(isAgain ? _plan.Again : _plan.Stream, _plan.Group, query, cancellationToken)
                 .ConfigureAwait(false);
             if (page.Count > 0)

@@ -32,6 +32,9 @@ internal sealed partial class Tenure
     private readonly ILogger _logger;
     private readonly KeyQueue _queue;
     private readonly CancellationTokenSource _over = new();
+
+    // By stream: no entry up to it can be delivered any more, and those that are pending are known.
+    private readonly Dictionary<string, EntryId> _readThrough = [];
     private EntryId _lastNote;
     private long? _fullLoggedAt;
     private int _isLost;
@@ -120,17 +123,18 @@ internal sealed partial class Tenure
         {
             var room = await _queue.WaitForRoomAsync(wantedRoom, TellFull, cancellationToken).ConfigureAwait(false);
             await _gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
-            var reading = _gate.Reading;
+            using var either = CancellationTokenSource.CreateLinkedTokenSource(_gate.Reading, cancellationToken);
+            var reading = either.Token;
             cancellationToken.ThrowIfCancellationRequested();
             try
             {
                 if (failures > 0)
-                    await TakeLostAsync(cancellationToken).ConfigureAwait(false);
+                    await AddAsync([], isAfterFailure: true, cancellationToken).ConfigureAwait(false);
                 _status.Answered();
-                Add(await _reader.ReadForQueueAsync(room, reading).ConfigureAwait(false));
+                var batches = await _reader.ReadForQueueAsync(room, reading).ConfigureAwait(false);
+                await AddAsync(batches, isAfterFailure: false, cancellationToken).ConfigureAwait(false);
                 failures = 0;
                 _status.Read();
-                Start();
             }
             catch (OperationCanceledException) when (reading.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
             {
@@ -171,13 +175,25 @@ internal sealed partial class Tenure
         }
     }
 
-    private void Add(IReadOnlyList<StreamBatch<DeliveredEntry>> batches)
+    /// <summary>Queues what a read brought, and what strayed before it; after a failure also what is ours by reads whose answer was lost.</summary>
+    private async Task AddAsync(IReadOnlyList<StreamBatch<DeliveredEntry>> batches, bool isAfterFailure, CancellationToken cancellationToken)
     {
-        foreach (var batch in batches)
+        foreach (var isAgain in new[] { true, false })
         {
-            foreach (var entry in batch.Entries)
-                _queue.Add(_keys.Read(entry.Fields), new(batch.Stream == _plan.Again, entry.Id, entry.DeliveryCount, IsOurs: true, entry.Fields));
+            var stream = isAgain ? _plan.Again : _plan.Stream;
+            var queued = await FindStraysAsync(isAgain, withOurs: isAfterFailure, cancellationToken).ConfigureAwait(false);
+            var entries = batches.FirstOrDefault(batch => batch.Stream == stream)?.Entries ?? [];
+            foreach (var entry in entries)
+                queued.Add((_keys.Read(entry.Fields), new(isAgain, entry.Id, entry.DeliveryCount, IsOurs: true, entry.Fields)));
+            if (queued.Count > entries.Count)
+                queued.Sort(static (one, other) => one.Entry.Id.CompareTo(other.Entry.Id));
+            foreach (var (key, entry) in queued)
+                _queue.Add(key, entry);
+            if (queued.Count > 0)
+                _readThrough[stream] = queued[^1].Entry.Id;
         }
+
+        Start();
     }
 
     private void TellFull(int parked, int waiting)

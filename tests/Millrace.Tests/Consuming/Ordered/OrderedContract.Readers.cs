@@ -1,3 +1,4 @@
+using Microsoft.Extensions.DependencyInjection;
 using Millrace.Consuming.Ordered;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
@@ -121,7 +122,7 @@ public abstract partial class OrderedContract
     {
         await using (var first = await StartAsync(
             (_, _, _) => throw new InvalidOperationException("no money"),
-            o => (o.Lease, o.RetryBaseDelay, o.RetryMaxDelay, o.MaxAttempts) = (Endless, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1), 1_000)))
+            Configure))
         {
             await PublishAsync(first, 1, "a");
             await PublishAsync(first, 2, "a");
@@ -130,12 +131,53 @@ public abstract partial class OrderedContract
         }
 
         var attempts = (await Parked.FindAsync("a"))!.Attempts[^1].Attempt;
-        await using var second = await StartAsync((order, context, _) => HandleAsync(order, context), o => o.Lease = Endless);
+        await using var second = await StartAsync((order, context, _) => HandleAsync(order, context), Configure);
         await second.WhenSettledAsync(_stream, Group);
 
         Assert.Equal([(1, attempts + 1), (2, 1)], _handled.Select(item => (item.Number, item.Attempt)));
         Assert.Empty(await Parked.ListAsync().ToListAsync());
+
+        static void Configure(ConsumerOptions options) => (options.Lease, options.RetryBaseDelay, options.RetryMaxDelay, options.MaxAttempts) =
+            (Endless, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1), 1_000);
     }
+
+    /// <summary>
+    /// The read of a reader that has lost its lease stayed on its way for half a minute, and what it brought waited for the next change of
+    /// readers: nobody fences a read.
+    /// </summary>
+    [Fact]
+    public async Task Entry_that_an_earlier_reader_was_given_after_the_change_is_handled_in_its_order()
+    {
+        await using var host = await StartAsync((order, context, _) => HandleAsync(order, context), o => o.Lease = TimeSpan.FromSeconds(1));
+        await PublishAsync(host, 1, "a");
+        await host.WhenSettledAsync(_stream, Group);
+
+        var number = await StrayAsync(host, 2);
+        await PublishAsync(host, ++number, "a");
+        Resume(host);
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(Enumerable.Range(1, number), _handled.Where(item => item.Key == "a").Select(item => item.Number));
+
+        // With nothing behind it, too.
+        number = await StrayAsync(host, number + 1);
+        Resume(host);
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(Enumerable.Range(1, number), _handled.Where(item => item.Key == "a").Select(item => item.Number));
+    }
+
+    /// <summary>Publishes to a paused host until another consumer is given something, which the last read of the host may still prevent.</summary>
+    private async Task<int> StrayAsync(ConsumerHost host, int number)
+    {
+        host.Host.Services.GetRequiredService<ConsumerControl>().Pause(_stream, Group);
+        for (var read = new GroupRead { Group = Group, Consumer = "earlier", Streams = [_stream] }; ; number++)
+        {
+            await PublishAsync(host, number, "a");
+            if ((await Store.ReadGroupAsync(read)).Count > 0)
+                return number;
+        }
+    }
+
+    private void Resume(ConsumerHost host) => host.Host.Services.GetRequiredService<ConsumerControl>().Resume(_stream, Group);
 
     [Fact]
     public async Task Restart_does_what_was_asked_while_nobody_read()
