@@ -36,6 +36,7 @@ command -v redis-cli >/dev/null || need+=(redis-tools)
 command -v node >/dev/null || need+=(nodejs)
 command -v npm >/dev/null || need+=(npm)
 command -v strace >/dev/null || need+=(strace)
+command -v faketime >/dev/null || need+=(faketime)
 $quick || command -v chromium >/dev/null || need+=(chromium)
 if [ ${#need[@]} -gt 0 ]; then
   command -v apt-get >/dev/null || fail "please install: ${need[*]}"

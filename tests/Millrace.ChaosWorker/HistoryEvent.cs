@@ -30,6 +30,12 @@ public enum Happened
     /// <summary>Something was done to a process, a line or the server, from <see cref="HistoryEvent.AtMs"/> to <see cref="HistoryEvent.UntilMs"/>.</summary>
     Fault,
 
+    /// <summary>The framework reported entries or a group that the store has forgotten.</summary>
+    Loss,
+
+    /// <summary>The counter <c>millrace.losses</c> went up.</summary>
+    LossCounted,
+
     /// <summary>The framework said something; to read, not to check.</summary>
     Log,
 }
@@ -50,7 +56,7 @@ public sealed record HistoryEvent(double AtMs, Happened What)
     /// <summary>The message ID.</summary>
     public string Message { get; init; } = "";
 
-    /// <summary>The entry's ID.</summary>
+    /// <summary>The entry's ID; of a publish, when it has one at once.</summary>
     public string Entry { get; init; } = "";
 
     /// <summary>The order key of the message.</summary>
@@ -64,8 +70,20 @@ public sealed record HistoryEvent(double AtMs, Happened What)
 
     public double UntilMs { get; init; }
 
-    /// <summary>The kind of job or of fault; an error.</summary>
+    /// <summary>The kind of job, of fault or of loss; an error.</summary>
     public string Detail { get; init; } = "";
+
+    /// <summary>Of a loss: entries above this ID are missing.</summary>
+    public string MissingAfter { get; init; } = "";
+
+    /// <summary>Of a loss: up to this one.</summary>
+    public string MissingThrough { get; init; } = "";
+
+    /// <summary>Of a loss: how many unsettled entries that were, if it is known.</summary>
+    public long? MissingCount { get; init; }
+
+    /// <summary>Of a loss: how many entries that were to be handled again.</summary>
+    public long MissingRetries { get; init; }
 
     /// <summary>In <see cref="Who"/>: the fault may strike any worker.</summary>
     public const string Everybody = "*";

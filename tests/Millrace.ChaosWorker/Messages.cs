@@ -13,6 +13,9 @@ public enum JobKind
 
     /// <summary>Is rejected at once.</summary>
     Rejected,
+
+    /// <summary>Ends the process in the group <see cref="Job.Victim"/>, and works in others.</summary>
+    Kills,
 }
 
 /// <summary>Work.</summary>
@@ -21,8 +24,9 @@ public enum JobKind
 /// <param name="Failures">Attempts that fail, of <see cref="JobKind.FailsFirst"/>.</param>
 /// <param name="WorkMs">How long it takes.</param>
 /// <param name="IsDeaf">Whether the handler does not listen to its token: it goes on after its lease was lost.</param>
+/// <param name="Victim">The group whose process it ends, of <see cref="JobKind.Kills"/>.</param>
 [Message("chaos.job")]
-public sealed record Job(string Key, JobKind Kind, int Failures, int WorkMs, bool IsDeaf)
+public sealed record Job(string Key, JobKind Kind, int Failures, int WorkMs, bool IsDeaf, string Victim = "")
 {
     /// <summary>The attempt that ends it.</summary>
     public int LastAttempt => Kind switch

@@ -1,5 +1,7 @@
 // One process of a chaos run: the consumers of ChaosWorkload until it is told to stop, killed, or left alone by its parent.
 // Arguments: <Redis connection> <worker> <instance name> <history file> [<drain time in minutes>]. Says "ready" when it reads.
+using System.Diagnostics;
+using System.Diagnostics.Metrics;
 using System.Globalization;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
@@ -21,9 +23,10 @@ _ = Task.Run(() =>
 var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "chaos" });
 using var log = new HistoryLog(worker, history);
 builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
-builder.Services.AddMillrace(millrace => new ChaosWorkload(worker, history, TimeProvider.System).AddTo(millrace
+builder.Services.AddMillrace(millrace => new ChaosWorkload(worker, history, TimeProvider.System, Die).AddTo(millrace
     .UseInstanceName(instance)
-    .UseRedis(connection)));
+    .UseStore(services => TimedStore.Wrap(
+        new RedisStreamStore(RedisOptions.Parse(connection), null, services.GetRequiredService<ILogger<RedisStreamStore>>()), history, NoteStall))));
 if (args is [_, _, _, _, var minutes])
 {
     var drain = TimeSpan.FromMinutes(int.Parse(minutes, CultureInfo.InvariantCulture));
@@ -32,14 +35,35 @@ if (args is [_, _, _, _, var minutes])
 }
 
 builder.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
+using var losses = CountLosses();
 using var host = builder.Build();
+host.Services.GetRequiredService<StreamLosses>().Detected += (_, loss) => history.Add(new(history.NowMs, Happened.Loss)
+{
+    Who = worker,
+    Group = loss.Group,
+    Stream = loss.Stream,
+    Detail = loss.Kind.ToString(),
+    MissingAfter = loss.MissingAfter.ToString(),
+    MissingThrough = loss.MissingThrough.ToString(),
+    MissingCount = loss.MissingCount,
+    MissingRetries = loss.MissingRetries,
+});
 await host.StartAsync();
 _ = WatchForStallsAsync(host.Services.GetRequiredService<IStreamStore>());
 Console.WriteLine("ready");
 await host.WaitForShutdownAsync();
 return 0;
 
+void Die()
+{
+    var now = history.NowMs;
+    history.Add(new(now, Happened.Fault) { Who = worker, UntilMs = now, Detail = "Killer" });
+    Process.GetCurrentProcess().Kill();
+}
+
 // A process that gets no processor for a while, or no answers, may lose its leases: that explains a redelivery as a fault of ours does.
+void NoteStall(double begun) => history.Add(new(begun, Happened.Fault) { Who = worker, UntilMs = history.NowMs, Detail = "Stall" });
+
 async Task WatchForStallsAsync(IStreamStore store)
 {
     using var timer = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
@@ -55,6 +79,27 @@ async Task WatchForStallsAsync(IStreamStore store)
         }
 
         if (history.NowMs - last > ChaosWorkload.StallMs)
-            history.Add(new(last, Happened.Fault) { Who = worker, UntilMs = history.NowMs, Detail = "Stall" });
+            NoteStall(last);
     }
+}
+
+MeterListener CountLosses()
+{
+    var listener = new MeterListener
+    {
+        InstrumentPublished = (instrument, listener) =>
+        {
+            if (instrument.Name == "millrace.losses")
+                listener.EnableMeasurementEvents(instrument);
+        },
+    };
+    listener.SetMeasurementEventCallback<long>((_, _, tags, _) =>
+    {
+        var group = "";
+        foreach (var (name, value) in tags)
+            group = name == "messaging.consumer.group.name" ? (string)value! : group;
+        history.Add(new(history.NowMs, Happened.LossCounted) { Who = worker, Group = group });
+    });
+    listener.Start();
+    return listener;
 }

@@ -31,8 +31,9 @@ internal sealed class GroupReader(
     {
         var batches = await ReadBatchesAsync(room, Block, cancellationToken).ConfigureAwait(false);
         var deliveries = new List<Delivery>(batches is [var only] ? only.Entries.Count : room);
+        var readAt = core.Time.GetTimestamp();
         foreach (var batch in batches)
-            Hold(batch.Stream, batch.Stream == plan.Again, isRecovered: false, batch.Entries, deliveries);
+            Hold(batch.Stream, batch.Stream == plan.Again, isRecovered: false, batch.Entries, readAt, deliveries);
         return deliveries;
     }
 
@@ -156,9 +157,11 @@ internal sealed class GroupReader(
     private async Task ClaimCoreAsync(
         bool isAgain, TimeSpan leastIdle, EntryId[] ids, List<Delivery> deliveries, CancellationToken cancellationToken)
     {
+        // The lease begins with the claim, not with its answer.
+        var claimedAt = core.Time.GetTimestamp();
         var claim = new ClaimRequest { Consumer = plan.Consumer, Ids = ids, MinIdleTime = leastIdle };
         var claimed = await store.ClaimAsync(StreamOf(isAgain), plan.Group, claim, cancellationToken).ConfigureAwait(false);
-        Hold(StreamOf(isAgain), isAgain, isRecovered: true, claimed.Entries, deliveries);
+        Hold(StreamOf(isAgain), isAgain, isRecovered: true, claimed.Entries, claimedAt, deliveries);
         if (claimed.Deleted.Count > 0)
             ReportDeleted(isAgain, claimed.Deleted);
     }
@@ -184,13 +187,13 @@ internal sealed class GroupReader(
 
     private string StreamOf(bool isAgain) => isAgain ? plan.Again : plan.Stream;
 
-    private void Hold(string stream, bool isAgain, bool isRecovered, IReadOnlyList<DeliveredEntry> entries, List<Delivery> deliveries)
+    private void Hold(
+        string stream, bool isAgain, bool isRecovered, IReadOnlyList<DeliveredEntry> entries, long heldSince, List<Delivery> deliveries)
     {
         core.Meter.Received(plan, isAgain, isRecovered, entries);
-        var now = core.Time.GetTimestamp();
         foreach (var entry in entries)
         {
-            var delivery = new Delivery(stream, isAgain, isRecovered, entry, now);
+            var delivery = new Delivery(stream, isAgain, isRecovered, entry, heldSince);
             held.Add(delivery);
             deliveries.Add(delivery);
         }

@@ -21,7 +21,7 @@ internal sealed record GroupLedger
     /// <summary>Entries of the stream that were pending or not delivered, or <see langword="null"/>: not known.</summary>
     public required long? Unsettled { get; init; }
 
-    /// <summary>Entries in the group's private stream, all of them unsettled.</summary>
+    /// <summary>Entries in the group's private stream or scheduled for it, all of them unsettled.</summary>
     public required long Retries { get; init; }
 
     /// <summary>The last ID of the private stream.</summary>
@@ -29,6 +29,9 @@ internal sealed record GroupLedger
 
     /// <summary>Losses reported so far: who finds more of them here than he knows of need not report what he sees.</summary>
     public long Losses { get; init; }
+
+    /// <summary>Who reported the last of them: it may have heard of no answer when it noted that, and reports it when it finds its name here.</summary>
+    public string? ToldBy { get; init; }
 
     /// <summary>Whether this was noted after the other one, of which it may know nothing: a document may be older than our memory.</summary>
     public bool IsAhead(GroupLedger other) => Losses != other.Losses

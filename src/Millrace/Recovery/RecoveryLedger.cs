@@ -9,7 +9,7 @@ namespace Millrace.Recovery;
 /// the stream was forgotten, too; never at the end, which would skip entries without a word. For that it notes where the group stands, in a
 /// state document and in memory, which is what remains when everything was flushed. What it notes also shows entries that vanished.
 /// </summary>
-/// <remarks>Costs five reads and a commit, once a second while the group moves; nothing while it does not.</remarks>
+/// <remarks>Costs six reads and a commit, once a second while the group moves; nothing while it does not.</remarks>
 internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, GroupPlan plan, ILogger logger)
 {
     // So much may be handled again after a loss.
@@ -23,6 +23,9 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
     private readonly SemaphoreSlim _wake = new(0);
 
     private GroupLedger? _known;
+
+    // A loss whose note was sent, until it is known whether it was written.
+    private StreamLossEventArgs? _untold;
     private int _hasMoved;
     private bool _isFailing;    // So that an outage is logged once.
 
@@ -64,16 +67,33 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         await CheckAsync(makeGroup: true, cancellationToken).ConfigureAwait(false);
     }
 
+    /// <summary>What others noted: a process that stands by sees nothing itself, and may be the only one left to tell.</summary>
+    public void Remember(StateDocument? document)
+    {
+        // Whoever holds it is about to read a newer one.
+        if (!_checking.Wait(0, CancellationToken.None))
+            return;
+        var known = Known(GroupLedger.Read(document));
+        TellUntold(known);
+        _known = known;
+        _checking.Release();
+    }
+
     private async Task CheckAsync(bool makeGroup, CancellationToken cancellationToken)
     {
         await _checking.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            var isMadeAgain = false;
+            long? madeAgainAt = null;
             for (var conflicts = 0; conflicts < MaxConflicts;)
             {
                 var document = await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false);
                 var known = Known(GroupLedger.Read(document));
+                TellUntold(known);
+                _untold = null;
+
+                // If the others have told more since, it was of this.
+                var isMadeAgain = madeAgainAt == known?.Losses && known is not null;
                 if (await LookAsync(cancellationToken).ConfigureAwait(false) is { } now)
                 {
                     if (await TryNoteAsync(document, known, now, isMadeAgain, cancellationToken).ConfigureAwait(false))
@@ -82,7 +102,8 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
                 }
                 else if (makeGroup)
                 {
-                    isMadeAgain = await MakeGroupAsync(known, cancellationToken).ConfigureAwait(false) && known is not null;
+                    if (await MakeGroupAsync(known, cancellationToken).ConfigureAwait(false))
+                        madeAgainAt = known?.Losses;
                 }
                 else
                 {
@@ -106,6 +127,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         if (groups.FirstOrDefault(group => group.Name == plan.Group) is not { } group)
             return null;
         var pending = await store.PendingSummaryAsync(plan.Stream, plan.Group, cancellationToken).ConfigureAwait(false);
+        var scheduled = await store.GetScheduleAsync(plan.Again, cancellationToken).ConfigureAwait(false);
         var again = await store.GetStreamInfoAsync(plan.Again, cancellationToken).ConfigureAwait(false);
         if (await store.GetStreamInfoAsync(plan.Stream, cancellationToken).ConfigureAwait(false) is not { } stream)
             return null;
@@ -116,8 +138,8 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             LastDelivered = group.LastDeliveredId,
             StreamLastId = stream.LastGeneratedId,
             EntriesAdded = stream.EntriesAdded,
-            Unsettled = group.Lag + pending.Count,
-            Retries = again?.Length ?? 0,
+            Unsettled = group.Lag + group.PendingCount, // Of one reply: what is delivered meanwhile is not counted twice.
+            Retries = scheduled.Count + (again?.Length ?? 0),
             AgainLastId = again?.LastGeneratedId ?? EntryId.Zero,
         };
     }
@@ -145,7 +167,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         StateDocument? document, GroupLedger? known, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
     {
         var loss = known is null ? null : await FindLossAsync(known, now, isMadeAgain, cancellationToken).ConfigureAwait(false);
-        now = now with { Losses = (known?.Losses ?? 0) + (loss is null ? 0 : 1) };
+        now = now with { Losses = (known?.Losses ?? 0) + (loss is null ? 0 : 1), ToldBy = loss is null ? known?.ToldBy : plan.Consumer };
         if (now != GroupLedger.Read(document))
         {
             var commit = new Commit
@@ -153,7 +175,9 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
                 Conditions = [document is null ? CommitCondition.StateAbsent(_key) : CommitCondition.StateIs(_key, document.Version)],
                 Changes = [new CommitChange.PutState(_key, now.Write())],
             };
+            _untold = loss;
             var result = (await store.CommitAsync([commit], cancellationToken).ConfigureAwait(false))[0];
+            _untold = null;
             if (result.Conflict is not null)
                 return false;
 
@@ -168,6 +192,15 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         if (loss is not null)
             Report(loss);
         return true;
+    }
+
+    /// <summary>The commit of a note had no answer, or was not waited for, and was applied all the same: nobody else tells of it.</summary>
+    private void TellUntold(GroupLedger? known)
+    {
+        if (_untold is not { } loss || known is null || known.ToldBy != plan.Consumer || known.Losses <= (_known?.Losses ?? 0))
+            return;
+        _untold = null;
+        Report(loss);
     }
 
     private async Task<StreamLossEventArgs?> FindLossAsync(

@@ -38,10 +38,19 @@ internal enum ChaosFault
     /// <summary>The wall clock is set. No excuse for a redelivery: leases follow another clock.</summary>
     ClockJump,
 
+    /// <summary>The clock of a Redis is set forward. There leases follow it, so that all that is pending looks idle at once.</summary>
+    RedisClockForward,
+
+    /// <summary>The clock of a Redis is set back.</summary>
+    RedisClockBack,
+
     /// <summary>Everything in the store is deleted.</summary>
     Flush,
 
-    /// <summary>A process got no processor for a while. Nobody's doing, but seen.</summary>
+    /// <summary>A message ended the process that handled it.</summary>
+    Killer,
+
+    /// <summary>A process got no processor for a while, or late answers. Nobody's doing, but seen.</summary>
     Stall,
 }
 
@@ -71,9 +80,24 @@ internal sealed class ChaosFaults(IEnumerable<HistoryEvent> history, double leas
     public int MostDeaths(double fromMs, double untilMs) =>
         _faults.Where(fault => IsFelt(fault.Event, fromMs, untilMs)).Sum(fault => Deaths(fault.Kind));
 
+    /// <summary>
+    /// How many deliveries of one entry of an ordered group may have ended before its handler began, because the reader was told to stop: the next one
+    /// cannot know, and counts them.
+    /// </summary>
+    public int MostHandedOver(double fromMs, double untilMs) =>
+        _faults.Count(fault => fault.Kind == ChaosFault.Terminate && IsFelt(fault.Event, fromMs, untilMs));
+
+    /// <summary>Whether processes or the server got no processor in that time.</summary>
+    public bool MachineWasBusy(double fromMs, double untilMs) =>
+        _faults.Exists(fault => fault.Kind == ChaosFault.Stall && IsFelt(fault.Event, fromMs, untilMs));
+
+    /// <summary>How often processes were ended in that time by what is no message.</summary>
+    public int MostDeathsBesideKillers(double fromMs, double untilMs) =>
+        _faults.Where(fault => fault.Kind != ChaosFault.Killer && IsFelt(fault.Event, fromMs, untilMs)).Sum(fault => Deaths(fault.Kind));
+
     /// <summary>The clock of the server was set in that time.</summary>
-    public bool ClockWasSet(double fromMs, double untilMs) =>
-        _faults.Exists(fault => fault.Kind == ChaosFault.ClockJump && IsFelt(fault.Event, fromMs, untilMs));
+    public bool ClockWasSet(double fromMs, double untilMs) => _faults.Exists(fault =>
+        fault.Kind is ChaosFault.ClockJump or ChaosFault.RedisClockForward or ChaosFault.RedisClockBack && IsFelt(fault.Event, fromMs, untilMs));
 
     /// <summary>In either order: a worker that was frozen begins what it had read long after the next owner has.</summary>
     private bool IsFelt(HistoryEvent fault, double oneMs, double otherMs) =>
@@ -88,8 +112,9 @@ internal sealed class ChaosFaults(IEnumerable<HistoryEvent> history, double leas
     /// </summary>
     private static int Deaths(ChaosFault kind) => kind switch
     {
-        ChaosFault.Terminate or ChaosFault.Flush or ChaosFault.ClockJump => 0,
+        ChaosFault.Terminate or ChaosFault.Flush or ChaosFault.ClockJump or ChaosFault.RedisClockBack => 0,
         ChaosFault.Kill or ChaosFault.KillAll or ChaosFault.PowerCut or ChaosFault.Freeze or ChaosFault.Stall => 1,
+        ChaosFault.Killer or ChaosFault.RedisClockForward => 1,
         _ => 2,
     };
 }

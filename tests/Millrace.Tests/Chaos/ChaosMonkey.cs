@@ -20,6 +20,12 @@ internal sealed class ChaosMonkey(
         ChaosFault.Kill, ChaosFault.Kill, ChaosFault.Freeze, ChaosFault.Terminate, ChaosFault.Cut, ChaosFault.BlackHole, ChaosFault.Trickle,
     ];
 
+    /// <summary>What the groups lost, and told, is compared: nothing else happens while they find out, and shortly before.</summary>
+    private static readonly TimeSpan AroundFlush = 3 * ChaosWorkload.Lease;
+
+    /// <summary>How far the clock of the server jumps. Back only little: a Redis lets everything wait that long.</summary>
+    private static readonly TimeSpan[] Jumps = [TimeSpan.FromHours(1), TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(-1), TimeSpan.FromSeconds(-2)];
+
     private static readonly ChaosFault[] OfLines = [ChaosFault.Cut, ChaosFault.BlackHole, ChaosFault.Trickle];
 
     private readonly Random _random = new(seed);
@@ -39,8 +45,12 @@ internal sealed class ChaosMonkey(
 
         while (history.NowMs < endMs)
         {
-            if (history.NowMs > flushMs && TryBegin("server", FlushAsync))
+            if (history.NowMs > flushMs)
+            {
                 flushMs = double.MaxValue;
+                await FlushAsync();
+            }
+
             await Task.Delay(_random.Next(100, 900));
 
             // Of eight victims: the four workers, each twice as likely as the line of the publishers and the server.
@@ -77,6 +87,21 @@ internal sealed class ChaosMonkey(
             return;
         }
 
+        await worker.Gate.WaitAsync();
+        try
+        {
+            await StrikeProcessAsync(worker, kind, random);
+        }
+        finally
+        {
+            worker.Gate.Release();
+        }
+    }
+
+    private async Task StrikeProcessAsync(WorkerProcess worker, ChaosFault kind, Random random)
+    {
+        if (!worker.IsRunning)
+            return; // A message was faster.
         var begun = history.NowMs;
         if (kind == ChaosFault.Freeze)
         {
@@ -119,13 +144,22 @@ internal sealed class ChaosMonkey(
 
     private async Task StrikeServerAsync(Random random)
     {
-        if (random.Next(2) == 0)
+        var choice = random.Next(3);
+        if (choice == 0)
         {
             await PauseAsync(Pause);
             return;
         }
 
         var begun = history.NowMs;
+        if (choice == 1)
+        {
+            var jump = Jumps[random.Next(Jumps.Length)];
+            server.Jump(jump);
+            Note(server.FaultOfJump(jump), HistoryEvent.Everybody, begun);
+            return;
+        }
+
         await server.KillAsync();
         await Task.Delay(random.Next(500));
         await server.StartAgainAsync();
@@ -143,9 +177,12 @@ internal sealed class ChaosMonkey(
 
     private async Task FlushAsync()
     {
+        await Task.WhenAll(_running.Values);
+        await Task.Delay(AroundFlush);
         var begun = history.NowMs;
         await server.FlushAsync();
         Note(ChaosFault.Flush, HistoryEvent.Everybody, begun);
+        await Task.Delay(AroundFlush);
     }
 
     private void Note(ChaosFault kind, string victim, double begun) =>

@@ -10,8 +10,12 @@ namespace Millrace.Tests.Chaos;
 /// <param name="history">Where it writes.</param>
 /// <param name="time">The clock of its pauses.</param>
 /// <param name="seed">Says what it publishes.</param>
-internal sealed class ChaosPublisher(IHistory history, TimeProvider time, int seed)
+/// <param name="victim">The group whose processes one of the messages ends, or nothing: none does.</param>
+internal sealed class ChaosPublisher(IHistory history, TimeProvider time, int seed, string? victim)
 {
+    /// <summary>The one that kills: late enough that everything runs, early enough that its deaths come while it does.</summary>
+    private const int Killer = 10;
+
     /// <summary>The longest delay of a delayed message.</summary>
     public static TimeSpan MaxDelay { get; } = TimeSpan.FromSeconds(2);
 
@@ -35,13 +39,18 @@ internal sealed class ChaosPublisher(IHistory history, TimeProvider time, int se
     public async Task PublishAsync(Publisher publisher, Func<bool> isAlive)
     {
         var message = $"job-{seed}-{++_count}";
-        var job = NextJob();
+        var isRisky = _random.Next(4) == 0;
+        var job = NextJob(isRisky);
         TimeSpan? delay = _random.Next(6) == 0 ? MaxDelay * _random.NextDouble() : null;
+        if (_count == Killer && victim is not null)
+            (job, isRisky, delay) = (job with { Kind = JobKind.Kills, WorkMs = 0, Victim = victim }, true, null);
+        var stream = isRisky ? ChaosWorkload.Risky : ChaosWorkload.Jobs;
         var now = history.NowMs;
         history.Add(new(now, Happened.Publish)
         {
             Message = message,
-            Stream = ChaosWorkload.Jobs,
+            Stream = stream,
+            Group = job.Victim,
             Key = job.Key,
             Detail = job.Kind.ToString(),
             Attempt = job.LastAttempt,
@@ -49,19 +58,19 @@ internal sealed class ChaosPublisher(IHistory history, TimeProvider time, int se
         });
         try
         {
-            await publisher.PublishAsync(ChaosWorkload.Jobs, job, new() { MessageId = message, Delay = delay });
-            End(Happened.Published);
+            var id = await publisher.PublishAsync(stream, job, new() { MessageId = message, Delay = delay });
+            End(Happened.Published, entry: id == EntryId.Zero ? "" : id.ToString());
         }
         catch (StreamException exception)
         {
             End(exception.Code == StreamErrorCode.OutcomeUnknown ? Happened.PublishUnknown : Happened.PublishRefused, exception.Message);
         }
 
-        void End(Happened what, string error = "") => history.Add(
-            new(history.NowMs, isAlive() ? what : Happened.PublishUnknown) { Message = message, Detail = error });
+        void End(Happened what, string error = "", string entry = "") => history.Add(
+            new(history.NowMs, isAlive() ? what : Happened.PublishUnknown) { Message = message, Detail = error, Entry = entry });
     }
 
-    private Job NextJob()
+    private Job NextJob(bool isRisky)
     {
         var kind = _random.Next(20) switch
         {
@@ -71,10 +80,11 @@ internal sealed class ChaosPublisher(IHistory history, TimeProvider time, int se
             _ => JobKind.FailsAlways,
         };
 
-        // Most take no time, some a while, a few longer than the lease.
+        // Most take no time, some a while, a few longer than the lease; none where deaths are counted, so that they do not meet too many.
         var workMs = _random.Next(20) switch
         {
             < 12 => 0,
+            _ when isRisky => _random.Next(20),
             < 19 => _random.Next(100),
             _ => (int)(ChaosWorkload.Lease.TotalMilliseconds * (1 + _random.NextDouble())),
         };

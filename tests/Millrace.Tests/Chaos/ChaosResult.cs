@@ -25,6 +25,8 @@ internal sealed class ChaosResult
 
     public int DeadLetters { get; private set; }
 
+    public int Losses { get; private set; }
+
     public IReadOnlyDictionary<ChaosFault, int> Faults => _faults;
 
     public static ChaosResult Of(IReadOnlyList<HistoryEvent> history, StoreTruth truth, IEnumerable<string> violations)
@@ -38,6 +40,7 @@ internal sealed class ChaosResult
         result.Redeliveries = history.Count(happened => happened is { What: Happened.Begin, Deliveries: > 1 });
         result.Effects = truth.Ledgers.Values.Sum(ledger => ledger.Count) + truth.Streams.Values.Sum(stream => stream.Count(entry => entry.Cause.Length > 0));
         result.DeadLetters = truth.DeadLetters.Values.Sum(letters => letters.Count);
+        result.Losses = history.Count(happened => happened.What == Happened.Loss);
         foreach (var fault in history.Where(happened => happened.What == Happened.Fault))
             result.Count(Enum.Parse<ChaosFault>(fault.Detail), 1);
         return result;
@@ -64,13 +67,26 @@ internal sealed class ChaosResult
         Redeliveries += other.Redeliveries;
         Effects += other.Effects;
         DeadLetters += other.DeadLetters;
+        Losses += other.Losses;
         foreach (var (kind, count) in other._faults)
             Count(kind, count);
     }
 
+    /// <summary>The figures of many runs, as they go into a note.</summary>
+    public string ToTable(string name)
+    {
+        IEnumerable<(string What, int Count)> rows =
+        [
+            ("runs", Runs), ("published", Published), ("publishes of unknown outcome", Unknown), ("publishes refused", Refused),
+            ("deliveries", Deliveries), .. _faults.Select(fault => ($"fault: {fault.Key}", fault.Value)), ("redeliveries", Redeliveries),
+            ("effects in the store", Effects), ("dead letters", DeadLetters), ("losses told", Losses), ("violations", Violations.Count),
+        ];
+        return string.Join('\n', [$"| {name} | |", "|---|---|", .. rows.Select(row => $"| {row.What} | {row.Count:N0} |")]);
+    }
+
     public override string ToString() =>
         $"{Runs} runs, {Published} published, {Unknown} of unknown outcome, {Refused} refused, {Deliveries} deliveries, {Redeliveries} of them again, " +
-        $"{Effects} effects, {DeadLetters} dead letters; {string.Join(", ", _faults.Select(fault => $"{fault.Key} {fault.Value}"))}; " +
+        $"{Effects} effects, {DeadLetters} dead letters, {Losses} losses told; {string.Join(", ", _faults.Select(fault => $"{fault.Key} {fault.Value}"))}; " +
         $"{Violations.Count} violations";
 
     private void Count(ChaosFault kind, int count) => _faults[kind] = _faults.GetValueOrDefault(kind) + count;

@@ -59,11 +59,13 @@ internal sealed class ChaosRun : IAsyncDisposable
         await Task.WhenAll(_workers.Select(worker => worker.StartAsync(asBefore: false)));
         using var stop = new CancellationTokenSource();
         using var stopWatching = new CancellationTokenSource();
+        using var stopReviving = new CancellationTokenSource();
+        var reviving = _workers.Select(worker => worker.KeepAliveAsync(stopReviving.Token)).ToList();
         var watching = WatchForStallsAsync(stopWatching.Token);
         await using var store = new RedisStreamStore(RedisOptions.Parse($"127.0.0.1:{_publisherLine.Port},{WorkerProcess.ConnectionOptions}"));
         await using var host = await ConsumerHost.StartAsync(millrace => millrace.AddMessage<Job>(), store);
         var publishing = Enumerable.Range(0, Publishers)
-            .Select(i => new ChaosPublisher(_history, TimeProvider.System, (seed * Publishers) + i)
+            .Select(i => new ChaosPublisher(_history, TimeProvider.System, (seed * Publishers) + i, VictimOf(seed, i))
                 .RunAsync(host.Publisher, MeanPauseMs, stop.Token))
             .ToList();
 
@@ -71,11 +73,17 @@ internal sealed class ChaosRun : IAsyncDisposable
         await stop.CancelAsync();
         await Task.WhenAll(publishing);
         var leftovers = await SettleAsync();
+        await stopReviving.CancelAsync();
+        await Task.WhenAll(reviving);
         await stopWatching.CancelAsync();
         await watching;
         await Task.WhenAll(_workers.Where(worker => worker.UnexpectedEnd is null).Select(worker => worker.TerminateAsync()));
         return leftovers;
     }
+
+    /// <summary>One message of a run kills, in the one risky group or the other.</summary>
+    private static string? VictimOf(int seed, int publisher) =>
+        publisher > 0 ? null : seed % 2 == 0 ? ChaosWorkload.Risk : ChaosWorkload.RiskInOrder;
 
     /// <summary>Waits until nothing is left to do, for long enough that no delayed message or retry can come any more.</summary>
     private async Task<IReadOnlyList<string>> SettleAsync()

@@ -14,11 +14,23 @@ internal abstract class ChaosServer : IAsyncDisposable
 
     public static async Task<ChaosServer> StartAsync(string name)
     {
+        var clock = new SettableClock();
         if (name == ServerOfKind.Redis)
-            return new Redis(await RedisServer.StartAsync("--appendonly", "yes", "--appendfsync", "always"));
+            return new Redis(await RedisServer.StartAsync(clock.Variables, "--appendonly", "yes", "--appendfsync", "always"), clock);
         var directory = Directory.CreateTempSubdirectory("millrace-chaos-").FullName;
-        return new Ours(await MillraceServer.StartAsync("--data", directory, "--fsync", "always"), directory);
+        var variables = clock.Variables.ToDictionary(variable => variable.Key, variable => (string?)variable.Value);
+        var server = new MillraceServer("--data", directory, "--fsync", "always") { Variables = variables };
+        await server.StartAgainAsync();
+        return new Ours(server, directory, clock);
     }
+
+    /// <summary>What setting its clock is called in a history: what it excuses is not the same everywhere.</summary>
+    public abstract ChaosFault FaultOfJump(TimeSpan by);
+
+    /// <summary>Sets its wall clock.</summary>
+    public void Jump(TimeSpan by) => Clock.Jump(by);
+
+    protected abstract SettableClock Clock { get; }
 
     public abstract Task KillAsync();
 
@@ -43,8 +55,10 @@ internal abstract class ChaosServer : IAsyncDisposable
 
     public abstract ValueTask DisposeAsync();
 
-    private sealed class Redis(RedisServer server) : ChaosServer
+    private sealed class Redis(RedisServer server, SettableClock clock) : ChaosServer
     {
+        protected override SettableClock Clock => clock;
+
         public override string Name => ServerOfKind.Redis;
 
         public override int Port => server.Port;
@@ -53,15 +67,23 @@ internal abstract class ChaosServer : IAsyncDisposable
 
         public override Task StartAgainAsync() => server.StartAgainAsync();
 
+        public override ChaosFault FaultOfJump(TimeSpan by) => by > TimeSpan.Zero ? ChaosFault.RedisClockForward : ChaosFault.RedisClockBack;
+
         public override void Pause() => server.Stop();
 
         public override void Continue() => server.Continue();
 
-        public override ValueTask DisposeAsync() => server.DisposeAsync();
+        public override async ValueTask DisposeAsync()
+        {
+            await server.DisposeAsync();
+            clock.Dispose();
+        }
     }
 
-    private sealed class Ours(MillraceServer server, string directory) : ChaosServer
+    private sealed class Ours(MillraceServer server, string directory, SettableClock clock) : ChaosServer
     {
+        protected override SettableClock Clock => clock;
+
         public override string Name => ServerOfKind.Millrace;
 
         public override int Port => server.Endpoint.Port;
@@ -69,6 +91,8 @@ internal abstract class ChaosServer : IAsyncDisposable
         public override Task KillAsync() => server.KillAsync();
 
         public override Task StartAgainAsync() => server.StartAgainAsync();
+
+        public override ChaosFault FaultOfJump(TimeSpan by) => ChaosFault.ClockJump;
 
         public override void Pause() => Signals.Stop(server.Process);
 
@@ -78,6 +102,7 @@ internal abstract class ChaosServer : IAsyncDisposable
         {
             await server.DisposeAsync();
             Directory.Delete(directory, recursive: true);
+            clock.Dispose();
         }
     }
 }

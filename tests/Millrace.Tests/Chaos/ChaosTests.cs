@@ -5,7 +5,7 @@ namespace Millrace.Tests.Chaos;
 
 /// <summary>
 /// Worker processes against a real server while both, and the lines between them, are killed, stopped and cut. <c>MILLRACE_CHAOS_RUNS</c> runs
-/// that many of 20 s, from <c>MILLRACE_CHAOS_SEED</c> (default 1) on; otherwise one of a third of <c>MILLRACE_SLICE_SECONDS</c>, from a new seed.
+/// that many of 20 s, from <c>MILLRACE_CHAOS_SEED</c> (default 1) on; otherwise one of a quarter of <c>MILLRACE_SLICE_SECONDS</c>, from a new seed.
 /// </summary>
 public sealed class ChaosTests(ITestOutputHelper output)
 {
@@ -18,7 +18,7 @@ public sealed class ChaosTests(ITestOutputHelper output)
     {
         var runs = Number("MILLRACE_CHAOS_RUNS");
         var seed = (int)(Number("MILLRACE_CHAOS_SEED") ?? (runs is null ? Random.Shared.Next(1_000_000) : 1));
-        var duration = runs is null ? TimeSpan.FromSeconds((Number("MILLRACE_SLICE_SECONDS") ?? 30) / 3d) : FullRun;
+        var duration = runs is null ? TimeSpan.FromSeconds((Number("MILLRACE_SLICE_SECONDS") ?? 30) / 4d) : FullRun;
         var all = new ChaosResult();
         for (var run = 0; run < (runs ?? 1); run++)
         {
@@ -27,7 +27,7 @@ public sealed class ChaosTests(ITestOutputHelper output)
             output.WriteLine($"{server}, seed {seed + run}: {result}");
         }
 
-        output.WriteLine($"{server}: {all}");
+        output.WriteLine(all.ToTable(server));
         Assert.True(all.Violations.Count == 0, string.Join('\n', all.Violations));
         Assert.True(all.Published > 0 && all.Effects > 0);
     }

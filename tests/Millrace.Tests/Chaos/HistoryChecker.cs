@@ -6,10 +6,13 @@ namespace Millrace.Tests.Chaos;
 /// Judges a run by its history and by what the store holds in the end. A pure function: a history can be judged again when the checker has learned
 /// something.
 /// </summary>
-internal sealed class HistoryChecker
+internal sealed partial class HistoryChecker
 {
     /// <summary>The store's clock and ours count whole milliseconds each.</summary>
     private const double ClockMs = 2;
+
+    /// <summary>The reason of dead letters that were delivered too often; also in their headers.</summary>
+    private const string DeliveryLimit = "delivery limit";
 
     private readonly StoreTruth _truth;
     private readonly ChaosFaults _faults;
@@ -17,6 +20,8 @@ internal sealed class HistoryChecker
     private readonly Dictionary<string, Publication> _published = [];
     private readonly Dictionary<(string Group, string Message), List<HistoryEvent>> _handled;
     private readonly Dictionary<(string Group, string Entry, string Worker), int> _conflicts;
+    private readonly List<HistoryEvent> _losses;
+    private readonly List<HistoryEvent> _countedLosses;
 
     private HistoryChecker(IReadOnlyList<HistoryEvent> history, StoreTruth truth, double leaseMs)
     {
@@ -27,6 +32,8 @@ internal sealed class HistoryChecker
             .ToDictionary(group => group.Key, group => group.OrderBy(happened => happened.AtMs).ToList());
         _conflicts = history.Where(happened => happened.What == Happened.Conflict)
             .CountBy(happened => (happened.Group, happened.Entry, happened.Who)).ToDictionary();
+        _losses = [.. history.Where(happened => happened.What == Happened.Loss)];
+        _countedLosses = [.. history.Where(happened => happened.What == Happened.LossCounted)];
         foreach (var publish in history.Where(happened => happened.What == Happened.Publish))
             _published.Add(publish.Message, new() { Begun = publish });
         foreach (var end in history.Where(happened => happened.What is Happened.Published or Happened.PublishUnknown or Happened.PublishRefused))
@@ -39,7 +46,13 @@ internal sealed class HistoryChecker
         var checker = new HistoryChecker(history, truth, lease.TotalMilliseconds);
         checker.CheckPublishes();
         foreach (var group in GroupRule.All)
+        {
             checker.CheckGroup(group);
+            checker.CheckLosses(group);
+            if (group.IsOrdered)
+                checker.CheckOrder(group);
+        }
+
         foreach (var leftover in truth.Leftovers)
             checker.Break(Promise.NothingLeft, leftover);
         return checker._violations;
@@ -106,7 +119,8 @@ internal sealed class HistoryChecker
         var job = _published.GetValueOrDefault(message)?.Begun;
         var kind = job is null ? JobKind.Works : Enum.Parse<JobKind>(job.Detail);
         var lastAttempt = job?.Attempt ?? 1;
-        var isGivenUp = kind is JobKind.FailsAlways or JobKind.Rejected;
+        var isKiller = kind == JobKind.Kills && job!.Group == group.Name;
+        var isGivenUp = isKiller || kind is JobKind.FailsAlways or JobKind.Rejected;
         var handled = _handled.GetValueOrDefault((group.Name, message)) ?? [];
 
         var ends = handled.Where(happened => happened.What == Happened.End).ToList();
@@ -131,6 +145,21 @@ internal sealed class HistoryChecker
             Break(Promise.DeadLettersRight, $"{message} ({kind}) has {letters.Count} dead letters in {group.Name}: {letters.FirstOrDefault()}");
         if (isGivenUp && letters.Exists(letter => letter.Attempt != lastAttempt))
             Break(Promise.AttemptsCounted, $"{message} died in {group.Name} after attempt {letters[0].Attempt}, not {lastAttempt}");
+        if (isKiller)
+            CheckKiller(group, job!, handled, letters);
+    }
+
+    private void CheckKiller(GroupRule group, HistoryEvent job, List<HistoryEvent> handled, List<StoredLetter> letters)
+    {
+        var begins = handled.Where(happened => happened.What == Happened.Begin).ToList();
+        var runs = begins.Select(begin => begin.Deliveries).Distinct().Count();
+        if (begins.Exists(begin => begin.Deliveries > group.MaxDeliveries) || begins.Count > group.MaxDeliveries)
+            Break(Promise.KillersEnd, $"{job.Message} ran {begins.Count} times in {group.Name}, at most {group.MaxDeliveries} expected");
+        var last = begins.Count == 0 ? job.AtMs : begins.Max(begin => begin.AtMs);
+        if (runs + _faults.MostDeathsBesideKillers(job.AtMs, last) < group.MaxDeliveries)
+            Break(Promise.KillersEnd, $"{job.Message} was given up in {group.Name} after {runs} deaths, not {group.MaxDeliveries}");
+        if (letters.Exists(letter => letter.Reason != DeliveryLimit))
+            Break(Promise.KillersEnd, $"{job.Message} is a dead letter of {group.Name}, but for another reason: {letters[0].Reason}");
     }
 
     private int LedgerEntries(GroupRule group, string message) =>
@@ -161,7 +190,8 @@ internal sealed class HistoryChecker
             else if (before?.Attempt == begin.Attempt && !MayHaveLetGo(before, begin))
                 Break(Promise.RedeliveryExplained, $"{message} was taken from {before.Who} in {group.Name}: {Describe(before)}, then {Describe(begin)}");
 
-            if (deaths > 0 && deaths > _faults.MostDeaths(before?.AtMs ?? publishedMs, begin.AtMs))
+            var handedOver = group.IsOrdered ? _faults.MostHandedOver(before?.AtMs ?? publishedMs, begin.AtMs) : 0;
+            if (deaths > 0 && deaths > handedOver + _faults.MostDeaths(before?.AtMs ?? publishedMs, begin.AtMs))
                 Break(
                     Promise.RedeliveryExplained,
                     $"{message} has {deaths} more deliveries in {group.Name} than any fault explains: {Describe(before)}, then {Describe(begin)}");

@@ -3,21 +3,23 @@ using Millrace.ChaosWorker;
 namespace Millrace.Tests.Chaos;
 
 /// <summary>A checker that cannot fail proves nothing: for each promise a small history that keeps it, and ones that break it.</summary>
-public sealed class HistoryCheckerTests
+public sealed partial class HistoryCheckerTests
 {
+    /// <summary>The groups that handle every job.</summary>
+    private static readonly string[] JobGroups = [ChaosWorkload.Work, ChaosWorkload.Audit, ChaosWorkload.InOrder];
+
     private static readonly TimeSpan Lease = TimeSpan.FromSeconds(1);
 
     private readonly List<HistoryEvent> _history = [];
     private readonly List<StoredMessage> _jobs = [];
     private readonly List<StoredMessage> _outputs = [];
+    private readonly List<StoredMessage> _risky = [];
     private readonly List<string> _work = [];
     private readonly List<string> _tally = [];
-    private readonly Dictionary<string, List<StoredLetter>> _letters = new()
-    {
-        [ChaosWorkload.Work] = [],
-        [ChaosWorkload.Audit] = [],
-        [ChaosWorkload.Tally] = [],
-    };
+    private readonly Dictionary<string, List<string>> _inOrder = [];
+    private readonly List<string> _risk = [];
+    private readonly Dictionary<string, List<string>> _riskInOrder = [];
+    private readonly Dictionary<string, List<StoredLetter>> _letters = GroupRule.All.ToDictionary(group => group.Name, _ => new List<StoredLetter>());
 
     private readonly List<string> _leftovers = [];
 
@@ -192,8 +194,12 @@ public sealed class HistoryCheckerTests
         Publish("r", 40, JobKind.FailsFirst, lastAttempt: 2);
         Begin(ChaosWorkload.Work, "r", 50, deliveries: 2, worker: "w2");
         Fail(ChaosWorkload.Work, "r", 60, attempt: 1);
-        Begin(ChaosWorkload.Audit, "r", 50);
-        Fail(ChaosWorkload.Audit, "r", 60, attempt: 1);
+        foreach (var group in (string[])[ChaosWorkload.Audit, ChaosWorkload.InOrder])
+        {
+            Begin(group, "r", 50);
+            Fail(group, "r", 60, attempt: 1);
+        }
+
         Work("r", 500, attempt: 2);
         Fault(ChaosFault.Kill, "w1", 45, 100);
 
@@ -213,7 +219,7 @@ public sealed class HistoryCheckerTests
     public void Message_that_ends_with_another_attempt_than_it_should_is_wrong()
     {
         Publish("r", 40, JobKind.FailsFirst, lastAttempt: 3);
-        foreach (var group in (string[])[ChaosWorkload.Work, ChaosWorkload.Audit])
+        foreach (var group in JobGroups)
         {
             Begin(group, "r", 50);
             Fail(group, "r", 60, attempt: 1);
@@ -283,7 +289,7 @@ public sealed class HistoryCheckerTests
         AssertBroken(Promise.NothingLost);
 
         // All that came before it is gone, and so are its effects.
-        Fault(ChaosFault.Flush, HistoryEvent.Everybody, 1_500, 1_600);
+        Flush();
         AssertBroken(Promise.NothingMadeUp);
         foreach (var message in (string[])["a", "b", "dead", "late"])
             Remove(message);
@@ -300,46 +306,92 @@ public sealed class HistoryCheckerTests
         [.. _history.OrderBy(happened => happened.AtMs)],
         new()
         {
-            Streams = new Dictionary<string, IReadOnlyList<StoredMessage>> { [ChaosWorkload.Jobs] = _jobs, [ChaosWorkload.Outputs] = _outputs },
-            Ledgers = new Dictionary<(string, string), IReadOnlyList<string>>
+            Streams = new Dictionary<string, IReadOnlyList<StoredMessage>>
             {
-                [(ChaosWorkload.Work, "key0")] = _work,
-                [(ChaosWorkload.Tally, "key0")] = _tally,
+                [ChaosWorkload.Jobs] = _jobs,
+                [ChaosWorkload.Outputs] = _outputs,
+                [ChaosWorkload.Risky] = _risky,
             },
+            Ledgers = Ledgers(),
             DeadLetters = _letters.ToDictionary(letters => letters.Key, letters => (IReadOnlyList<StoredLetter>)letters.Value),
             Leftovers = _leftovers,
         },
         Lease);
 
+    private Dictionary<(string Group, string Key), IReadOnlyList<string>> Ledgers()
+    {
+        var ledgers = new Dictionary<(string, string), IReadOnlyList<string>>
+        {
+            [(ChaosWorkload.Work, "key0")] = _work,
+            [(ChaosWorkload.Tally, "key0")] = _tally,
+            [(ChaosWorkload.Risk, "key0")] = _risk,
+        };
+        foreach (var (key, messages) in _inOrder)
+            ledgers[(ChaosWorkload.InOrder, key)] = messages;
+        foreach (var (key, messages) in _riskInOrder)
+            ledgers[(ChaosWorkload.RiskInOrder, key)] = messages;
+        return ledgers;
+    }
+
+    private static void Add(Dictionary<string, List<string>> ledgers, string key, string message)
+    {
+        if (!ledgers.TryGetValue(key, out var ledger))
+            ledgers[key] = ledger = [];
+        ledger.Add(message);
+    }
+
+    /// <summary>Everything at 1.5 s, and each group tells of it at 2 s.</summary>
+    private void Flush(string missingAfter = "0-0", string missingThrough = "1200-0", long? missingCount = null, long missingRetries = 0)
+    {
+        Fault(ChaosFault.Flush, HistoryEvent.Everybody, 1_500, 1_600);
+        foreach (var group in GroupRule.All)
+        {
+            _history.Add(new(2_000, Happened.Loss)
+            {
+                Who = "w1",
+                Group = group.Name,
+                Detail = nameof(StreamLossKind.EntriesVanished),
+                MissingAfter = missingAfter,
+                MissingThrough = missingThrough,
+                MissingCount = group.Stream == ChaosWorkload.Jobs ? missingCount : null,
+                MissingRetries = missingRetries,
+            });
+            _history.Add(new(2_000, Happened.LossCounted) { Group = group.Name });
+        }
+    }
+
     private void Publish(
-        string message, double atMs, JobKind kind = JobKind.Works, int lastAttempt = 1, double untilMs = 0, Happened outcome = Happened.Published)
+        string message, double atMs, JobKind kind = JobKind.Works, int lastAttempt = 1, double untilMs = 0, Happened outcome = Happened.Published,
+        string? key = null, string entry = "")
     {
         _history.Add(new(atMs, Happened.Publish)
         {
             Message = message,
             Stream = ChaosWorkload.Jobs,
+            Key = key ?? message,
             Detail = kind.ToString(),
             Attempt = lastAttempt,
             UntilMs = untilMs,
         });
-        _history.Add(new(atMs + 1, outcome) { Message = message });
+        _history.Add(new(atMs + 1, outcome) { Message = message, Entry = entry });
         _jobs.Add(new(message));
     }
 
     /// <summary>All groups do what they should with a message, at the last attempt.</summary>
-    private void Work(string message, double atMs, int attempt = 1)
+    private void Work(string message, double atMs, int attempt = 1, string? key = null)
     {
-        Handle(ChaosWorkload.Work, message, atMs, attempt: attempt);
-        Handle(ChaosWorkload.Audit, message, atMs, attempt: attempt);
+        foreach (var group in JobGroups)
+            Handle(group, message, atMs, attempt: attempt);
         Handle(ChaosWorkload.Tally, $"out-{message}", atMs + 20);
         _work.Add(message);
+        Add(_inOrder, key ?? message, message);
         _outputs.Add(new($"out-{message}", message, attempt));
         _tally.Add($"out-{message}");
     }
 
     private void Die(string message, double atMs)
     {
-        foreach (var group in (string[])[ChaosWorkload.Work, ChaosWorkload.Audit])
+        foreach (var group in JobGroups)
         {
             for (var attempt = 1; attempt <= ChaosWorkload.MaxAttempts; attempt++)
             {
@@ -378,6 +430,8 @@ public sealed class HistoryCheckerTests
         _jobs.RemoveAll(job => job.Message == message);
         _outputs.RemoveAll(output => output.Cause == message);
         _work.Remove(message);
+        foreach (var ledger in _inOrder.Values)
+            ledger.Remove(message);
         _tally.Remove($"out-{message}");
         foreach (var letters in _letters.Values)
             letters.RemoveAll(letter => letter.Message == message);

@@ -7,6 +7,8 @@ namespace Millrace.Tests.Chaos;
 /// <summary>The signals of a chaos run. Through the system, since .NET sends no signal but SIGKILL.</summary>
 internal static class Signals
 {
+    private const int NoSuchProcess = 3;
+
     public static void Stop(Process process) => Send(process, OperatingSystem.IsMacOS() ? 17 : 19);
 
     public static void Continue(Process process) => Send(process, OperatingSystem.IsMacOS() ? 19 : 18);
@@ -15,7 +17,8 @@ internal static class Signals
 
     private static void Send(Process process, int signal)
     {
-        if (Kill(process.Id, signal) != 0)
+        // One that has ended by itself cannot be told any more.
+        if (Kill(process.Id, signal) != 0 && Marshal.GetLastPInvokeError() != NoSuchProcess)
             throw new Win32Exception();
     }
 

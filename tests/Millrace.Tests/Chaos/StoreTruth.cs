@@ -9,14 +9,20 @@ namespace Millrace.Tests.Chaos;
 /// <param name="Stream">Its stream.</param>
 /// <param name="HasLedger">Whether each message it handles is in the state of a key.</param>
 /// <param name="Outputs">The stream of its outputs, if it has any.</param>
-internal sealed record GroupRule(string Name, string Stream, bool HasLedger, string? Outputs)
+/// <param name="IsOrdered">Whether the messages of a key run in order.</param>
+/// <param name="MaxDeliveries">After how many deaths a message is a dead letter.</param>
+internal sealed record GroupRule(
+    string Name, string Stream, bool HasLedger, string? Outputs = null, bool IsOrdered = false, int MaxDeliveries = ChaosWorkload.ManyDeliveries)
 {
     /// <summary>The groups of <see cref="ChaosWorkload"/>.</summary>
     public static IReadOnlyList<GroupRule> All { get; } =
     [
         new(ChaosWorkload.Work, ChaosWorkload.Jobs, HasLedger: true, ChaosWorkload.Outputs),
-        new(ChaosWorkload.Audit, ChaosWorkload.Jobs, HasLedger: false, null),
-        new(ChaosWorkload.Tally, ChaosWorkload.Outputs, HasLedger: true, null),
+        new(ChaosWorkload.Audit, ChaosWorkload.Jobs, HasLedger: false),
+        new(ChaosWorkload.Tally, ChaosWorkload.Outputs, HasLedger: true),
+        new(ChaosWorkload.InOrder, ChaosWorkload.Jobs, HasLedger: true, IsOrdered: true),
+        new(ChaosWorkload.Risk, ChaosWorkload.Risky, HasLedger: true, MaxDeliveries: ChaosWorkload.FewDeliveries),
+        new(ChaosWorkload.RiskInOrder, ChaosWorkload.Risky, HasLedger: true, IsOrdered: true, MaxDeliveries: ChaosWorkload.FewDeliveries),
     ];
 }
 

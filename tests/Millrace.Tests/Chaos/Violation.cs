@@ -24,6 +24,15 @@ internal enum Promise
     /// <summary>Dead letters are what fails for ever, once in each group.</summary>
     DeadLettersRight,
 
+    /// <summary>A message that ends its process is a dead letter after the configured number of deaths, and runs no more.</summary>
+    KillersEnd,
+
+    /// <summary>In an ordered group the messages of a key begin and take effect one after the other, in the order of the stream.</summary>
+    OrderKept,
+
+    /// <summary>What a flush took is told once by each group, with what it was; and nothing is told where nothing was lost.</summary>
+    LossesTold,
+
     /// <summary>A delayed message is not handled early.</summary>
     NotEarly,
 

@@ -8,7 +8,7 @@ namespace Millrace.Tests.Chaos;
 /// </summary>
 public sealed class VirtualChaosTests(ITestOutputHelper output)
 {
-    private const int Slice = 20;
+    private const int Slice = 15;
 
     // A run waits more than it works.
     private const int Parallel = 8;
@@ -32,7 +32,7 @@ public sealed class VirtualChaosTests(ITestOutputHelper output)
                     all.Add(result);
             });
 
-        output.WriteLine($"from seed {first} on: {all}");
+        output.WriteLine(all.ToTable($"virtual, from seed {first} on"));
         Assert.True(all.Violations.Count == 0, string.Join('\n', all.Violations));
         Assert.True(all.Published > 0 && all.Effects > 0);
     }

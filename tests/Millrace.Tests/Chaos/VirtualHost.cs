@@ -31,11 +31,19 @@ internal sealed class VirtualHost : IAsyncDisposable
     /// <summary>Whether its timers have come so far as the clock: whoever is behind has work to do first.</summary>
     public bool IsUpToDate => IsFrozen || _time.GetElapsedTime(Volatile.Read(ref _tickedAt)) <= Tick;
 
-    public static async Task<VirtualHost> StartAsync(string name, string instance, IStreamStore store, TimeProvider time, IHistory history)
+    /// <summary>Starts one.</summary>
+    /// <param name="name">Its name in the history.</param>
+    /// <param name="instance">Its name in its groups.</param>
+    /// <param name="store">The store that all hosts share.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="history">Where it writes.</param>
+    /// <param name="die">Ends the process, with all hosts in it.</param>
+    public static async Task<VirtualHost> StartAsync(
+        string name, string instance, IStreamStore store, TimeProvider time, IHistory history, Action die)
     {
         var freezer = new Freezer();
         var own = freezer.Slow(time);
-        var workload = new ChaosWorkload(name, history, own);
+        var workload = new ChaosWorkload(name, history, own, die);
         var log = new HistoryLog(name, history);
         var host = await ConsumerHost.StartAsync(
             millrace => workload.AddTo(millrace), freezer.Slow(store), own, instance: instance, log: log);

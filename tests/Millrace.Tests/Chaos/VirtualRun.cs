@@ -30,6 +30,9 @@ internal sealed class VirtualRun
     // A run has a tenth of it; more is a message that goes round in circles.
     private const int MaxEvents = 30_000;
 
+    // A process that ends takes all of its hosts with it, so that a run with a message that kills has many lives.
+    private const int KillerEvery = 3;
+
     // In virtual time, and far more than the retries of the last message take.
     private const int MaxSettleSteps = 60_000 / StepMs;
 
@@ -59,7 +62,8 @@ internal sealed class VirtualRun
         _time = new(_manual);
         _history = new(() => _manual.GetElapsedTime(_start).TotalMilliseconds);
         _random = new(seed);
-        _publisher = new(_history, _time, seed);
+        var victim = _random.Next(2) == 0 ? ChaosWorkload.Risk : ChaosWorkload.RiskInOrder;
+        _publisher = new(_history, _time, seed, seed % KillerEvery == 0 ? victim : null);
         _sync = (SyncPolicy)_random.Next(3);
         _journal = new() { SegmentBytes = 4_096 << _random.Next(5) };
         _snapshotBytes = _random.Next(2) == 0 ? long.MaxValue : _journal.SegmentBytes * 2;
@@ -129,12 +133,19 @@ internal sealed class VirtualRun
         var device = _device;
         try
         {
-            _hosts[i] = await VirtualHost.StartAsync($"h{i}", $"h{i}-{_starts[i]}", _store, _time, _history.While(() => !device.IsDead));
+            var history = _history.While(() => !device.IsDead);
+            _hosts[i] = await VirtualHost.StartAsync($"h{i}", $"h{i}-{_starts[i]}", _store, _time, history, () => Die(device, history));
         }
         catch (StreamException) when (!IsAlive)
         {
             // The process ended while it started.
         }
+    }
+
+    private static void Die(SimulatedDevice device, IHistory history)
+    {
+        history.Add(new(history.NowMs, Happened.Fault) { Who = HistoryEvent.Everybody, UntilMs = history.NowMs, Detail = nameof(ChaosFault.Killer) });
+        device.Kill();
     }
 
     private async Task StrikeAsync(int i)
@@ -225,7 +236,13 @@ internal sealed class VirtualRun
         for (var step = 0; step < MaxSettleSteps && quiet * StepMs < 2 * ChaosPublisher.MaxDelay.TotalMilliseconds; step++)
         {
             await StepAsync();
-            leftovers = await StoreTruth.FindLeftoversAsync(_store);
+            if (!IsAlive)
+            {
+                await EndAsync();
+                await StartAsync(crashAt: 0);
+            }
+
+            leftovers = await FindLeftoversAsync();
             quiet = leftovers.Count == 0 ? quiet + 1 : 0;
         }
 
@@ -237,6 +254,18 @@ internal sealed class VirtualRun
         Array.Clear(_hosts);
         await FinishAsync(CloseAsync(_store));
         return truth with { Leftovers = [.. leftovers.Concat(truth.Leftovers)] };
+    }
+
+    private async Task<IReadOnlyList<string>> FindLeftoversAsync()
+    {
+        try
+        {
+            return await StoreTruth.FindLeftoversAsync(_store);
+        }
+        catch (StreamException) when (!IsAlive)
+        {
+            return ["a message ended the process"];
+        }
     }
 
     /// <summary>Lets time go by while something ends.</summary>

@@ -21,6 +21,7 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
     private Process? _process;
     private int _starts;
     private bool _isOurDoing;
+    private int _killings;
 
     public string Name => name;
 
@@ -29,12 +30,38 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
     /// <summary>The line to the server.</summary>
     public CuttingProxy Line { get; } = CuttingProxy.Start(serverPort);
 
+    /// <summary>Whoever does something to the process that takes time, or looks whether it has to be started again, has this.</summary>
+    public SemaphoreSlim Gate { get; } = new(1);
+
     public bool IsRunning => _process is { HasExited: false };
 
     /// <summary>Whether the process ended and nobody had told it to; then what it said.</summary>
-    public string? UnexpectedEnd => _process is { HasExited: true } && !_isOurDoing
+    public string? UnexpectedEnd => _process is { HasExited: true } && !_isOurDoing && !HasKilledItself
         ? $"{name} ended with {_process.ExitCode}:\n{string.Join('\n', _errors)}"
         : null;
+
+    /// <summary>Whether a message ended the process.</summary>
+    private bool HasKilledItself => CountKillings() > _killings;
+
+    /// <summary>Starts a process again whenever a message has ended it, until told to stop.</summary>
+    public async Task KeepAliveAsync(CancellationToken stop)
+    {
+        while (!stop.IsCancellationRequested)
+        {
+            await Gate.WaitAsync(CancellationToken.None);
+            try
+            {
+                if (_process is { HasExited: true } && !_isOurDoing && HasKilledItself)
+                    await StartAsync(asBefore: CountKillings() % 2 == 0);
+            }
+            finally
+            {
+                Gate.Release();
+            }
+
+            await Task.Delay(TimeSpan.FromMilliseconds(100), stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
 
     /// <summary>Starts a process and waits until it reads.</summary>
     /// <param name="asBefore">Whether it has the name in its groups that the one before had, and so takes back at once what that one left.</param>
@@ -43,6 +70,7 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
         if (!asBefore)
             _starts++;
         _isOurDoing = false;
+        _killings = CountKillings();
         string[] arguments =
         [
             "exec", FindProgram(),
@@ -62,7 +90,7 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
         _process = process;
         process.ErrorDataReceived += (_, line) => _errors.Enqueue(line.Data ?? "");
         process.BeginErrorReadLine();
-        if (await process.StandardOutput.ReadLineAsync().WaitAsync(Deadline) != "ready" && !_isOurDoing)
+        if (await process.StandardOutput.ReadLineAsync().WaitAsync(Deadline) != "ready" && !_isOurDoing && !HasKilledItself)
             throw new InvalidOperationException($"{name} did not start:\n{string.Join('\n', _errors)}");
     }
 
@@ -94,7 +122,7 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
         var code = process.ExitCode;
         process.Dispose();
         _process = null;
-        if (code != 0)
+        if (code != 0 && !HasKilledItself)
             throw new InvalidOperationException($"{name} ended with {code} when it was told to stop:\n{string.Join('\n', _errors)}");
     }
 
@@ -108,7 +136,10 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
     {
         await KillAsync();
         await Line.DisposeAsync();
+        Gate.Dispose();
     }
+
+    private int CountKillings() => ReadHistory().Count(happened => happened is { What: Happened.Fault, Detail: nameof(ChaosFault.Killer) });
 
     /// <summary>The test project builds the program first, beside itself.</summary>
     private static string FindProgram() => Path.Combine(AppContext.BaseDirectory, "Millrace.ChaosWorker.dll");

@@ -20,9 +20,11 @@ public sealed class RedisServer : IAsyncDisposable
 
     private readonly string _directory = Directory.CreateTempSubdirectory("millrace-redis-").FullName;
     private readonly string[] _extraArguments;
+    private readonly IReadOnlyDictionary<string, string> _variables;
     private Process? _process;
 
-    private RedisServer(string[] extraArguments) => _extraArguments = extraArguments;
+    private RedisServer(string[] extraArguments, IReadOnlyDictionary<string, string> variables) =>
+        (_extraArguments, _variables) = (extraArguments, variables);
 
     /// <summary>Where the server listens, as <c>127.0.0.1:port</c>.</summary>
     public string Endpoint => $"127.0.0.1:{Port}";
@@ -33,9 +35,12 @@ public sealed class RedisServer : IAsyncDisposable
     /// <summary>
     /// Starts a server that keeps nothing on disk. Extra arguments come last and so override, as in <c>"--maxmemory", "20mb"</c>.
     /// </summary>
-    public static async Task<RedisServer> StartAsync(params string[] extraArguments)
+    public static Task<RedisServer> StartAsync(params string[] extraArguments) => StartAsync(new Dictionary<string, string>(), extraArguments);
+
+    /// <summary>Starts a server with these variables in its environment besides our own.</summary>
+    public static async Task<RedisServer> StartAsync(IReadOnlyDictionary<string, string> variables, params string[] extraArguments)
     {
-        var server = new RedisServer(extraArguments);
+        var server = new RedisServer(extraArguments, variables);
         try
         {
             for (var start = 1; ; start++)
@@ -88,7 +93,8 @@ public sealed class RedisServer : IAsyncDisposable
     /// </summary>
     public async Task<string> CliAsync(params string[] arguments)
     {
-        using var cli = Launch("redis-cli", ["-e", "-h", "127.0.0.1", "-p", Port.ToString(CultureInfo.InvariantCulture), .. arguments]);
+        string[] where = ["-e", "-h", "127.0.0.1", "-p", Port.ToString(CultureInfo.InvariantCulture)];
+        using var cli = Launch("redis-cli", new Dictionary<string, string>(), [.. where, .. arguments]);
         cli.StandardInput.Close();
         var output = cli.StandardOutput.ReadToEndAsync();
         var errors = cli.StandardError.ReadToEndAsync();
@@ -107,7 +113,7 @@ public sealed class RedisServer : IAsyncDisposable
     // The server's own log says when it is ready, so that nobody has to poll the port, where another process might answer.
     private async Task<(bool IsReady, string Log)> StartProcessAsync()
     {
-        var process = Launch("redis-server",
+        var process = Launch("redis-server", _variables,
         [
             "--port", Port.ToString(CultureInfo.InvariantCulture), "--bind", "127.0.0.1", "--dir", _directory, "--daemonize", "no",
             "--logfile", "", "--save", "", "--appendonly", "no", .. _extraArguments,
@@ -155,7 +161,7 @@ public sealed class RedisServer : IAsyncDisposable
             throw new Win32Exception();
     }
 
-    private static Process Launch(string program, IEnumerable<string> arguments)
+    private static Process Launch(string program, IReadOnlyDictionary<string, string> variables, IEnumerable<string> arguments)
     {
         var start = new ProcessStartInfo(program, arguments)
         {
@@ -163,6 +169,8 @@ public sealed class RedisServer : IAsyncDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
+        foreach (var (name, value) in variables)
+            start.Environment[name] = value;
         try
         {
             return Process.Start(start)!;

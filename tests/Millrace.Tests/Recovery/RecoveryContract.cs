@@ -158,6 +158,46 @@ public abstract class RecoveryContract
     }
 
     [Fact]
+    public async Task Loss_whose_note_had_no_answer_is_told_all_the_same()
+    {
+        var isBroken = 0;
+        var line = FaultyStore.Wrap(Store, member =>
+            member == nameof(IStreamStore.CommitAsync) && Interlocked.Exchange(ref isBroken, 0) == 1 ? FaultyStore.Fault.After : FaultyStore.Fault.None);
+        await using var host = await StartAsync(store: line);
+        await WhenNotedAsync(await PublishAsync(host, "o1"));
+
+        Volatile.Write(ref isBroken, 1);
+        await Store.DeleteStreamAsync(_stream);
+
+        Assert.Equal(StreamLossKind.EntriesVanished, (await LossAsync()).Kind);
+    }
+
+    [Fact]
+    public async Task Process_that_stands_by_knows_what_is_missing_when_everything_is_gone_with_the_reader()
+    {
+        var looks = 0;
+        var line = FaultyStore.Wrap(Store, member =>
+        {
+            if (member == nameof(IStreamStore.GetStatesAsync))
+                Interlocked.Increment(ref looks);
+            return FaultyStore.Fault.None;
+        });
+        await using var reader = await StartAsync(isOrdered: true);
+        await using var other = await StartAsync(instance: "b", store: line, isOrdered: true);
+        var id = await PublishAsync(reader, "o1");
+        await WhenNotedAsync(id);
+        var seen = Volatile.Read(ref looks);
+        await Eventually.TrueAsync("the other has looked since", () => ValueTask.FromResult(Volatile.Read(ref looks) >= seen + 3));
+
+        await reader.AbortAsync();
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(Ledger)] });
+        await Store.DeleteStreamAsync(_stream);
+
+        var loss = await LossAsync();
+        Assert.Equal((StreamLossKind.EntriesVanished, id), (loss.Kind, loss.MissingThrough));
+    }
+
+    [Fact]
     public async Task Entry_that_is_deleted_while_it_is_pending_is_told()
     {
         await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
@@ -192,7 +232,8 @@ public abstract class RecoveryContract
         [.. (await host.ReadAsync(Done, count)).Select(entry => entry.Fields.GetText("data"u8)!.Split('"')[3])];
 
     private async Task<ConsumerHost> StartAsync(
-        Func<OrderCreated, Task>? handle = null, GroupStart start = default, string instance = "local")
+        Func<OrderCreated, Task>? handle = null, GroupStart start = default, string instance = "local", IStreamStore? store = null,
+        bool isOrdered = false)
     {
         var host = await ConsumerHost.StartAsync(
             millrace => millrace.AddConsumer<OrderCreated>(_stream, Group, async (order, context, token) =>
@@ -201,8 +242,13 @@ public abstract class RecoveryContract
                     await handle(order).WaitAsync(token);
                 context.Publish(Done, new OrderPaid(order.OrderId));
             },
-            options => (options.Start, options.Lease) = (start, TimeSpan.FromSeconds(2))),
-            Store, instance: instance);
+            options =>
+            {
+                (options.Start, options.Lease) = (start, TimeSpan.FromSeconds(2));
+                options.OrderedBy = isOrdered ? nameof(OrderCreated.OrderId) : null;
+            }),
+            store ?? Store,
+            instance: instance);
         Losses(host).Detected += (_, loss) => _losses.Enqueue(loss);
         return host;
     }

@@ -20,6 +20,12 @@ internal sealed class OrderedConsumer(
     /// <summary>See <see cref="KeyQueue.CountParked"/>.</summary>
     public int ParkedCount => _tenure?.ParkedCount ?? 0;
 
+    private void StandBy(StateDocument? noted)
+    {
+        parts.Status.StandingBy();
+        parts.Ledger.Remember(noted);
+    }
+
     /// <summary>Takes the lease and reads, again and again, until cancelled.</summary>
     public async Task RunAsync(CancellationToken cancellationToken)
     {
@@ -27,7 +33,7 @@ internal sealed class OrderedConsumer(
         {
             try
             {
-                var fence = await _lease.AcquireAsync(parts.Status.StandingBy, cancellationToken).ConfigureAwait(false);
+                var fence = await _lease.AcquireAsync(StandBy, cancellationToken).ConfigureAwait(false);
                 LogMessages.ReaderTookLease(parts.Logger, parts.Plan.Stream, parts.Plan.Group, parts.Plan.Consumer);
                 failures = 0;
                 await ReadAsync(fence, cancellationToken).ConfigureAwait(false);

@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
+using Millrace.Recovery;
 using Millrace.Streams;
 
 namespace Millrace.Consuming.Ordered;
@@ -21,17 +22,18 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
     private long _seenSince;
 
     /// <summary>Waits until the lease is this process's.</summary>
-    /// <param name="standingBy">Called whenever another process has it.</param>
+    /// <param name="standingBy">Called whenever another process has it, with the note of where the group stands.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>The fence: a condition that holds for as long as nobody else takes the lease, or this process anew.</returns>
-    public async Task<CommitCondition.State> AcquireAsync(Action standingBy, CancellationToken cancellationToken)
+    public async Task<CommitCondition.State> AcquireAsync(Action<StateDocument?> standingBy, CancellationToken cancellationToken)
     {
         var mine = Encoding.UTF8.GetBytes($"{plan.Consumer}\n{RandomNumberGenerator.GetHexString(32, lowercase: true)}");
         while (true)
         {
             // Before the documents, so that a note about what happens after they were read ends the wait.
             var last = (await store.GetStreamInfoAsync(names.Log, cancellationToken).ConfigureAwait(false))?.LastGeneratedId ?? EntryId.Zero;
-            var documents = await store.GetStatesAsync([names.Reader, names.Pulse], cancellationToken).ConfigureAwait(false);
+            StateKey[] keys = [names.Reader, names.Pulse, RecoveryLedger.KeyOf(plan.Stream, plan.Group)];
+            var documents = await store.GetStatesAsync(keys, cancellationToken).ConfigureAwait(false);
             if (documents[0] is { } ours && ours.Payload.Span.SequenceEqual(mine))
             {
                 _mine = mine;
@@ -45,7 +47,7 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
                 continue; // The documents say who was first.
             }
 
-            standingBy();
+            standingBy(documents[2]);
             await store.ReadAsync([new(names.Log, last)], 1, plan.Options.Lease / 3, cancellationToken).ConfigureAwait(false);
         }
     }

@@ -1,0 +1,59 @@
+using System.Collections.Concurrent;
+using Millrace.Redis;
+using Millrace.Tests.Chaos;
+using Millrace.Tests.Clients;
+using Millrace.Tests.Consuming;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Redis.Schedules;
+
+/// <summary>The wall clock of a server is set while messages wait for their time.</summary>
+public sealed class ServerClockJumpTests
+{
+    private const int Count = 20;
+
+    private readonly ConcurrentQueue<string> _handled = [];
+
+    [Theory]
+    [InlineData(ServerOfKind.Redis)]
+    [InlineData(ServerOfKind.Millrace)]
+    public async Task Clock_of_a_server_that_jumps_shifts_what_is_scheduled_and_neither_loses_nor_doubles_it(string name)
+    {
+        await using var server = await ChaosServer.StartAsync(name);
+        await using var store = new RedisStreamStore(RedisOptions.Parse($"127.0.0.1:{server.Port}"));
+        await using var host = await ConsumerHost.StartAsync(
+            millrace => millrace.AddConsumer<OrderCreated>("orders", "billing", (order, _, _) =>
+            {
+                _handled.Enqueue(order.OrderId);
+                return Task.CompletedTask;
+            }),
+            store);
+
+        await ScheduleAsync(host, "hour", TimeSpan.FromHours(1));
+        server.Jump(TimeSpan.FromHours(2));
+        await HandledAsync(Count);
+
+        await ScheduleAsync(host, "soon", TimeSpan.FromMilliseconds(200));
+        server.Jump(TimeSpan.FromSeconds(-2));
+        await HandledAsync(2 * Count);
+
+        await ScheduleAsync(host, "later", TimeSpan.FromHours(1));
+        server.Jump(TimeSpan.FromSeconds(-2));
+        server.Jump(TimeSpan.FromHours(1) + TimeSpan.FromSeconds(3));
+        await HandledAsync(3 * Count);
+
+        await host.WhenSettledAsync("orders", "billing");
+        Assert.Equal(3 * Count, _handled.Count);
+        Assert.Equal(3 * Count, _handled.Distinct().Count());
+        Assert.Equal(0, (await store.GetScheduleAsync("orders")).Count);
+    }
+
+    private static async Task ScheduleAsync(ConsumerHost host, string name, TimeSpan delay)
+    {
+        for (var i = 0; i < Count; i++)
+            await host.Publisher.PublishAsync("orders", new OrderCreated($"{name}{i}", i), new() { Delay = delay });
+    }
+
+    private Task HandledAsync(int count) =>
+        Eventually.TrueAsync($"{count} messages are handled", () => ValueTask.FromResult(_handled.Count >= count));
+}
