@@ -13,8 +13,8 @@ public static class MillraceServiceCollectionExtensions
     extension(IServiceCollection services)
     {
         /// <summary>
-        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="DeadLetters"/>, <see cref="ParkedKeys"/>,
-        /// <see cref="ConsumerControl"/>, <see cref="ConsumerRegistry"/>, <see cref="StreamLosses"/>, <see cref="Retention"/> and
+        /// Adds Millrace: <see cref="Publisher"/>, <see cref="MessageReader"/>, <see cref="MessageCodec"/>, <see cref="DeadLetters"/>,
+        /// <see cref="ParkedKeys"/>, <see cref="ConsumerControl"/>, <see cref="ConsumerRegistry"/>, <see cref="StreamLosses"/>, <see cref="Retention"/> and
         /// <see cref="IStreamStore"/> as singletons, and a hosted service that runs the consumers. May be called several times; the calls add up.
         /// </summary>
         /// <param name="configure">Says which store, messages and consumers there are.</param>
@@ -31,6 +31,7 @@ public static class MillraceServiceCollectionExtensions
                 services.AddSingleton<MillraceCore>();
                 services.AddSingleton(provider => new Publisher(
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
+                services.AddSingleton(provider => new MessageCodec(provider.GetRequiredService<MillraceCore>()));
                 services.AddSingleton(provider => new MessageReader(
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => new DeadLetters(

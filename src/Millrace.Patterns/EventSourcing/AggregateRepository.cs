@@ -1,0 +1,72 @@
+namespace Millrace.EventSourcing;
+
+/// <summary>Loads and saves aggregates of a class: those of the streams <c>&lt;category&gt;-&lt;id&gt;</c>. A singleton, for any number of callers.</summary>
+/// <typeparam name="TAggregate">The class; its constructor makes it as it is before the first event.</typeparam>
+public sealed class AggregateRepository<TAggregate>
+    where TAggregate : AggregateRoot, new()
+{
+    private readonly EventStore _store;
+    private readonly string _category;
+
+    /// <summary>Makes a repository.</summary>
+    /// <param name="store">The event store.</param>
+    /// <param name="category">The first part of the streams' names; without a hyphen.</param>
+    public AggregateRepository(EventStore store, string category)
+    {
+        ArgumentNullException.ThrowIfNull(store);
+        ArgumentException.ThrowIfNullOrEmpty(category);
+        if (category.Contains('-', StringComparison.Ordinal))
+            throw new ArgumentException($"The category '{category}' has a hyphen.", nameof(category));
+        (_store, _category) = (store, category);
+    }
+
+    /// <summary>The stream of an aggregate.</summary>
+    /// <param name="id">Its ID.</param>
+    public string StreamOf(string id)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(id);
+        return $"{_category}-{id}";
+    }
+
+    /// <summary>Loads an aggregate from all its events; one that has none is new.</summary>
+    /// <param name="id">Its ID.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="StreamDeletedException">Its stream was deleted.</exception>
+    /// <exception cref="UndecodableMessageException">An event cannot be read.</exception>
+    /// <exception cref="Streams.StreamException">The store failed.</exception>
+    public async ValueTask<TAggregate> LoadAsync(string id, CancellationToken cancellationToken = default)
+    {
+        var fold = new EventFold<TAggregate>(
+            () => new TAggregate { Id = id },
+            static (aggregate, one) =>
+            {
+                aggregate.Replay(one);
+                return aggregate;
+            });
+        var loaded = await _store.LoadAsync(StreamOf(id), fold, cancellationToken: cancellationToken).ConfigureAwait(false);
+        if (loaded.IsDeleted)
+            throw new StreamDeletedException(StreamOf(id));
+        loaded.State.Version = loaded.Version;
+        return loaded.State;
+    }
+
+    /// <summary>
+    /// Appends the events an aggregate raised, if nobody appended since it was loaded. After a conflict the aggregate is of no more use: load it anew and
+    /// ask it again. Without events nothing happens.
+    /// </summary>
+    /// <param name="aggregate">The aggregate.</param>
+    /// <param name="options">More about the append. Default: nothing.</param>
+    /// <param name="cancellationToken">Stops the waiting; the events may still be appended.</param>
+    /// <exception cref="Streams.StreamException">See <see cref="EventStore.AppendAsync"/>.</exception>
+    public async ValueTask<AppendResult> SaveAsync(TAggregate aggregate, AppendOptions? options = null, CancellationToken cancellationToken = default)
+    {
+        ArgumentNullException.ThrowIfNull(aggregate);
+        if (aggregate.Raised.Count == 0)
+            return AppendResult.Of(AppendOutcome.Appended, aggregate.Version);
+        var result = await _store.AppendAsync(
+            StreamOf(aggregate.Id), ExpectedVersion.Exactly(aggregate.Version), [.. aggregate.Raised], options, cancellationToken).ConfigureAwait(false);
+        if (result.Outcome == AppendOutcome.Appended)
+            aggregate.Saved(result.Version);
+        return result;
+    }
+}

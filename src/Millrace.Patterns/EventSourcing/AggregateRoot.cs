@@ -1,0 +1,40 @@
+namespace Millrace.EventSourcing;
+
+/// <summary>
+/// An aggregate as an object: its methods check what they are asked for and <see cref="Raise"/> events; <see cref="Apply"/> is the only place that
+/// changes it. The other form is <see cref="Decider{TState, TCommand}"/>.
+/// </summary>
+public abstract class AggregateRoot
+{
+    private readonly List<object> _raised = [];
+
+    /// <summary>The ID it was loaded by.</summary>
+    public string Id { get; internal set; } = "";
+
+    /// <summary>The version of its last event in the store; 0 when it has none.</summary>
+    public long Version { get; internal set; }
+
+    /// <summary>Events raised and not yet saved.</summary>
+    public IReadOnlyList<object> Raised => _raised;
+
+    internal void Replay(object one) => Apply(one);
+
+    internal void Saved(long version)
+    {
+        _raised.Clear();
+        Version = version;
+    }
+
+    /// <summary>Makes an event happen: applies it and keeps it to be saved.</summary>
+    /// <param name="one">The event; its class has a message name.</param>
+    protected void Raise(object one)
+    {
+        ArgumentNullException.ThrowIfNull(one);
+        Apply(one);
+        _raised.Add(one);
+    }
+
+    /// <summary>Changes the aggregate as the event says. Never refuses: the event has happened. Events it has no use for pass.</summary>
+    /// <param name="one">The event.</param>
+    protected abstract void Apply(object one);
+}

@@ -1,0 +1,27 @@
+namespace Millrace.EventSourcing;
+
+/// <summary>How a state follows from events.</summary>
+/// <typeparam name="TState">The state. With snapshots, JSON must bring it back.</typeparam>
+/// <param name="Initial">The state before the first event.</param>
+/// <param name="Evolve">The state after an event. Pure. Is given every event of the stream, also those it has no use for.</param>
+public sealed record EventFold<TState>(Func<TState> Initial, Func<TState, object, TState> Evolve)
+    where TState : notnull
+{
+    /// <summary>
+    /// When to take snapshots. Default: never. A stream keeps one snapshot: give the policy to one fold of a stream, the one that decides.
+    /// </summary>
+    public SnapshotPolicy? Snapshots { get; init; }
+}
+
+/// <summary>A state and where in its stream it stands.</summary>
+/// <typeparam name="TState">The state.</typeparam>
+/// <param name="State">The state.</param>
+/// <param name="Version">The version of the last event in it; 0 when there is none.</param>
+/// <param name="IsDeleted">Whether the stream was deleted: the state is that before the first event, but for the tombstone.</param>
+public sealed record LoadedState<TState>(TState State, long Version, bool IsDeleted)
+{
+    // Where the snapshot stood that the load began with; what is left to do for the next one.
+    internal long SnapshotVersion { get; init; }
+
+    internal DateTimeOffset? SnapshotTime { get; init; }
+}

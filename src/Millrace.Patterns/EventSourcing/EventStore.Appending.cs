@@ -1,0 +1,143 @@
+using Millrace.Streams;
+
+namespace Millrace.EventSourcing;
+
+public sealed partial class EventStore
+{
+    /// <summary>
+    /// Tries until the store says what became of it. The expected last ID is a condition of the commit and the IDs of the events are given, so that of
+    /// a commit that is sent twice one at most is applied; and whether it was the first is seen by the message ID of its first event.
+    /// </summary>
+    private async ValueTask<AppendResult> AppendCoreAsync(Append append, ExpectedVersion expected, CancellationToken cancellationToken)
+    {
+        // As whoever read the stream knows it; only a conflict, or no expectation, makes us look.
+        EntryId? last = expected.IsAny
+            ? await FindLastAsync(append.Stream, cancellationToken).ConfigureAwait(false)
+            : expected.Version == 0 ? null : new((ulong)expected.Version, 0);
+        EntryId? lost = null;
+        for (var tries = 1; ; tries++)
+        {
+            CommitResult result;
+            try
+            {
+                result = await _store.CommitAsync(append.ToCommit(last, _options.CommandWindow), cancellationToken).ConfigureAwait(false);
+            }
+            catch (StreamException exception) when (exception.Code == StreamErrorCode.OutcomeUnknown && tries < _options.MaxTries)
+            {
+                lost ??= append.FirstId(last);
+                await WaitAsync(tries, cancellationToken).ConfigureAwait(false);
+                continue;
+            }
+
+            if (result.IsApplied)
+                return AppendResult.Of(AppendOutcome.Appended, append.LastVersion(last));
+            if (result.Failure is { } failure)
+                throw failure;
+            if (lost is { } from && await FindOursAsync(append, from, cancellationToken).ConfigureAwait(false) is { } ours)
+                return AppendResult.Of(AppendOutcome.Appended, ours + append.Events.Count - 1);
+            if (await TellAsync(append, result.Conflict!, cancellationToken).ConfigureAwait(false) is { } told)
+                return told;
+
+            last = await FindLastAsync(append.Stream, cancellationToken).ConfigureAwait(false);
+            var version = (long)(last ?? EntryId.Zero).Milliseconds;
+            if (!expected.IsAny && expected.Version != version)
+                return new(AppendOutcome.Conflict, version, await BetweenAsync(append.Stream, expected.Version, cancellationToken).ConfigureAwait(false));
+            if (tries >= _options.MaxTries)
+                throw new StreamException(
+                    StreamErrorCode.Busy, $"Others appended to '{append.Stream}' at each of {tries} tries; nothing was appended. Try again, or expect a version.");
+            if (expected.IsAny && tries > 1)
+                await WaitAsync(tries - 1, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>The result, when the condition that failed says it; otherwise the stream has another last ID.</summary>
+    private async ValueTask<AppendResult?> TellAsync(Append append, CommitCondition conflict, CancellationToken cancellationToken)
+    {
+        if (conflict is not CommitCondition.State { Key: var key })
+            return null;
+        if (await _store.GetStateAsync(key, cancellationToken).ConfigureAwait(false) is not { } document)
+            return null; // The command was forgotten in this moment.
+        var outcome = key == EventStoreNames.Deleted(append.Stream) ? AppendOutcome.Deleted : AppendOutcome.Duplicate;
+        return AppendResult.Of(outcome, EventStoreNames.Version(document.Payload.Span));
+    }
+
+    /// <summary>The version of our first event, when a commit was applied whose answer was lost.</summary>
+    private async ValueTask<long?> FindOursAsync(Append append, EntryId from, CancellationToken cancellationToken)
+    {
+        var id = new MessageHeaders(EntryId.Zero, append.Events[0]).MessageId;
+        for (var range = new StreamRange { Start = from, Count = PageSize }; ;)
+        {
+            var page = await _store.RangeAsync(append.Stream, range, cancellationToken).ConfigureAwait(false);
+            foreach (var entry in page)
+            {
+                if (new MessageHeaders(entry.Id, entry.Fields).MessageId == id)
+                    return (long)entry.Id.Milliseconds;
+            }
+
+            if (page.Count < PageSize)
+                return null;
+            range = range with { Start = page[^1].Id.Next() };
+        }
+    }
+
+    private async ValueTask<IReadOnlyList<RecordedEvent>> BetweenAsync(string stream, long version, CancellationToken cancellationToken)
+    {
+        List<RecordedEvent> between = [];
+        await foreach (var one in ReadAsync(stream, version + 1, cancellationToken: cancellationToken).ConfigureAwait(false))
+        {
+            between.Add(one);
+            if (between.Count == _options.MaxBetween)
+                break;
+        }
+
+        return between;
+    }
+
+    /// <summary>Longer each time, and never in step with others.</summary>
+    private Task WaitAsync(int tries, CancellationToken cancellationToken)
+    {
+        var longest = Math.Min(LongestWait.TotalMilliseconds, FirstWait.TotalMilliseconds * Math.Pow(2, Math.Min(tries - 1, 30)));
+        return Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * longest), _time, cancellationToken);
+    }
+
+    /// <summary>What is to be appended.</summary>
+    private sealed record Append(string Stream, string? Category, IReadOnlyList<EntryFields> Events, string? CommandId)
+    {
+        public bool IsTombstone { get; init; }
+
+        public EntryId FirstId(EntryId? last) => new((last ?? EntryId.Zero).Milliseconds + 1, 0);
+
+        public long LastVersion(EntryId? last) => (long)FirstId(last).Milliseconds + Events.Count - 1;
+
+        /// <summary>The commit that appends after an ID, or to a stream that does not exist. The conditions are in the order in which they explain a refusal.</summary>
+        public Commit ToCommit(EntryId? last, TimeSpan commandWindow)
+        {
+            List<CommitCondition> conditions = [CommitCondition.StateAbsent(EventStoreNames.Deleted(Stream))];
+            var changes = new List<CommitChange>();
+            if (CommandId is { } commandId)
+            {
+                var command = EventStoreNames.Command(Stream, commandId);
+                conditions.Add(CommitCondition.StateAbsent(command));
+                changes.Add(new CommitChange.PutState(command, EventStoreNames.Text(LastVersion(last)), commandWindow));
+            }
+
+            conditions.Add(last is { } id ? CommitCondition.LastIdIs(Stream, id) : CommitCondition.NoStream(Stream));
+            var version = FirstId(last).Milliseconds;
+            foreach (var fields in Events)
+            {
+                changes.Add(new CommitChange.Append(Stream, fields, new(version, 0)));
+                if (Category is not null)
+                    changes.Add(new CommitChange.Append(Category, EventStoreNames.Copy(fields, Stream, (long)version)));
+                version++;
+            }
+
+            if (IsTombstone)
+            {
+                changes.Add(new CommitChange.PutState(EventStoreNames.Deleted(Stream), EventStoreNames.Text(LastVersion(last))));
+                changes.Add(new CommitChange.DeleteState(EventStoreNames.Snapshot(Stream)));
+            }
+
+            return new() { Conditions = conditions, Changes = changes };
+        }
+    }
+}

@@ -1,0 +1,178 @@
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging;
+using Millrace.Streams;
+
+namespace Millrace.EventSourcing;
+
+/// <summary>
+/// Keeps the events of aggregates: a stream for each, in which the version of an event is the first part of its entry ID (<c>1-0</c>, <c>2-0</c>, …).
+/// Versions are therefore gap-free as long as only this class appends, survive trimming, and go on above a foreign entry. A singleton, for
+/// any number of callers and processes.
+/// </summary>
+/// <remarks>Reading never skips: an event that cannot be read is an <see cref="UndecodableMessageException"/>, because a state without it is wrong.</remarks>
+public sealed partial class EventStore
+{
+    private const int PageSize = 500;
+
+    // What an append writes besides events: the command.
+    private const int OtherChanges = 1;
+
+    private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(5);
+    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(1);
+
+    private readonly IStreamStore _store;
+    private readonly MessageCodec _codec;
+    private readonly EventStoreOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ILogger _logger;
+
+    internal EventStore(IStreamStore store, MessageCodec codec, EventStoreOptions options, TimeProvider time, ILogger<EventStore> logger)
+    {
+        options.Check();
+        (_store, _codec, _options, _time, _logger) = (store, codec, options, time, logger);
+    }
+
+    /// <summary>
+    /// Appends events, all together or not at all, in one commit: with them the copies for the category and the memory of the command. One
+    /// round trip when the expected version is right, two more to tell a conflict. When the answer is lost the store is asked what became of it, so that
+    /// no append happens twice.
+    /// </summary>
+    /// <param name="stream">The stream, such as <c>order-17</c>; made when it is new.</param>
+    /// <param name="expected">The version the stream must have.</param>
+    /// <param name="events">
+    /// The events, in order; each class has a message name. At most <see cref="StreamLimits.MaxCommitChanges"/> less one, half of that for streams of a
+    /// category that is kept.
+    /// </param>
+    /// <param name="options">More about the append. Default: nothing.</param>
+    /// <param name="cancellationToken">Stops the waiting; the events may still be appended.</param>
+    /// <exception cref="InvalidOperationException">The class of an event has no declared name.</exception>
+    /// <exception cref="StreamException">
+    /// The store refused or failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: it did not answer again within <see cref="EventStoreOptions.MaxTries"/>
+    /// tries. <see cref="StreamErrorCode.Busy"/>: with <see cref="ExpectedVersion.Any"/>, others were faster at every try.
+    /// </exception>
+    public async ValueTask<AppendResult> AppendAsync(
+        string stream,
+        ExpectedVersion expected,
+        IReadOnlyList<object> events,
+        AppendOptions? options = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        ArgumentNullException.ThrowIfNull(events);
+        var category = _options.CategoryOf(stream);
+        var most = (StreamLimits.MaxCommitChanges - OtherChanges) / (category is null ? 1 : 2);
+        if (events.Count == 0 || events.Count > most)
+            throw new ArgumentException($"{events.Count} events; an append to '{stream}' takes 1 to {most}.", nameof(events));
+
+        var publish = (options ?? new()).ToPublishOptions();
+        var fields = events.Select((one, i) => _codec.Encode(one ?? throw new ArgumentException($"Event {i} is null.", nameof(events)), publish)).ToList();
+        return await AppendCoreAsync(new(stream, category, fields, options?.CommandId), expected, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>The version of the stream's last event; 0 when it has none. One round trip.</summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public async ValueTask<long> GetVersionAsync(string stream, CancellationToken cancellationToken = default) =>
+        (long)(await FindLastAsync(stream, cancellationToken).ConfigureAwait(false) ?? EntryId.Zero).Milliseconds;
+
+    /// <summary>Reads a stream's events, page by page.</summary>
+    /// <param name="stream">The stream; it need not exist.</param>
+    /// <param name="from">The first version. Default: the first there is.</param>
+    /// <param name="to">The last version. Default: the last there is.</param>
+    /// <param name="backwards">Whether to begin with the last one. Default: with the first.</param>
+    /// <param name="cancellationToken">Ends the reading.</param>
+    /// <exception cref="UndecodableMessageException">An event cannot be read.</exception>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public async IAsyncEnumerable<RecordedEvent> ReadAsync(
+        string stream,
+        long from = 1,
+        long to = long.MaxValue,
+        bool backwards = false,
+        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        ArgumentOutOfRangeException.ThrowIfNegative(from);
+        ArgumentOutOfRangeException.ThrowIfNegative(to);
+        var range = new StreamRange
+        {
+            Start = new((ulong)from, 0),
+            End = new((ulong)to, ulong.MaxValue),
+            IsReversed = backwards,
+            Count = PageSize,
+        };
+        while (true)
+        {
+            var page = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
+            foreach (var entry in page)
+                yield return Record(stream, entry);
+            if (page.Count < PageSize)
+                yield break;
+            range = backwards ? range with { End = page[^1].Id.Previous() } : range with { Start = page[^1].Id.Next() };
+        }
+    }
+
+    /// <summary>Reads the events of a category, of all its streams in the order of their commits, up to the last one there is.</summary>
+    /// <param name="category">A category that is kept, see <see cref="EventStoreOptions.AddCategory"/>.</param>
+    /// <param name="after">Where an earlier read left off: <see cref="RecordedEvent.EntryId"/>. Default: from the first.</param>
+    /// <param name="cancellationToken">Ends the reading.</param>
+    /// <exception cref="UndecodableMessageException">An event cannot be read.</exception>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public async IAsyncEnumerable<RecordedEvent> ReadCategoryAsync(
+        string category, EntryId after = default, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(category);
+        while (true)
+        {
+            var page = await _store.RangeAsync(category, new() { Start = after.Next(), Count = PageSize }, cancellationToken).ConfigureAwait(false);
+            foreach (var entry in page)
+                yield return Record(category, entry);
+            if (page.Count < PageSize)
+                yield break;
+            after = page[^1].Id;
+        }
+    }
+
+    /// <summary>
+    /// Deletes a stream: its last event becomes a <see cref="StreamDeleted"/>, which categories and consumers see, and all before it are trimmed. Nothing can
+    /// be appended any more. Copies in a category stay; what may not stay there is not to be put into events. May be called again: what a process
+    /// that died left undone is done then.
+    /// </summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="expected">The version it must have.</param>
+    /// <param name="reason">Why, for people. Default: not said.</param>
+    /// <param name="options">More about the tombstone. Default: nothing.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <returns><see cref="AppendOutcome.Appended"/>, <see cref="AppendOutcome.Conflict"/>, or <see cref="AppendOutcome.Deleted"/>: it was already.</returns>
+    /// <exception cref="StreamException">See <see cref="AppendAsync"/>.</exception>
+    public async ValueTask<AppendResult> DeleteAsync(
+        string stream,
+        ExpectedVersion expected,
+        string? reason = null,
+        AppendOptions? options = null,
+        CancellationToken cancellationToken = default)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        var fields = _codec.Encode(new StreamDeleted(reason), (options ?? new()).ToPublishOptions());
+        var append = new Append(stream, _options.CategoryOf(stream), [fields], options?.CommandId) { IsTombstone = true };
+        var result = await AppendCoreAsync(append, expected, cancellationToken).ConfigureAwait(false);
+        if (result.Outcome is AppendOutcome.Appended or AppendOutcome.Deleted)
+            await _store.TrimAsync(stream, StreamTrim.ToMinId(new((ulong)result.Version, 0)), cancellationToken).ConfigureAwait(false);
+        return result;
+    }
+
+    private RecordedEvent Record(string stream, StreamEntry entry)
+    {
+        var (origin, version) = (stream, (long)entry.Id.Milliseconds);
+        if (entry.Fields.TryGet(EventStoreNames.OriginVersion, out var text))
+        {
+            version = EventStoreNames.Version(text.Span);
+            origin = entry.Fields.GetText(EventStoreNames.OriginStream)!;
+        }
+
+        return new(origin, version, _codec.Decode(entry.Id, entry.Fields), entry.Id, new(entry.Id, entry.Fields));
+    }
+
+    private async ValueTask<EntryId?> FindLastAsync(string stream, CancellationToken cancellationToken) =>
+        (await _store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false))?.LastGeneratedId;
+}

@@ -1,0 +1,45 @@
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Logging;
+using Millrace.Streams;
+
+namespace Millrace.EventSourcing;
+
+/// <summary>Adds event sourcing to Millrace.</summary>
+public static class MillraceBuilderExtensions
+{
+    extension(MillraceBuilder builder)
+    {
+        /// <summary>Adds <see cref="EventStore"/> as a singleton. May be called several times; the calls add up. Events are messages: add them with <c>AddMessage</c>.</summary>
+        /// <param name="configure">Changes the settings.</param>
+        public MillraceBuilder AddEventStore(Action<EventStoreOptions>? configure = null)
+        {
+            if (builder.Services.FirstOrDefault(service => service.ServiceType == typeof(EventStoreOptions))?.ImplementationInstance is not EventStoreOptions options)
+            {
+                options = new();
+                builder.Services.AddSingleton(options);
+                builder.AddMessage<StreamDeleted>().UseJson(EventSourcingJson.Default);
+                builder.Services.TryAddSingleton(services => new EventStore(
+                    services.GetRequiredService<IStreamStore>(),
+                    services.GetRequiredService<MessageCodec>(),
+                    services.GetRequiredService<EventStoreOptions>(),
+                    services.GetRequiredService<TimeProvider>(),
+                    services.GetRequiredService<ILogger<EventStore>>()));
+            }
+
+            configure?.Invoke(options);
+            return builder;
+        }
+
+        /// <summary>Adds <see cref="AggregateRepository{TAggregate}"/> as a singleton, and the event store if it is missing.</summary>
+        /// <typeparam name="TAggregate">The aggregate.</typeparam>
+        /// <param name="category">The first part of its streams' names; without a hyphen.</param>
+        public MillraceBuilder AddAggregate<TAggregate>(string category)
+            where TAggregate : AggregateRoot, new()
+        {
+            builder.AddEventStore();
+            builder.Services.AddSingleton(services => new AggregateRepository<TAggregate>(services.GetRequiredService<EventStore>(), category));
+            return builder;
+        }
+    }
+}

@@ -1,0 +1,17 @@
+namespace Millrace.EventSourcing;
+
+/// <summary>When a state is kept beside its stream, so that a load begins there instead of with the first event.</summary>
+public sealed record SnapshotPolicy
+{
+    /// <summary>A snapshot is taken when so many events came since the last. Default: 100. At least 1.</summary>
+    public int Every { get; init; } = 100;
+
+    /// <summary>A snapshot is also taken when the last one is older than this and anything came since. Default: age does not matter.</summary>
+    public TimeSpan? MaxAge { get; init; }
+
+    /// <summary>
+    /// The version of the state's shape. A snapshot of another version is not read but rebuilt from the events: raise it when the state's class or the
+    /// fold changes. Default: 1.
+    /// </summary>
+    public int SchemaVersion { get; init; } = 1;
+}

@@ -1,0 +1,10 @@
+using Microsoft.Extensions.Logging;
+
+namespace Millrace;
+
+/// <summary>Everything the patterns log. Numbers 1400 to 1499.</summary>
+internal static partial class LogMessages
+{
+    [LoggerMessage(1400, LogLevel.Warning, "The snapshot of '{Stream}' at version {Version} was not taken; the next append tries again.")]
+    public static partial void SnapshotFailed(ILogger logger, Exception exception, string stream, long version);
+}

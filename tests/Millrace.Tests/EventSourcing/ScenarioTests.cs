@@ -1,0 +1,31 @@
+using Millrace.EventSourcing;
+
+namespace Millrace.Tests.EventSourcing;
+
+public sealed class ScenarioTests
+{
+    private static Scenario<Points, PointsCommand> Rich => Scenario.Of(Points.Decider).Given(new PointsEarned(10, "visit"), new PointsSpent(2));
+
+    [Fact]
+    public void Scenario_passes_when_exactly_these_events_follow() =>
+        Rich.When(new PointsCommand.Spend(8)).Then(new PointsSpent(8)).ThenState(points => points.Balance == 0);
+
+    [Fact]
+    public void Scenario_passes_when_nothing_follows() => Rich.When(new PointsCommand.Earn(0)).Then();
+
+    [Fact]
+    public void Scenario_passes_when_the_command_is_refused_as_said() =>
+        Assert.Equal("only 8 left", Rich.When(new PointsCommand.Spend(9)).ThenRefused<InvalidOperationException>().Message);
+
+    [Fact]
+    public void Scenario_fails_when_something_else_happens()
+    {
+        Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(8)).Then(new PointsSpent(7)));
+        Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(8)).Then());
+        Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(9)).Then(new PointsSpent(9)));
+        Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(8)).ThenRefused<InvalidOperationException>());
+        Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(9)).ThenRefused<ArgumentException>());
+        Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(8)).ThenState(points => points.Balance == 1));
+        Assert.Throws<InvalidOperationException>(() => Rich.Then());
+    }
+}
