@@ -72,11 +72,17 @@ public sealed partial class DocumentationTests
         Assert.Empty(missing);
     }
 
-    /// <summary>The program of the README and the tests of it are compiled as a user's projects would be: implicit usings, and our generator.</summary>
-    [Fact]
-    public void The_program_of_the_readme_compiles()
+    public static TheoryData<string> Programs =>
+        ["README.md", .. Repository.Files.Where(static file => file.StartsWith("docs/guides/", StringComparison.Ordinal))];
+
+    /// <summary>
+    /// The code of the README, and of each guide, is one program, compiled as a user's project would be: implicit usings, and our generator.
+    /// </summary>
+    [Theory]
+    [MemberData(nameof(Programs))]
+    public void Program_of_a_document_compiles(string document)
     {
-        var code = CodeBlock().Matches(Repository.Read("README.md")).Select(static block => block.Groups[1].Value).ToList();
+        var code = CodeBlock().Matches(Repository.Read(document)).Select(static block => block.Groups[1].Value).ToList();
         Assert.NotEmpty(code);
         const string usings = """
             global using System;
@@ -87,7 +93,7 @@ public sealed partial class DocumentationTests
         var references = ((string)AppContext.GetData("TRUSTED_PLATFORM_ASSEMBLIES")!).Split(Path.PathSeparator)
             .Select(path => MetadataReference.CreateFromFile(path));
         var compilation = CSharpCompilation.Create(
-            "Readme",
+            "Program",
             [CSharpSyntaxTree.ParseText(usings), .. code.Select(static block => CSharpSyntaxTree.ParseText(block))],
             references,
             new CSharpCompilationOptions(OutputKind.ConsoleApplication, nullableContextOptions: NullableContextOptions.Enable));
