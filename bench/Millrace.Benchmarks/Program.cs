@@ -22,6 +22,7 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["durable-served"] = DurableBenchmark.ServedAsync,
     ["rolling-restart"] = RollingRestartBenchmark.RunAsync,
     ["scheduled"] = ScheduledBenchmark.RunAsync,
+    ["event-sourcing"] = EventSourcingBenchmark.RunAsync,
     ["snapshot"] = SnapshotBenchmark.RunAsync,
     ["restart"] = RestartBenchmark.RunAsync,
     ["restart-memory"] = RestartBenchmark.MemoryAsync,

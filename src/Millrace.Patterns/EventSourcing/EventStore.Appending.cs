@@ -44,7 +44,7 @@ public sealed partial class EventStore
                 return new(AppendOutcome.Conflict, version, await BetweenAsync(append.Stream, expected.Version, cancellationToken).ConfigureAwait(false));
             if (tries >= _options.MaxTries)
                 throw new StreamException(
-                    StreamErrorCode.Busy, $"Others appended to '{append.Stream}' at each of {tries} tries; nothing was appended. Try again, or expect a version.");
+                    StreamErrorCode.Busy, $"Others appended to '{append.Stream}' at each of {tries} tries; nothing was appended. Try again.");
             if (expected.IsAny && tries > 1)
                 await WaitAsync(tries - 1, cancellationToken).ConfigureAwait(false);
         }
@@ -109,7 +109,9 @@ public sealed partial class EventStore
 
         public long LastVersion(EntryId? last) => (long)FirstId(last).Milliseconds + Events.Count - 1;
 
-        /// <summary>The commit that appends after an ID, or to a stream that does not exist. The conditions are in the order in which they explain a refusal.</summary>
+        /// <summary>
+        /// The commit that appends after an ID, or to a stream that does not exist. The conditions are in the order in which they explain a refusal.
+        /// </summary>
         public Commit ToCommit(EntryId? last, TimeSpan commandWindow)
         {
             List<CommitCondition> conditions = [CommitCondition.StateAbsent(EventStoreNames.Deleted(Stream))];

@@ -100,7 +100,8 @@ public sealed partial class EventStore
                 case AppendOutcome.Deleted:
                     throw new StreamDeletedException(stream);
                 case AppendOutcome.Conflict when tries >= _options.MaxTries:
-                    throw new StreamException(StreamErrorCode.Busy, $"Others appended to '{stream}' at each of {tries} tries; nothing was appended. Try again.");
+                    throw new StreamException(
+                        StreamErrorCode.Busy, $"Others appended to '{stream}' at each of {tries} tries; nothing was appended. Try again.");
                 case AppendOutcome.Conflict:
                     await WaitAsync(tries, cancellationToken).ConfigureAwait(false);
                     break;

@@ -10,11 +10,15 @@ public static class MillraceBuilderExtensions
 {
     extension(MillraceBuilder builder)
     {
-        /// <summary>Adds <see cref="EventStore"/> as a singleton. May be called several times; the calls add up. Events are messages: add them with <c>AddMessage</c>.</summary>
+        /// <summary>
+        /// Adds <see cref="EventStore"/> as a singleton. May be called several times; the calls add up. Events are messages: add them with
+        /// <c>AddMessage</c>.
+        /// </summary>
         /// <param name="configure">Changes the settings.</param>
         public MillraceBuilder AddEventStore(Action<EventStoreOptions>? configure = null)
         {
-            if (builder.Services.FirstOrDefault(service => service.ServiceType == typeof(EventStoreOptions))?.ImplementationInstance is not EventStoreOptions options)
+            var options = builder.Services.Select(service => service.ImplementationInstance).OfType<EventStoreOptions>().FirstOrDefault();
+            if (options is null)
             {
                 options = new();
                 builder.Services.AddSingleton(options);

@@ -101,10 +101,12 @@ public abstract partial class EventStoreTests
         foreach (var stream in all.GroupBy(one => one.Stream))
         {
             var own = await events.ReadAsync(stream.Key).ToListAsync();
-            Assert.Equal(own.Select(one => (one.Version, one.Event, one.Headers.MessageId)), stream.Select(one => (one.Version, one.Event, one.Headers.MessageId)));
+            Assert.Equal(own.Select(Told), stream.Select(Told));
         }
 
         Assert.Equal(60, await events.ReadCategoryAsync(category, all[99].EntryId).CountAsync());
+
+        static (long, object, string) Told(RecordedEvent one) => (one.Version, one.Event, one.Headers.MessageId);
     }
 
     [Fact]
