@@ -164,9 +164,10 @@ public readonly struct EntryFields : IEnumerable<EntryField>, IEquatable<EntryFi
 
         private ReadOnlyMemory<byte> Take()
         {
-            Varint.TryRead(_packed.Span, ref _offset, out var length);
-            var part = _packed.Slice(_offset, (int)length);
-            _offset += (int)length;
+            // Whoever made the fields has checked them.
+            var length = (int)Varint.ReadTrusted(_packed.Span, ref _offset);
+            var part = _packed.Slice(_offset, length);
+            _offset += length;
             return part;
         }
     }

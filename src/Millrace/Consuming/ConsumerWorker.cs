@@ -51,7 +51,8 @@ internal sealed class ConsumerWorker
         _ledger = new(core, store, plan, logger);
         _held = new(plan.HandlerPlaces + plan.Options.EffectivePrefetch, _ledger.Moved);
         _reader = new(store, plan, _held, core, logger);
-        _recovery = new(_reader, plan, _gate, core.Time, logger, Start);
+        _handlers = new(plan.HandlerPlaces, HandleAsync);
+        _recovery = new(_reader, plan, _gate, core.Time, logger, _handlers.Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token);
         _breaker = new(plan, _gate, core.Time, core.Meter, logger);
@@ -60,7 +61,6 @@ internal sealed class ConsumerWorker
         var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
         var batches = new BatchHandlers(invoker, plan.Options, core.Time, _stopReading.Token);
         _pipeline = new(core, plan, invoker, batches, _settlement, undecodable, _deduplication, logger);
-        _handlers = new(plan.HandlerPlaces, HandleAsync);
         if (plan.OrderKeys is not null)
             _ordered = new(OrderedParts(store), WaitAfterFailureAsync, _abort.Token);
         status.ParkedCount = () => _ordered?.ParkedCount ?? 0;
@@ -265,7 +265,7 @@ internal sealed class ConsumerWorker
                 if (deliveries is [var only])
                     await _handlers.StartHere(only).ConfigureAwait(false);
                 else
-                    Start(deliveries);
+                    _handlers.Start(deliveries);
             }
             catch (OperationCanceledException) when (reading.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
             {
@@ -301,24 +301,20 @@ internal sealed class ConsumerWorker
     {
         if (!await _admission.EnterAsync(delivery, _stopReading.Token).ConfigureAwait(false))
             return;
-        if (!_leases.LoseIfOver(delivery) && delivery.TryStart())
-            await TryProcessAsync(delivery).ConfigureAwait(false);
-        _admission.Leave(delivery);
-    }
-
-    /// <summary>A mistake of ours must not take a handler's place away for good.</summary>
-    private async Task TryProcessAsync(Delivery delivery)
-    {
         try
         {
-            await ProcessAsync(delivery).ConfigureAwait(false);
+            if (!_leases.LoseIfOver(delivery) && delivery.TryStart())
+                await ProcessAsync(delivery).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
+            // A mistake of ours must not take a handler's place away for good.
             if (!_abort.IsCancellationRequested)
                 LogMessages.SettlementFailed(_logger, exception, _plan.Stream, _plan.Group, delivery.Id);
             await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
         }
+
+        _admission.Leave(delivery);
     }
 
     /// <summary>Runs one delivery to its settlement, again where state it read has changed.</summary>
@@ -365,12 +361,6 @@ internal sealed class ConsumerWorker
     private Task WaitAfterConflictAsync(int run) => run <= 2
         ? Task.CompletedTask
         : Task.Delay(Backoff.Next(run - 2, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(64)), _time, _abort.Token);
-
-    private void Start(IReadOnlyList<Delivery> deliveries)
-    {
-        foreach (var delivery in deliveries)
-            _handlers.Start(delivery);
-    }
 
     private Task WaitAfterFailureAsync(Exception exception, int failures, CancellationToken cancellationToken)
     {

@@ -51,10 +51,10 @@ internal sealed class Deduplication
     /// twice at once. Two processes may still do that; the commit of only one of them is applied.
     /// </summary>
     /// <returns>Ends the turn when disposed, after the delivery was settled.</returns>
-    public async ValueTask<Turn> EnterAsync(Delivery delivery)
+    public ValueTask<Turn> EnterAsync(Delivery delivery) => IsOn ? EnterSlowAsync(delivery) : default;
+
+    private async ValueTask<Turn> EnterSlowAsync(Delivery delivery)
     {
-        if (!IsOn)
-            return default;
         var key = KeyOf(_plan, new MessageHeaders(delivery.Id, delivery.Entry.Fields).MessageId);
         delivery.Seen = key;
         var end = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);

@@ -33,7 +33,7 @@ internal sealed class DeliveryPipeline(
             return new(refused);
         if (!TryDecode(envelope, out var type, out var route, out var message, out var verdict))
             return new(verdict is SettleAction.DeadLetter dead ? undecodable.Decide(delivery, dead) : verdict);
-        if (await FindDuplicateAsync(delivery).ConfigureAwait(false) is { } duplicate)
+        if (delivery.Seen is not null && await FindDuplicateAsync(delivery).ConfigureAwait(false) is { } duplicate)
             return duplicate;
 
         using var activity = Telemetry.StartProcess(plan.Stream, plan.Group, delivery.Entry.Fields);

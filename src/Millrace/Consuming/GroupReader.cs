@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
 using Millrace.Streams;
@@ -191,11 +192,9 @@ internal sealed class GroupReader(
         string stream, bool isAgain, bool isRecovered, IReadOnlyList<DeliveredEntry> entries, long heldSince, List<Delivery> deliveries)
     {
         core.Meter.Received(plan, isAgain, isRecovered, entries);
+        var before = deliveries.Count;
         foreach (var entry in entries)
-        {
-            var delivery = new Delivery(stream, isAgain, isRecovered, entry, heldSince);
-            held.Add(delivery);
-            deliveries.Add(delivery);
-        }
+            deliveries.Add(new(stream, isAgain, isRecovered, entry, heldSince));
+        held.Add(CollectionsMarshal.AsSpan(deliveries)[before..]);
     }
 }

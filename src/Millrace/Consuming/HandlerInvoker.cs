@@ -10,15 +10,27 @@ internal sealed class HandlerInvoker(IServiceProvider services)
 
     /// <summary>Runs the handler to its end. Never throws.</summary>
     /// <returns><see langword="null"/>: it returned. Otherwise what it threw.</returns>
-    public async ValueTask<Exception?> InvokeAsync(
+    public ValueTask<Exception?> InvokeAsync(
         ConsumerRegistration handler, object message, MessageContext context, CancellationToken cancellationToken)
     {
         try
         {
-            if (handler.NeedsScope)
-                await InvokeInScopeAsync(handler, message, context, cancellationToken).ConfigureAwait(false);
-            else
-                await handler.Invoke!(services, message, context, cancellationToken).ConfigureAwait(false);
+            var running = handler.NeedsScope
+                ? InvokeInScopeAsync(handler, message, context, cancellationToken)
+                : handler.Invoke!(services, message, context, cancellationToken);
+            return running.IsCompletedSuccessfully ? default : OutcomeAsync(running);
+        }
+        catch (Exception exception)
+        {
+            return new(exception);
+        }
+    }
+
+    private static async ValueTask<Exception?> OutcomeAsync(Task running)
+    {
+        try
+        {
+            await running.ConfigureAwait(false);
             return null;
         }
         catch (Exception exception)

@@ -15,13 +15,21 @@ internal sealed class HandlerSlots(int concurrency, Func<Delivery, Task> handle)
     /// <summary>Completes when nothing runs or waits any more, once no more is to come.</summary>
     public Task Ended => _ended.Task;
 
-    /// <summary>Runs a delivery on the thread pool as soon as a slot is free.</summary>
-    public void Start(Delivery delivery)
+    /// <summary>Runs deliveries on the thread pool, each as soon as a slot is free.</summary>
+    public void Start(IReadOnlyList<Delivery> deliveries)
     {
-        if (TryTakeSlot(delivery))
+        int started;
+        lock (_lock)
+        {
+            started = TakeSlotsNeedsLock(deliveries.Count);
+            for (var i = started; i < deliveries.Count; i++)
+                _waiting.Enqueue(deliveries[i]);
+        }
+
+        for (var i = 0; i < started; i++)
             ThreadPool.UnsafeQueueUserWorkItem(
                 static start => _ = start.Slots.RunAsync(start.Delivery),
-                (Slots: this, Delivery: delivery),
+                (Slots: this, Delivery: deliveries[i]),
                 preferLocal: false);
     }
 
@@ -46,18 +54,23 @@ internal sealed class HandlerSlots(int concurrency, Func<Delivery, Task> handle)
     {
         lock (_lock)
         {
-            if (_running < concurrency)
-            {
-                _running++;
+            if (TakeSlotsNeedsLock(1) == 1)
                 return true;
-            }
-
-            // Entries are only read or claimed when there is room for them. Bounded all the same, so that a mistake shows.
-            if (_waiting.Count == StreamLimits.MaxBatch)
-                throw new InvalidOperationException($"More than {StreamLimits.MaxBatch} deliveries wait for a handler.");
             _waiting.Enqueue(delivery);
             return false;
         }
+    }
+
+    /// <summary>Takes slots for as many of these as there are; the others have to wait.</summary>
+    private int TakeSlotsNeedsLock(int wanted)
+    {
+        var taken = Math.Min(wanted, concurrency - _running);
+
+        // Entries are only read or claimed when there is room for them. Bounded all the same, so that a mistake shows.
+        if (_waiting.Count + wanted - taken > StreamLimits.MaxBatch)
+            throw new InvalidOperationException($"More than {StreamLimits.MaxBatch} deliveries wait for a handler.");
+        _running += taken;
+        return taken;
     }
 
     private async Task RunAsync(Delivery first)

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Millrace.Streams;
 
 namespace Millrace.Consuming;
@@ -9,44 +10,54 @@ internal sealed class HeldDeliveries(int capacity, Action moved)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<(bool IsAgain, EntryId Id), Delivery> _held = [];
+    private int _count; // Of all, to be read without the lock.
     private int _readCount;
 
     // The reader, when it waits for this much room.
     private int _wantedRoom;
     private TaskCompletionSource? _roomWaiter;
 
-    public void Add(Delivery delivery)
+    /// <summary>Whether more than one is held. May be a moment old.</summary>
+    public bool AreSeveral => Volatile.Read(ref _count) > 1;
+
+    public void Add(Delivery delivery) => Add([delivery]);
+
+    public void Add(ReadOnlySpan<Delivery> deliveries)
     {
         lock (_lock)
         {
-            // An entry claimed again while an old run of it still winds down takes its place; the fence of the old one fails.
-            if (_held.Remove((delivery.IsAgain, delivery.Id), out var old) && !old.IsRecovered)
-                _readCount--;
-            _held.Add((delivery.IsAgain, delivery.Id), delivery);
-            if (!delivery.IsRecovered)
-                _readCount++;
+            foreach (var delivery in deliveries)
+            {
+                // An entry claimed again while an old run of it still winds down takes its place; the fence of the old one fails.
+                ref var held = ref CollectionsMarshal.GetValueRefOrAddDefault(_held, (delivery.IsAgain, delivery.Id), out _);
+                _readCount += (delivery.IsRecovered ? 0 : 1) - (held is { IsRecovered: false } ? 1 : 0);
+                held = delivery;
+            }
+
+            Volatile.Write(ref _count, _held.Count);
         }
 
         moved();
     }
 
     /// <summary>Ends a delivery, whatever became of it.</summary>
-    public void Remove(Delivery delivery)
+    public void Remove(Delivery delivery) => Remove([delivery]);
+
+    /// <summary>Ends deliveries, whatever became of them.</summary>
+    public void Remove(ReadOnlySpan<Delivery> deliveries)
     {
         TaskCompletionSource? waiter = null;
         lock (_lock)
         {
-            if (_held.TryGetValue((delivery.IsAgain, delivery.Id), out var held) && ReferenceEquals(held, delivery))
-            {
-                _held.Remove((delivery.IsAgain, delivery.Id));
-                if (!delivery.IsRecovered)
-                    _readCount--;
-                if (_roomWaiter is not null && capacity - _readCount >= _wantedRoom)
-                    (waiter, _roomWaiter) = (_roomWaiter, null);
-            }
+            foreach (var delivery in deliveries)
+                RemoveNeedsLock(delivery);
+            Volatile.Write(ref _count, _held.Count);
+            if (_roomWaiter is not null && capacity - _readCount >= _wantedRoom)
+                (waiter, _roomWaiter) = (_roomWaiter, null);
         }
 
-        delivery.End();
+        foreach (var delivery in deliveries)
+            delivery.End();
         moved();
         waiter?.TrySetResult();
     }
@@ -81,5 +92,15 @@ internal sealed class HeldDeliveries(int capacity, Action moved)
 
             await wait.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
+    }
+
+    private void RemoveNeedsLock(Delivery delivery)
+    {
+        if (!_held.Remove((delivery.IsAgain, delivery.Id), out var held))
+            return;
+        if (!ReferenceEquals(held, delivery))
+            _held.Add((delivery.IsAgain, delivery.Id), held); // Another one took its place.
+        else if (!delivery.IsRecovered)
+            _readCount--;
     }
 }

@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Microsoft.Extensions.Logging;
 using Millrace.Consuming.Ordered;
 using Millrace.Hosting;
@@ -41,19 +42,26 @@ internal sealed class Settlement
 
     /// <summary>Settles a delivery. A plain acknowledgement joins the next batch and is not waited for.</summary>
     /// <returns>Settled or let go; or what stands against the handler's effects, and then nothing is settled yet.</returns>
-    public async ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action)
+    public ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action)
     {
         if (_abort.IsCancellationRequested)
             action = SettleAction.Abandon.Instance;
+        if (action is not SettleAction.Ack || !IsPlain(delivery, context))
+            return SettleSlowAsync(delivery, context, action);
+        _acks.Add(delivery, isFirstOfMany: _held.AreSeveral);
+        return new(SettleResult.Done);
+    }
 
+    /// <summary>Whether the entry is all there is to acknowledge. It need not be fenced then: the handler did run.</summary>
+    private static bool IsPlain(Delivery delivery, MessageContext? context) =>
+        delivery.Tenure is null && (context is null || (!context.IsSettled && !context.HasEffects && delivery.Seen is null));
+
+    private async ValueTask<SettleResult> SettleSlowAsync(Delivery delivery, MessageContext? context, SettleAction action)
+    {
         switch (action)
         {
             case SettleAction.Ack when context is { IsSettled: true }:
                 _held.Remove(delivery);
-                return SettleResult.Done;
-
-            case SettleAction.Ack when delivery.Tenure is null && (context is null || (!context.HasEffects && delivery.Seen is null)):
-                _acks.Add(delivery);
                 return SettleResult.Done;
 
             case SettleAction.Ack:
@@ -127,8 +135,7 @@ internal sealed class Settlement
             }
         }
 
-        foreach (var delivery in deliveries)
-            _held.Remove(delivery);
+        _held.Remove([.. deliveries]);
     }
 
     /// <summary>Ends when everything handed over so far has left.</summary>
@@ -286,8 +293,7 @@ internal sealed class Settlement
             }
         }
 
-        foreach (var delivery in batch)
-            _held.Remove(delivery);
+        _held.Remove(CollectionsMarshal.AsSpan(batch));
     }
 
     private async ValueTask AckAsync(List<Delivery> batch, bool isAgain)

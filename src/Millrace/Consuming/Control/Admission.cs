@@ -6,7 +6,13 @@ namespace Millrace.Consuming;
 internal sealed class Admission(ReadGate gate, RateLimiter limiter, CircuitBreaker breaker)
 {
     /// <summary>Returns whether a handler may begin; otherwise the worker was told to stop.</summary>
-    public async ValueTask<bool> EnterAsync(Delivery delivery, CancellationToken stop)
+    public ValueTask<bool> EnterAsync(Delivery delivery, CancellationToken stop) =>
+        gate.IsOpen && !limiter.IsOn && !breaker.IsOn && !stop.IsCancellationRequested ? new(true) : EnterSlowAsync(delivery, stop);
+
+    /// <summary>The delivery is through, or did not begin after all.</summary>
+    public void Leave(Delivery delivery) => breaker.Leave(delivery);
+
+    private async ValueTask<bool> EnterSlowAsync(Delivery delivery, CancellationToken stop)
     {
         var hasToken = false;
         while (!stop.IsCancellationRequested)
@@ -20,7 +26,4 @@ internal sealed class Admission(ReadGate gate, RateLimiter limiter, CircuitBreak
 
         return false;
     }
-
-    /// <summary>The delivery is through, or did not begin after all.</summary>
-    public void Leave(Delivery delivery) => breaker.Leave(delivery);
 }
