@@ -30,7 +30,7 @@ prepare_delivery() {
     # What needs processes or a server stays behind.
     rm "$work"/Millrace.ChaosWorker/{Millrace.ChaosWorker.csproj,Program.cs} "$work"/Chaos/{ChaosMonkey,ChaosRun,ChaosServer,ChaosTests,Signals,WorkerProcess}.cs
     mkdir "$work/Fixtures"
-    cp tests/Millrace.Tests/Fixtures/{ConsumerHost,Eventually,ManualTimeProvider}.cs "$work/Fixtures/"
+    cp tests/Millrace.Tests/Fixtures/{ConsumerHost,Eventually,ManualTimeProvider}.cs src/Millrace.Testing/VirtualTimeProvider.cs "$work/Fixtures/"
 }
 
 build() {
