@@ -91,6 +91,10 @@ internal sealed class ChaosFaults(IEnumerable<HistoryEvent> history, double leas
     public bool MachineWasBusy(double fromMs, double untilMs) =>
         _faults.Exists(fault => fault.Kind == ChaosFault.Stall && IsFelt(fault.Event, fromMs, untilMs));
 
+    /// <summary>Whether the machine stood still for a whole lease in that time: calls ran out of time, and nothing may have been noted or told.</summary>
+    public bool MachineWasStuck(double fromMs, double untilMs) => _faults.Exists(fault =>
+        fault.Kind == ChaosFault.Stall && fault.Event.UntilMs - fault.Event.AtMs >= leaseMs && IsFelt(fault.Event, fromMs, untilMs));
+
     /// <summary>How often processes were ended in that time by what is no message.</summary>
     public int MostDeathsBesideKillers(double fromMs, double untilMs) =>
         _faults.Where(fault => fault.Kind != ChaosFault.Killer && IsFelt(fault.Event, fromMs, untilMs)).Sum(fault => Deaths(fault.Kind));

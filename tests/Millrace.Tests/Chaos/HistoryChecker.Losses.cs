@@ -28,7 +28,7 @@ internal sealed partial class HistoryChecker
             var ofFlush = told.Where(loss => loss.AtMs >= flush.AtMs).ToList();
             if (ofFlush is [var loss])
                 CheckLoss(group, flush, loss);
-            else
+            else if (ofFlush.Count > 1 || !_faults.MachineWasStuck(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs))
                 Break(Promise.LossesTold, $"{group.Name} told {ofFlush.Count} times of the flush at {flush.AtMs:F0} ms");
         }
     }

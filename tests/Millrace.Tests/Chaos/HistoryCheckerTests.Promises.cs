@@ -124,6 +124,11 @@ public sealed partial class HistoryCheckerTests
 
         _history.RemoveAll(happened => happened is { What: Happened.Loss or Happened.LossCounted, Group: ChaosWorkload.Work });
         AssertBroken(Promise.LossesTold);
+
+        Fault(ChaosFault.Stall, "w1", 1_400, 2_000);
+        AssertBroken(Promise.LossesTold);
+        Fault(ChaosFault.Stall, "w1", 1_400, 2_500);
+        Assert.Empty(Check());
     }
 
     [Fact]
