@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+
 namespace Millrace.Consuming;
 
 /// <summary>
@@ -9,20 +11,15 @@ internal sealed class HandlerTokens(TimeSpan timeLimit, TimeProvider time)
     // Of other clocks' timers nobody knows whether they are about to fire when they are stopped.
     private readonly bool _canReset = timeLimit == Timeout.InfiniteTimeSpan || time == TimeProvider.System;
 
-    // As many as ever ran at once, which the group's concurrency bounds.
-    private readonly Stack<CancellationTokenSource> _spares = [];
-    private readonly Lock _lock = new();
+    // As many as ever ran at once, which the group's concurrency bounds. Each thread finds its own first: processors that handle side by side
+    // must not meet here for every message.
+    private readonly ConcurrentBag<CancellationTokenSource> _spares = [];
 
     /// <summary>A source whose time begins now.</summary>
     public CancellationTokenSource Rent()
     {
-        CancellationTokenSource? source;
-        lock (_lock)
-        {
-            if (!_spares.TryPop(out source))
-                return timeLimit == Timeout.InfiniteTimeSpan ? new() : new(timeLimit, time);
-        }
-
+        if (!_spares.TryTake(out var source))
+            return timeLimit == Timeout.InfiniteTimeSpan ? new() : new(timeLimit, time);
         if (timeLimit != Timeout.InfiniteTimeSpan)
             source.CancelAfter(timeLimit);
         return source;
@@ -31,13 +28,9 @@ internal sealed class HandlerTokens(TimeSpan timeLimit, TimeProvider time)
     /// <summary>Takes a source back that nobody will cancel any more but its own time.</summary>
     public void Return(CancellationTokenSource source)
     {
-        if (!_canReset || !source.TryReset())
-        {
+        if (_canReset && source.TryReset())
+            _spares.Add(source);
+        else
             source.Dispose();
-            return;
-        }
-
-        lock (_lock)
-            _spares.Push(source);
     }
 }

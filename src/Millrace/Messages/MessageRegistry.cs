@@ -14,10 +14,14 @@ internal sealed class MessageRegistry
     // Longer names are unknown by definition; keeps the transcoding below on the stack.
     private const int MaxNameLength = 200;
 
+    // Up to so many types are compared with a name before it is transcoded and looked up, which takes as long.
+    private const int MaxCompared = 8;
+
     private readonly MessageSerializer _serializer;
     private readonly Dictionary<string, List<MessageType>> _byName = new(StringComparer.Ordinal);
     private readonly Dictionary<string, List<MessageType>>.AlternateLookup<ReadOnlySpan<char>> _byNameSpan;
     private readonly ConcurrentDictionary<Type, MessageType> _byClass = new();
+    private MessageType[] _compared = [];
 
     private MessageRegistry(MessageSerializer serializer)
     {
@@ -37,6 +41,7 @@ internal sealed class MessageRegistry
             registry.Add(declaration, errors);
         foreach (var upcaster in upcasters)
             registry.Link(upcaster, errors);
+        registry._compared = [.. registry.Types.Take(MaxCompared)];
         return registry;
     }
 
@@ -49,6 +54,20 @@ internal sealed class MessageRegistry
     /// <param name="type">The type.</param>
     /// <param name="nameIsKnown">Whether the name exists in some version.</param>
     public bool TryFind(ReadOnlySpan<byte> name, int version, [NotNullWhen(true)] out MessageType? type, out bool nameIsKnown)
+    {
+        foreach (var candidate in _compared)
+        {
+            if (candidate.Version == version && candidate.NameUtf8.Span.SequenceEqual(name))
+            {
+                (type, nameIsKnown) = (candidate, true);
+                return true;
+            }
+        }
+
+        return TryFindSlow(name, version, out type, out nameIsKnown);
+    }
+
+    private bool TryFindSlow(ReadOnlySpan<byte> name, int version, [NotNullWhen(true)] out MessageType? type, out bool nameIsKnown)
     {
         type = null;
         nameIsKnown = false;
