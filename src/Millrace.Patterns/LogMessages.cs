@@ -7,4 +7,7 @@ internal static partial class LogMessages
 {
     [LoggerMessage(1400, LogLevel.Warning, "The snapshot of '{Stream}' at version {Version} was not taken; the next append tries again.")]
     public static partial void SnapshotFailed(ILogger logger, Exception exception, string stream, long version);
+
+    [LoggerMessage(1401, LogLevel.Warning, "The snapshot of '{Stream}' cannot be read; its state is built from the events.")]
+    public static partial void SnapshotUnreadable(ILogger logger, Exception exception, string stream);
 }

@@ -51,22 +51,23 @@ public sealed class AggregateRepository<TAggregate>
     }
 
     /// <summary>
-    /// Appends the events an aggregate raised, if nobody appended since it was loaded. After a conflict the aggregate is of no more use: load it anew and
-    /// ask it again. Without events nothing happens.
+    /// Appends the events an aggregate raised, if nobody appended since it was loaded. After any other outcome, also that of a command that was recorded
+    /// before, the aggregate is of no more use: load it anew. Without events nothing happens.
     /// </summary>
     /// <param name="aggregate">The aggregate.</param>
     /// <param name="options">More about the append. Default: nothing.</param>
     /// <param name="cancellationToken">Stops the waiting; the events may still be appended.</param>
+    /// <exception cref="InvalidOperationException">An earlier save found the aggregate out of date.</exception>
     /// <exception cref="Streams.StreamException">See <see cref="EventStore.AppendAsync"/>.</exception>
     public async ValueTask<AppendResult> SaveAsync(TAggregate aggregate, AppendOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(aggregate);
+        aggregate.CheckNotSpent();
         if (aggregate.Raised.Count == 0)
             return AppendResult.Of(AppendOutcome.Appended, aggregate.Version);
         var result = await _store.AppendAsync(
             StreamOf(aggregate.Id), ExpectedVersion.Exactly(aggregate.Version), [.. aggregate.Raised], options, cancellationToken).ConfigureAwait(false);
-        if (result.Outcome == AppendOutcome.Appended)
-            aggregate.Saved(result.Version);
+        aggregate.Saved(result);
         return result;
     }
 }

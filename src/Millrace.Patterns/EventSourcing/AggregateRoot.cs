@@ -7,6 +7,7 @@ namespace Millrace.EventSourcing;
 public abstract class AggregateRoot
 {
     private readonly List<object> _raised = [];
+    private bool _isSpent;
 
     /// <summary>The ID it was loaded by.</summary>
     public string Id { get; internal set; } = "";
@@ -19,17 +20,29 @@ public abstract class AggregateRoot
 
     internal void Replay(object one) => Apply(one);
 
-    internal void Saved(long version)
+    /// <exception cref="InvalidOperationException">A save found it out of date.</exception>
+    internal void CheckNotSpent()
     {
+        if (_isSpent)
+            throw new InvalidOperationException($"The aggregate '{Id}' was out of date when it was saved; load it anew.");
+    }
+
+    internal void Saved(AppendResult result)
+    {
+        _isSpent = result.Outcome != AppendOutcome.Appended;
+        if (_isSpent)
+            return;
         _raised.Clear();
-        Version = version;
+        Version = result.Version;
     }
 
     /// <summary>Makes an event happen: applies it and keeps it to be saved.</summary>
     /// <param name="one">The event; its class has a message name.</param>
+    /// <exception cref="InvalidOperationException">A save found the aggregate out of date.</exception>
     protected void Raise(object one)
     {
         ArgumentNullException.ThrowIfNull(one);
+        CheckNotSpent();
         Apply(one);
         _raised.Add(one);
     }

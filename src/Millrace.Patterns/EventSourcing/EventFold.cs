@@ -1,3 +1,5 @@
+using Millrace.Streams;
+
 namespace Millrace.EventSourcing;
 
 /// <summary>How a state follows from events.</summary>
@@ -8,7 +10,8 @@ public sealed record EventFold<TState>(Func<TState> Initial, Func<TState, object
     where TState : notnull
 {
     /// <summary>
-    /// When to take snapshots. Default: never. A stream keeps one snapshot: give the policy to one fold of a stream, the one that decides.
+    /// When <see cref="EventStore.DecideAsync"/> takes snapshots. Default: never. A stream keeps one snapshot: give the policy to one fold of a stream,
+    /// the one that decides.
     /// </summary>
     public SnapshotPolicy? Snapshots { get; init; }
 }
@@ -17,10 +20,16 @@ public sealed record EventFold<TState>(Func<TState> Initial, Func<TState, object
 /// <typeparam name="TState">The state.</typeparam>
 /// <param name="State">The state.</param>
 /// <param name="Version">The version of the last event in it; 0 when there is none.</param>
-/// <param name="IsDeleted">Whether the stream was deleted: the state is that before the first event, but for the tombstone.</param>
+/// <param name="IsDeleted">Whether the stream was deleted: the state is that before the first event.</param>
 public sealed record LoadedState<TState>(TState State, long Version, bool IsDeleted)
 {
-    // Where the snapshot stood that the load began with; what is left to do for the next one.
+    /// <summary>The ID of the last entry in it.</summary>
+    internal EntryId LastId { get; init; }
+
+    /// <summary>The document of the snapshot, whatever it holds: the next one replaces this version of it only.</summary>
+    internal long? SnapshotDocument { get; init; }
+
+    /// <summary>Where the snapshot stood that the load began with.</summary>
     internal long SnapshotVersion { get; init; }
 
     internal DateTimeOffset? SnapshotTime { get; init; }

@@ -8,13 +8,26 @@ public sealed partial class EventStore
     /// Tries until the store says what became of it. The expected last ID is a condition of the commit and the IDs of the events are given, so that of
     /// a commit that is sent twice one at most is applied; and whether it was the first is seen by the message ID of its first event.
     /// </summary>
-    private async ValueTask<AppendResult> AppendCoreAsync(Append append, ExpectedVersion expected, CancellationToken cancellationToken)
+    private async ValueTask<AppendResult> AppendCoreAsync(
+        Append append, ExpectedVersion expected, bool tellBetween, CancellationToken cancellationToken)
+    {
+        var lost = new LostAnswers();
+        try
+        {
+            return await TryAsync(append, expected, tellBetween, lost, cancellationToken).ConfigureAwait(false);
+        }
+        catch (StreamException exception) when (lost.From is not null && exception.Code != StreamErrorCode.OutcomeUnknown)
+        {
+            // Whatever the last try met: an earlier one may have been applied.
+            throw new StreamException(StreamErrorCode.OutcomeUnknown, $"Whether '{append.Stream}' has the events is not known.", exception);
+        }
+    }
+
+    private async ValueTask<AppendResult> TryAsync(
+        Append append, ExpectedVersion expected, bool tellBetween, LostAnswers lost, CancellationToken cancellationToken)
     {
         // As whoever read the stream knows it; only a conflict, or no expectation, makes us look.
-        EntryId? last = expected.IsAny
-            ? await FindLastAsync(append.Stream, cancellationToken).ConfigureAwait(false)
-            : expected.Version == 0 ? null : new((ulong)expected.Version, 0);
-        EntryId? lost = null;
+        var last = expected.IsAny ? await FindLastAsync(append.Stream, cancellationToken).ConfigureAwait(false) : expected.LastId;
         for (var tries = 1; ; tries++)
         {
             CommitResult result;
@@ -22,33 +35,39 @@ public sealed partial class EventStore
             {
                 result = await _store.CommitAsync(append.ToCommit(last, _options.CommandWindow), cancellationToken).ConfigureAwait(false);
             }
-            catch (StreamException exception) when (exception.Code == StreamErrorCode.OutcomeUnknown && tries < _options.MaxTries)
+            catch (StreamException exception) when (lost.IsWorthATry(exception))
             {
-                lost ??= append.FirstId(last);
-                await WaitAsync(tries, cancellationToken).ConfigureAwait(false);
+                lost.From ??= append.FirstId(last);
+                await WaitAsync(lost.Count, cancellationToken).ConfigureAwait(false);
                 continue;
             }
 
             if (result.IsApplied)
                 return AppendResult.Of(AppendOutcome.Appended, append.LastVersion(last));
-            if (result.Failure is { } failure)
-                throw failure;
-            if (lost is { } from && await FindOursAsync(append, from, cancellationToken).ConfigureAwait(false) is { } ours)
+            if (lost.From is { } from && await FindOursAsync(append, from, cancellationToken).ConfigureAwait(false) is { } ours)
                 return AppendResult.Of(AppendOutcome.Appended, ours + append.Events.Count - 1);
             if (await TellAsync(append, result.Conflict!, cancellationToken).ConfigureAwait(false) is { } told)
                 return told;
 
             last = await FindLastAsync(append.Stream, cancellationToken).ConfigureAwait(false);
             var version = (long)(last ?? EntryId.Zero).Milliseconds;
-            if (!expected.IsAny && expected.Version != version)
-                return new(AppendOutcome.Conflict, version, await BetweenAsync(append.Stream, expected.Version, cancellationToken).ConfigureAwait(false));
+            if (!expected.IsMetBy(last ?? EntryId.Zero))
+            {
+                var between = tellBetween
+                    ? await BetweenAsync(append.Stream, expected.Version, version, cancellationToken).ConfigureAwait(false)
+                    : [];
+                return new(AppendOutcome.Conflict, version, between);
+            }
+
             if (tries >= _options.MaxTries)
-                throw new StreamException(
-                    StreamErrorCode.Busy, $"Others appended to '{append.Stream}' at each of {tries} tries; nothing was appended. Try again.");
+                throw Overtaken(append.Stream, tries);
             if (expected.IsAny && tries > 1)
                 await WaitAsync(tries - 1, cancellationToken).ConfigureAwait(false);
         }
     }
+
+    private static StreamException Overtaken(string stream, int tries) =>
+        new(StreamErrorCode.Busy, $"Others appended to '{stream}' at each of {tries} tries; nothing was appended. Try again.");
 
     /// <summary>The result, when the condition that failed says it; otherwise the stream has another last ID.</summary>
     private async ValueTask<AppendResult?> TellAsync(Append append, CommitCondition conflict, CancellationToken cancellationToken)
@@ -80,10 +99,10 @@ public sealed partial class EventStore
         }
     }
 
-    private async ValueTask<IReadOnlyList<RecordedEvent>> BetweenAsync(string stream, long version, CancellationToken cancellationToken)
+    private async ValueTask<IReadOnlyList<RecordedEvent>> BetweenAsync(string stream, long after, long to, CancellationToken cancellationToken)
     {
         List<RecordedEvent> between = [];
-        await foreach (var one in ReadAsync(stream, version + 1, cancellationToken: cancellationToken).ConfigureAwait(false))
+        await foreach (var one in ReadAsync(stream, after + 1, to, cancellationToken: cancellationToken).ConfigureAwait(false))
         {
             between.Add(one);
             if (between.Count == _options.MaxBetween)
@@ -98,6 +117,22 @@ public sealed partial class EventStore
     {
         var longest = Math.Min(LongestWait.TotalMilliseconds, FirstWait.TotalMilliseconds * Math.Pow(2, Math.Min(tries - 1, 30)));
         return Task.Delay(TimeSpan.FromMilliseconds(Random.Shared.NextDouble() * longest), _time, cancellationToken);
+    }
+
+    /// <summary>Tries whose answer never came.</summary>
+    private sealed class LostAnswers
+    {
+        // Each may take the time limit of a command.
+        private const int Most = 5;
+
+        /// <summary>The first ID of the first of them, or <see langword="null"/>: there was none.</summary>
+        public EntryId? From { get; set; }
+
+        public int Count { get; private set; }
+
+        /// <summary>Whether to ask again: the outcome is unknown, or was before, and the store may be back.</summary>
+        public bool IsWorthATry(StreamException exception) =>
+            (exception.Code == StreamErrorCode.OutcomeUnknown || (From is not null && exception.IsTransient)) && ++Count <= Most;
     }
 
     /// <summary>What is to be appended.</summary>

@@ -12,7 +12,8 @@ namespace Millrace.EventSourcing;
 /// <remarks>Reading never skips: an event that cannot be read is an <see cref="UndecodableMessageException"/>, because a state without it is wrong.</remarks>
 public sealed partial class EventStore
 {
-    private const int PageSize = 500;
+    // Half a megabyte an event still fits the limit of a reply.
+    private const int PageSize = 128;
 
     // What an append writes besides events: the command.
     private const int OtherChanges = 1;
@@ -46,9 +47,11 @@ public sealed partial class EventStore
     /// <param name="options">More about the append. Default: nothing.</param>
     /// <param name="cancellationToken">Stops the waiting; the events may still be appended.</param>
     /// <exception cref="InvalidOperationException">The class of an event has no declared name.</exception>
+    /// <exception cref="UndecodableMessageException">After a conflict, which appended nothing: an event in between cannot be read.</exception>
     /// <exception cref="StreamException">
-    /// The store refused or failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: it did not answer again within <see cref="EventStoreOptions.MaxTries"/>
-    /// tries. <see cref="StreamErrorCode.Busy"/>: with <see cref="ExpectedVersion.Any"/>, others were faster at every try.
+    /// The store refused or failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: it did not answer, and could not be asked what became of the
+    /// append; a repetition under the same <see cref="AppendOptions.CommandId"/>, or the same expected version, is safe.
+    /// <see cref="StreamErrorCode.Busy"/>: with <see cref="ExpectedVersion.Any"/>, others were faster at every try.
     /// </exception>
     public async ValueTask<AppendResult> AppendAsync(
         string stream,
@@ -57,8 +60,19 @@ public sealed partial class EventStore
         AppendOptions? options = null,
         CancellationToken cancellationToken = default)
     {
-        ArgumentException.ThrowIfNullOrEmpty(stream);
         ArgumentNullException.ThrowIfNull(events);
+        return await AppendEventsAsync(stream, expected, events, options, tellBetween: true, cancellationToken).ConfigureAwait(false);
+    }
+
+    private ValueTask<AppendResult> AppendEventsAsync(
+        string stream,
+        ExpectedVersion expected,
+        IReadOnlyList<object> events,
+        AppendOptions? options,
+        bool tellBetween,
+        CancellationToken cancellationToken)
+    {
+        _options.CheckStream(stream);
         var category = _options.CategoryOf(stream);
         var most = (StreamLimits.MaxCommitChanges - OtherChanges) / (category is null ? 1 : 2);
         if (events.Count == 0 || events.Count > most)
@@ -66,7 +80,7 @@ public sealed partial class EventStore
 
         var publish = (options ?? new()).ToPublishOptions();
         var fields = events.Select((one, i) => _codec.Encode(one ?? throw new ArgumentException($"Event {i} is null.", nameof(events)), publish)).ToList();
-        return await AppendCoreAsync(new(stream, category, fields, options?.CommandId), expected, cancellationToken).ConfigureAwait(false);
+        return AppendCoreAsync(new(stream, category, fields, options?.CommandId), expected, tellBetween, cancellationToken);
     }
 
     /// <summary>The version of the stream's last event; 0 when it has none. One round trip.</summary>
@@ -83,33 +97,14 @@ public sealed partial class EventStore
     /// <param name="backwards">Whether to begin with the last one. Default: with the first.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="UndecodableMessageException">An event cannot be read.</exception>
-    /// <exception cref="StreamException">The store failed.</exception>
-    public async IAsyncEnumerable<RecordedEvent> ReadAsync(
-        string stream,
-        long from = 1,
-        long to = long.MaxValue,
-        bool backwards = false,
-        [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    /// <exception cref="StreamException">The store failed. Events of more than half a megabyte on average do not fit a page on Redis.</exception>
+    public IAsyncEnumerable<RecordedEvent> ReadAsync(
+        string stream, long from = 1, long to = long.MaxValue, bool backwards = false, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(stream);
         ArgumentOutOfRangeException.ThrowIfNegative(from);
         ArgumentOutOfRangeException.ThrowIfNegative(to);
-        var range = new StreamRange
-        {
-            Start = new((ulong)from, 0),
-            End = new((ulong)to, ulong.MaxValue),
-            IsReversed = backwards,
-            Count = PageSize,
-        };
-        while (true)
-        {
-            var page = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-                yield return Record(stream, entry);
-            if (page.Count < PageSize)
-                yield break;
-            range = backwards ? range with { End = page[^1].Id.Previous() } : range with { Start = page[^1].Id.Next() };
-        }
+        return ReadRangeAsync(stream, new((ulong)from, 0), to, backwards, cancellationToken);
     }
 
     /// <summary>Reads the events of a category, of all its streams in the order of their commits, up to the last one there is.</summary>
@@ -126,7 +121,7 @@ public sealed partial class EventStore
         {
             var page = await _store.RangeAsync(category, new() { Start = after.Next(), Count = PageSize }, cancellationToken).ConfigureAwait(false);
             foreach (var entry in page)
-                yield return Record(category, entry);
+                yield return RecordCopy(category, entry);
             if (page.Count < PageSize)
                 yield break;
             after = page[^1].Id;
@@ -152,25 +147,41 @@ public sealed partial class EventStore
         AppendOptions? options = null,
         CancellationToken cancellationToken = default)
     {
-        ArgumentException.ThrowIfNullOrEmpty(stream);
+        _options.CheckStream(stream);
         var fields = _codec.Encode(new StreamDeleted(reason), (options ?? new()).ToPublishOptions());
         var append = new Append(stream, _options.CategoryOf(stream), [fields], options?.CommandId) { IsTombstone = true };
-        var result = await AppendCoreAsync(append, expected, cancellationToken).ConfigureAwait(false);
+        var result = await AppendCoreAsync(append, expected, tellBetween: true, cancellationToken).ConfigureAwait(false);
         if (result.Outcome is AppendOutcome.Appended or AppendOutcome.Deleted)
             await _store.TrimAsync(stream, StreamTrim.ToMinId(new((ulong)result.Version, 0)), cancellationToken).ConfigureAwait(false);
         return result;
     }
 
-    private RecordedEvent Record(string stream, StreamEntry entry)
+    private async IAsyncEnumerable<RecordedEvent> ReadRangeAsync(
+        string stream, EntryId start, long to, bool backwards, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var (origin, version) = (stream, (long)entry.Id.Milliseconds);
-        if (entry.Fields.TryGet(EventStoreNames.OriginVersion, out var text))
+        var end = new EntryId((ulong)to, ulong.MaxValue);
+        for (var range = new StreamRange { Start = start, End = end, IsReversed = backwards, Count = PageSize }; ;)
         {
-            version = EventStoreNames.Version(text.Span);
-            origin = entry.Fields.GetText(EventStoreNames.OriginStream)!;
+            var page = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
+            foreach (var entry in page)
+                yield return Record(stream, entry);
+            if (page.Count < PageSize)
+                yield break;
+            range = backwards ? range with { End = page[^1].Id.Previous() } : range with { Start = page[^1].Id.Next() };
         }
+    }
 
-        return new(origin, version, _codec.Decode(entry.Id, entry.Fields), entry.Id, new(entry.Id, entry.Fields));
+    private RecordedEvent Record(string stream, StreamEntry entry) =>
+        new(stream, (long)entry.Id.Milliseconds, _codec.Decode(entry.Id, entry.Fields), entry.Id, new(entry.Id, entry.Fields));
+
+    /// <exception cref="UndecodableMessageException">It is no copy of an event, or its event cannot be read.</exception>
+    private RecordedEvent RecordCopy(string category, StreamEntry entry)
+    {
+        if (entry.Fields.GetText(EventStoreNames.OriginStream) is not { } stream ||
+            !entry.Fields.TryGet(EventStoreNames.OriginVersion, out var text) ||
+            !long.TryParse(text.Span, System.Globalization.CultureInfo.InvariantCulture, out var version))
+            throw new UndecodableMessageException(entry.Id, entry.Fields, $"in the category '{category}' without the name and version of its stream");
+        return new(stream, version, _codec.Decode(entry.Id, entry.Fields), entry.Id, new(entry.Id, entry.Fields));
     }
 
     private async ValueTask<EntryId?> FindLastAsync(string stream, CancellationToken cancellationToken) =>

@@ -12,6 +12,8 @@ internal static class EventStoreNames
     /// <summary>On a copy in a category: the event's version there.</summary>
     public static ReadOnlySpan<byte> OriginVersion => "eventversion"u8;
 
+    public static bool IsOrigin(string header) => header is "eventstream" or "eventversion";
+
     /// <summary>Exists when the stream was deleted; holds the version of the tombstone as text.</summary>
     public static StateKey Deleted(string stream) => new(stream, "millrace/events/deleted");
 

@@ -21,8 +21,9 @@ public sealed class EventStoreOptions
 
     /// <summary>
     /// Keeps a stream of all events of a category, in one order and without gaps: a copy of each event is appended to the stream named as the
-    /// category, in the commit of the event. Streams of the category are those named <c>&lt;category&gt;-…</c>. Costs the events' room twice, and on
-    /// a cluster one hash slot for the category, as in <c>{order}</c> and <c>{order}-17</c>.
+    /// category, in the commit of the event. Streams of the category are those named <c>&lt;category&gt;-…</c>. Every process that appends must keep it,
+    /// from the first event on: what was appended without is not copied later. Costs the events' room twice, and on a cluster one hash slot for the
+    /// category, as in <c>{order}:all</c> and <c>{order}:all-17</c>.
     /// </summary>
     /// <param name="category">The category; without a hyphen.</param>
     public EventStoreOptions AddCategory(string category)
@@ -30,8 +31,18 @@ public sealed class EventStoreOptions
         ArgumentException.ThrowIfNullOrEmpty(category);
         if (category.Contains('-', StringComparison.Ordinal))
             throw new ArgumentException($"The category '{category}' has a hyphen, at which the names of its streams would be cut.", nameof(category));
+        StreamNames.Derive(category, "groups"); // Refuses a name that no group could follow.
         _categories.Add(category);
         return this;
+    }
+
+    /// <summary>Refuses the stream of a category where that of an aggregate belongs.</summary>
+    internal void CheckStream(string stream)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        if (_categories.Contains(stream))
+            throw new ArgumentException(
+                $"'{stream}' is a category, which holds copies: read it with ReadCategoryAsync, and append to '{stream}-…'.", nameof(stream));
     }
 
     /// <summary>The category stream that gets a copy of a stream's events, or <see langword="null"/>.</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Millrace.Streams;
 
 namespace Millrace.EventSourcing;
 
@@ -9,7 +10,10 @@ public readonly record struct ExpectedVersion
 
     private readonly long _value;
 
-    private ExpectedVersion(long value) => _value = value;
+    // What a load of ours ended with: stricter than the version, of which another program's entry may be a second.
+    private readonly EntryId? _lastId;
+
+    private ExpectedVersion(long value, EntryId? lastId = null) => (_value, _lastId) = (value, lastId);
 
     /// <summary>Any version, none included: the append comes after whatever is there.</summary>
     public static ExpectedVersion Any => new(AnyValue);
@@ -31,6 +35,15 @@ public readonly record struct ExpectedVersion
         ArgumentOutOfRangeException.ThrowIfNegative(version);
         return new(version);
     }
+
+    /// <summary>Exactly where a load ended.</summary>
+    internal static ExpectedVersion After(EntryId lastId) => new((long)lastId.Milliseconds, lastId);
+
+    /// <summary>The last ID a stream has that is as expected, or <see langword="null"/>: it does not exist. Not for any version.</summary>
+    internal EntryId? LastId => _lastId is { } id && id != EntryId.Zero ? id : Version == 0 ? null : new((ulong)Version, 0);
+
+    /// <summary>Whether a stream with this last ID is as expected.</summary>
+    internal bool IsMetBy(EntryId last) => IsAny || (_lastId is { } id ? last == id : (long)last.Milliseconds == _value);
 
     /// <summary>For logs.</summary>
     public override string ToString() => _value switch

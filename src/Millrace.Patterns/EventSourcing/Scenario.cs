@@ -35,17 +35,19 @@ public sealed class Scenario<TState, TCommand>
         return this;
     }
 
-    /// <summary>What is asked for now.</summary>
+    /// <summary>What is asked for now; after an earlier command, in the state after its events.</summary>
     /// <param name="command">The command.</param>
     public Scenario<TState, TCommand> When(TCommand command)
     {
+        Given(_events ?? []);
+        (_events, _refusal) = (null, null);
         try
         {
             _events = _decider.Decide(_state, command);
         }
         catch (Exception exception)
         {
-            _refusal = exception; // What Then says about.
+            _refusal = exception; // Then and ThenRefused say whether it should be.
         }
 
         return this;
@@ -56,9 +58,7 @@ public sealed class Scenario<TState, TCommand>
     /// <exception cref="ScenarioException">Others follow, or the command was refused.</exception>
     public Scenario<TState, TCommand> Then(params IReadOnlyList<object> events)
     {
-        if (_refusal is not null)
-            throw new ScenarioException($"Expected {Show(events)}, but the command was refused: {_refusal.Message}", _refusal);
-        var followed = _events ?? throw new InvalidOperationException("Nothing was asked for yet: call When first.");
+        var followed = Followed($"Expected {Show(events)}");
         if (!followed.SequenceEqual(events))
             throw new ScenarioException($"Expected {Show(events)}, but what followed is {Show(followed)}.");
         return this;
@@ -70,9 +70,7 @@ public sealed class Scenario<TState, TCommand>
     public Scenario<TState, TCommand> ThenState(Func<TState, bool> check)
     {
         ArgumentNullException.ThrowIfNull(check);
-        if (_refusal is not null)
-            throw new ScenarioException($"Expected a state, but the command was refused: {_refusal.Message}", _refusal);
-        var state = (_events ?? []).Aggregate(_state, _decider.Fold.Evolve);
+        var state = Followed("Expected a state").Aggregate(_state, _decider.Fold.Evolve);
         return check(state) ? this : throw new ScenarioException($"The state is not as expected: {state}");
     }
 
@@ -84,9 +82,13 @@ public sealed class Scenario<TState, TCommand>
         where TException : Exception => _refusal switch
         {
             TException refusal => refusal,
-            null => throw new ScenarioException($"Expected a refusal, but what followed is {Show(_events ?? [])}."),
+            null => throw new ScenarioException($"Expected a refusal, but what followed is {Show(Followed(""))}."),
             var other => throw new ScenarioException($"Expected {typeof(TException).Name}, but the refusal is {other.GetType().Name}: {other.Message}", other),
         };
+
+    private IReadOnlyList<object> Followed(string expected) => _refusal is null
+        ? _events ?? throw new InvalidOperationException("Nothing was asked for yet: call When first.")
+        : throw new ScenarioException($"{expected}, but the command was refused: {_refusal.Message}", _refusal);
 
     private static string Show(IReadOnlyList<object> events) => events.Count == 0 ? "nothing" : string.Join(", ", events);
 }

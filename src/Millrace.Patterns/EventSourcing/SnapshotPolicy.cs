@@ -4,7 +4,16 @@ namespace Millrace.EventSourcing;
 public sealed record SnapshotPolicy
 {
     /// <summary>A snapshot is taken when so many events came since the last. Default: 100. At least 1.</summary>
-    public int Every { get; init; } = 100;
+    /// <exception cref="ArgumentOutOfRangeException">It is less than 1.</exception>
+    public int Every
+    {
+        get;
+        init
+        {
+            ArgumentOutOfRangeException.ThrowIfLessThan(value, 1);
+            field = value;
+        }
+    } = 100;
 
     /// <summary>A snapshot is also taken when the last one is older than this and anything came since. Default: age does not matter.</summary>
     public TimeSpan? MaxAge { get; init; }

@@ -20,13 +20,113 @@ public abstract partial class EventStoreTests
             await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(i));
 
         // What the snapshot covers is not needed any more.
-        await _store!.TrimAsync(_stream, StreamTrim.ToMinId(new(21, 0)));
+        Assert.Equal(20, await Events.TrimToSnapshotAsync(_stream));
+        Assert.Equal(0, await Events.TrimToSnapshotAsync("nothing-there"));
 
         Assert.Equal((new Points(325, 25), 25L), StateOf(await Events.LoadAsync(_stream, Snapshotting.Fold)));
         var failure = await Assert.ThrowsAsync<InvalidOperationException>(() => Events.LoadAsync(_stream, Points.Fold).AsTask());
         Assert.Contains("trimmed", failure.Message, StringComparison.Ordinal);
+        await Assert.ThrowsAsync<InvalidOperationException>(() => Events.LoadAsync(_stream, Snapshotting.Fold, toVersion: 10).AsTask());
+        await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            Events.LoadAsync(_stream, Snapshotting.Fold, toTime: DateTimeOffset.UnixEpoch).AsTask());
         await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Spend(325));
         Assert.Equal(0, (await Events.LoadAsync(_stream, Snapshotting.Fold)).State.Balance);
+    }
+
+    /// <summary>Its state was that of the snapshot, and the next decision was refused for ever.</summary>
+    [Fact]
+    public async Task Load_of_a_stream_that_is_trimmed_beyond_its_snapshot_is_refused()
+    {
+        for (var i = 1; i <= 15; i++)
+            await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(i));
+        await _store!.TrimAsync(_stream, StreamTrim.ToMinId(new(13, 0)));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => Events.LoadAsync(_stream, Snapshotting.Fold).AsTask());
+
+        await _store.TrimAsync(_stream, StreamTrim.ToLength(0));
+
+        await Assert.ThrowsAsync<InvalidOperationException>(() => Events.LoadAsync(_stream, Snapshotting.Fold).AsTask());
+        await Assert.ThrowsAsync<InvalidOperationException>(() => Events.LoadAsync(_stream, Points.Fold).AsTask());
+    }
+
+    /// <summary>A process that had read the older snapshot found the events after the newer one only, and did not notice what was missing.</summary>
+    [Fact]
+    public async Task Load_during_which_the_stream_is_trimmed_to_a_newer_snapshot_begins_again()
+    {
+        for (var i = 1; i <= 12; i++)
+            await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(i));
+        var reads = 0;
+        await using var host = await HostAsync(FaultyStore.Wrap(_store!, member =>
+        {
+            if (member == nameof(IStreamStore.RangeAsync) && Interlocked.Increment(ref reads) == 1)
+                TrimAsync().GetAwaiter().GetResult();
+            return FaultyStore.Fault.None;
+        }));
+
+        var loaded = await EventsOf(host).LoadAsync(_stream, Snapshotting.Fold);
+
+        Assert.Equal((new Points(276, 23), 23L, 2), (loaded.State, loaded.Version, reads));
+
+        async Task TrimAsync()
+        {
+            for (var i = 13; i <= 23; i++)
+                await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(i));
+            await Events.TrimToSnapshotAsync(_stream);
+        }
+    }
+
+    /// <summary>A slow process put its older snapshot over the newer one, to which the stream was trimmed.</summary>
+    [Fact]
+    public async Task Snapshot_never_goes_back()
+    {
+        for (var i = 1; i <= 9; i++)
+            await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(i));
+        var commits = 0;
+        await using var slow = await HostAsync(FaultyStore.Wrap(_store!, member =>
+        {
+            // Between its tenth event and the snapshot of it.
+            if (member == nameof(IStreamStore.CommitAsync) && Interlocked.Increment(ref commits) == 2)
+                OvertakeAsync().GetAwaiter().GetResult();
+            return FaultyStore.Fault.None;
+        }));
+
+        await EventsOf(slow).DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(10));
+
+        // That of the eleventh event, and not of the tenth.
+        Assert.Equal((2, 11L), (commits, await Events.TrimToSnapshotAsync(_stream)));
+        Assert.Equal(210, (await Events.LoadAsync(_stream, Snapshotting.Fold)).State.Balance);
+
+        async Task OvertakeAsync()
+        {
+            for (var i = 11; i <= 20; i++)
+                await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(i));
+        }
+    }
+
+    [Theory]
+    [InlineData("no header")]
+    [InlineData("1 5-0 0\n{ broken")]
+    [InlineData("1 5-0 0\nnull")]
+    public async Task Snapshot_that_cannot_be_read_is_built_anew(string payload)
+    {
+        var key = new StateKey(_stream, "millrace/events/snapshot");
+        await AppendAsync([.. Enumerable.Range(1, 9)]);
+        await _store!.CommitAsync(new Commit { Changes = [new CommitChange.PutState(key, System.Text.Encoding.UTF8.GetBytes(payload))] });
+
+        await Events.DecideAsync(_stream, Snapshotting, new PointsCommand.Earn(10));
+
+        Assert.Equal(10, await Events.TrimToSnapshotAsync(_stream));
+        Assert.Equal(55, (await Events.LoadAsync(_stream, Snapshotting.Fold)).State.Balance);
+    }
+
+    [Fact]
+    public async Task Event_that_the_fold_cannot_take_is_not_recorded()
+    {
+        var decider = new Decider<Points, int>(
+            static (_, _) => [new PointsSpent(1)], new(Points.Fold.Initial, static (_, _) => throw new NotSupportedException("no such event")));
+
+        await Assert.ThrowsAsync<NotSupportedException>(() => Events.DecideAsync(_stream, decider, 1).AsTask());
+
+        Assert.Equal(0, await Events.GetVersionAsync(_stream));
     }
 
     [Fact]
@@ -44,7 +144,7 @@ public abstract partial class EventStoreTests
         Assert.Equal(110, (await Events.LoadAsync(_stream, doubled)).State.Balance);
         await Events.DecideAsync(_stream, decider, new PointsCommand.Earn(1));
 
-        await _store!.TrimAsync(_stream, StreamTrim.ToLength(0));
+        await Events.TrimToSnapshotAsync(_stream);
         Assert.Equal((112, 11L), ((await Events.LoadAsync(_stream, doubled)).State.Balance, (await Events.LoadAsync(_stream, doubled)).Version));
     }
 
@@ -57,12 +157,12 @@ public abstract partial class EventStoreTests
         var decider = Points.Decider with { Fold = Points.Fold with { Snapshots = new() { Every = 3, MaxAge = TimeSpan.FromHours(1) } } };
         for (var i = 0; i < 4; i++)
             await EventsOf(host).DecideAsync(_stream, decider, new PointsCommand.Earn(1));
-        await _store!.TrimAsync(_stream, StreamTrim.ToMinId(new(4, 0)));
+        Assert.Equal(3, await Events.TrimToSnapshotAsync(_stream));
         time.Advance(TimeSpan.FromHours(2));
 
         await EventsOf(host).DecideAsync(_stream, decider, new PointsCommand.Earn(1));
 
-        await _store.TrimAsync(_stream, StreamTrim.ToLength(0));
+        Assert.Equal(2, await Events.TrimToSnapshotAsync(_stream));
         Assert.Equal((new Points(5, 5), 5L), StateOf(await EventsOf(host).LoadAsync(_stream, decider.Fold)));
     }
 
@@ -78,7 +178,7 @@ public abstract partial class EventStoreTests
 
         Assert.Equal((1L, 2), (decided.Version, commits));
         await EventsOf(host).DecideAsync(_stream, decider, new PointsCommand.Earn(1));
-        await _store!.TrimAsync(_stream, StreamTrim.ToLength(0));
+        Assert.Equal(2, await Events.TrimToSnapshotAsync(_stream));
         Assert.Equal(2, (await Events.LoadAsync(_stream, decider.Fold)).State.Balance);
     }
 
@@ -171,6 +271,8 @@ public abstract partial class EventStoreTests
         Assert.Equal((AppendOutcome.Appended, 3L), await SaveAsync(account));
         other.Earn(1);
         Assert.Equal((AppendOutcome.Conflict, 3L), await SaveAsync(other));
+        Assert.Throws<InvalidOperationException>(() => other.Earn(1));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => accounts.SaveAsync(other).AsTask());
 
         var loaded = await accounts.LoadAsync(id);
         Assert.Equal((5, 3L, id, $"points-{id}"), (loaded.Balance, loaded.Version, loaded.Id, accounts.StreamOf(id)));

@@ -124,6 +124,40 @@ public abstract partial class EventStoreTests(Func<Task<string>>? endpoint) : IA
         Assert.True(lost > 2);
     }
 
+    /// <summary>The last try said that nothing was sent, of which the caller made that nothing was appended, and appended again.</summary>
+    [Theory]
+    [InlineData(nameof(IStreamStore.CommitAsync))]
+    [InlineData(nameof(IStreamStore.RangeAsync))]
+    public async Task Append_whose_answer_is_lost_before_an_outage_is_told_to_be_unknown(string lostFrom)
+    {
+        await AppendAsync(1);
+        var commits = 0;
+        await using var host = await HostAsync(FaultyStore.Wrap(_store!, member =>
+        {
+            if (member == nameof(IStreamStore.CommitAsync) && Interlocked.Increment(ref commits) == 1)
+                return FaultyStore.Fault.After;
+            return member == lostFrom ? FaultyStore.Fault.Before : FaultyStore.Fault.None;
+        }));
+
+        var failure = await Assert.ThrowsAsync<StreamException>(() =>
+            EventsOf(host).AppendAsync(_stream, ExpectedVersion.Any, [new PointsSpent(1)]).AsTask());
+
+        Assert.Equal(StreamErrorCode.OutcomeUnknown, failure.Code);
+        Assert.Equal(StreamErrorCode.Unavailable, Assert.IsType<StreamException>(failure.InnerException).Code);
+        Assert.Equal(2, await Events.GetVersionAsync(_stream));
+    }
+
+    [Fact]
+    public async Task One_command_at_once_from_two_callers_is_decided_once_and_both_see_its_events()
+    {
+        var options = new AppendOptions { CommandId = "c1" };
+        var decided = await Task.WhenAll(Enumerable.Range(0, 8).Select(_ => Task.Run(() =>
+            Events.DecideAsync(_stream, Points.Decider, new PointsCommand.Earn(5), options).AsTask())));
+
+        Assert.All(decided, one => Assert.Equal((new Points(5, 1), 1L), (one.State, one.Version)));
+        Assert.Equal([0, 0, 0, 0, 0, 0, 0, 1], decided.Select(one => one.Events.Count).Order());
+    }
+
     [Fact]
     public async Task Stream_that_a_group_made_is_still_new()
     {
@@ -186,6 +220,15 @@ public abstract partial class EventStoreTests(Func<Task<string>>? endpoint) : IA
         await Assert.ThrowsAsync<InvalidOperationException>(() => Events.AppendAsync(_stream, ExpectedVersion.Any, [new object()]).AsTask());
         Assert.Throws<ArgumentOutOfRangeException>(() => ExpectedVersion.Exactly(-1));
         Assert.Throws<ArgumentException>(() => new EventStoreOptions().AddCategory("a-b"));
+        Assert.Throws<ArgumentException>(() => new EventStoreOptions().AddCategory("{a}"));
+        Assert.Throws<ArgumentException>(() => new AppendOptions { CommandId = "" });
+        Assert.Throws<ArgumentException>(() => new AppendOptions { Headers = new Dictionary<string, string> { ["eventversion"] = "7" } });
+        Assert.Throws<ArgumentOutOfRangeException>(() => new SnapshotPolicy { Every = 0 });
+        await using var host = await HostAsync(_store!, o => o.AddCategory("taken"));
+        await Assert.ThrowsAsync<ArgumentException>(() => EventsOf(host).AppendAsync("taken", ExpectedVersion.Any, [new PointsSpent(1)]).AsTask());
+        await Assert.ThrowsAsync<ArgumentException>(() => EventsOf(host).DeleteAsync("taken", ExpectedVersion.Any).AsTask());
+        await Assert.ThrowsAsync<ArgumentException>(() =>
+            EventsOf(host).AppendAsync("taken-1", ExpectedVersion.Any, [.. Enumerable.Repeat(new PointsSpent(1), 500)]).AsTask());
 
         Assert.Equal(0, await Events.GetVersionAsync(_stream));
     }

@@ -18,6 +18,11 @@ public sealed class ScenarioTests
         Assert.Equal("only 8 left", Rich.When(new PointsCommand.Spend(9)).ThenRefused<InvalidOperationException>().Message);
 
     [Fact]
+    public void Scenario_goes_on_after_a_command() =>
+        Rich.When(new PointsCommand.Spend(9)).When(new PointsCommand.Spend(8)).When(new PointsCommand.Earn(1)).Then(new PointsEarned(1, "test"))
+            .ThenState(points => points.Balance == 1);
+
+    [Fact]
     public void Scenario_fails_when_something_else_happens()
     {
         Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(8)).Then(new PointsSpent(7)));
@@ -27,5 +32,6 @@ public sealed class ScenarioTests
         Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(9)).ThenRefused<ArgumentException>());
         Assert.Throws<ScenarioException>(() => Rich.When(new PointsCommand.Spend(8)).ThenState(points => points.Balance == 1));
         Assert.Throws<InvalidOperationException>(() => Rich.Then());
+        Assert.Throws<InvalidOperationException>(() => Rich.ThenRefused<InvalidOperationException>());
     }
 }

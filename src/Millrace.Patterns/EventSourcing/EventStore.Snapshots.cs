@@ -1,0 +1,120 @@
+using System.Globalization;
+using System.Text;
+using Millrace.Streams;
+
+namespace Millrace.EventSourcing;
+
+public sealed partial class EventStore
+{
+    private const byte EndOfHeader = (byte)'\n';
+
+    /// <summary>
+    /// Trims the events that the stream's snapshot covers. Nobody can tell older states afterwards, and a fold of another shape cannot be built any more:
+    /// raising <see cref="SnapshotPolicy.SchemaVersion"/> makes the stream unreadable.
+    /// </summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <returns>The events trimmed; 0 when there is no snapshot.</returns>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public async ValueTask<long> TrimToSnapshotAsync(string stream, CancellationToken cancellationToken = default)
+    {
+        _options.CheckStream(stream);
+        var document = await _store.GetStateAsync(EventStoreNames.Snapshot(stream), cancellationToken).ConfigureAwait(false);
+        return document is not null && SnapshotHeader.TryRead(document.Payload.Span, out var header, out _)
+            ? await _store.TrimAsync(stream, StreamTrim.ToMinId(header.LastId.Next()), cancellationToken).ConfigureAwait(false)
+            : 0;
+    }
+
+    /// <summary>The state of the snapshot, unless it is of another shape, of later events, or unreadable.</summary>
+    private async ValueTask<LoadedState<TState>> ReadSnapshotAsync<TState>(
+        string stream, LoadedState<TState> initial, SnapshotPolicy policy, long toVersion, CancellationToken cancellationToken)
+        where TState : notnull
+    {
+        if (await _store.GetStateAsync(EventStoreNames.Snapshot(stream), cancellationToken).ConfigureAwait(false) is not { } document)
+            return initial;
+        initial = initial with { SnapshotDocument = document.Version };
+        try
+        {
+            if (!SnapshotHeader.TryRead(document.Payload.Span, out var header, out var json))
+                throw new FormatException("It has no header.");
+            if (header.SchemaVersion != policy.SchemaVersion || header.Version > toVersion || _codec.Deserialize<TState>(json) is not { } state)
+                return initial;
+            return initial with
+            {
+                State = state,
+                Version = header.Version,
+                LastId = header.LastId,
+                SnapshotVersion = header.Version,
+                SnapshotTime = header.Time,
+            };
+        }
+        catch (Exception exception)
+        {
+            // The application's converters and constructors may throw anything. The events have it all.
+            LogMessages.SnapshotUnreadable(_logger, exception, stream);
+            return initial;
+        }
+    }
+
+    /// <summary>
+    /// Takes a snapshot when the fold's policy says so. One round trip, or none. Replaces the one that the load found and no other, so that a slow
+    /// process puts none back; and none after a deletion.
+    /// </summary>
+    private async ValueTask SnapshotIfDueAsync<TState>(
+        string stream, EventFold<TState> fold, LoadedState<TState> loaded, CancellationToken cancellationToken)
+        where TState : notnull
+    {
+        if (fold.Snapshots is not { } policy)
+            return;
+        var now = _time.GetUtcNow();
+        var isOld = policy.MaxAge is { } age && loaded.SnapshotTime is { } taken && now - taken >= age;
+        if (loaded.Version - loaded.SnapshotVersion < policy.Every && !isOld)
+            return;
+
+        try
+        {
+            var key = EventStoreNames.Snapshot(stream);
+            var header = new SnapshotHeader(policy.SchemaVersion, loaded.LastId, now);
+            byte[] payload = [.. Encoding.ASCII.GetBytes(header.ToString()), .. _codec.Serialize(loaded.State).Span];
+            var commit = new Commit
+            {
+                Conditions =
+                [
+                    CommitCondition.StateAbsent(EventStoreNames.Deleted(stream)),
+                    loaded.SnapshotDocument is { } version ? CommitCondition.StateIs(key, version) : CommitCondition.StateAbsent(key),
+                ],
+                Changes = [new CommitChange.PutState(key, payload)],
+            };
+            await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            // The events are there, and that is what was asked for. The next decision tries again.
+            LogMessages.SnapshotFailed(_logger, exception, stream, loaded.Version);
+        }
+    }
+
+    /// <summary>The first line of a snapshot: version of the shape, ID of the last entry, Unix milliseconds of its making. JSON follows.</summary>
+    private readonly record struct SnapshotHeader(int SchemaVersion, EntryId LastId, DateTimeOffset Time)
+    {
+        public long Version => (long)LastId.Milliseconds;
+
+        public static bool TryRead(ReadOnlySpan<byte> payload, out SnapshotHeader header, out ReadOnlySpan<byte> json)
+        {
+            header = default;
+            json = default;
+            var end = payload.IndexOf(EndOfHeader);
+            if (end < 0 || Encoding.ASCII.GetString(payload[..end]).Split(' ') is not [var schema, var last, var time] ||
+                !int.TryParse(schema, CultureInfo.InvariantCulture, out var schemaVersion) ||
+                !EntryId.TryParse(last, CultureInfo.InvariantCulture, out var lastId) ||
+                !long.TryParse(time, CultureInfo.InvariantCulture, out var milliseconds))
+                return false;
+            header = new(schemaVersion, lastId, DateTimeOffset.FromUnixTimeMilliseconds(milliseconds));
+            json = payload[(end + 1)..];
+            return true;
+        }
+
+        public override string ToString() =>
+            string.Create(CultureInfo.InvariantCulture, $"{SchemaVersion} {LastId} {Time.ToUnixTimeMilliseconds()}\n");
+    }
+}
