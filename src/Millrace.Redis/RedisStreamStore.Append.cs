@@ -35,12 +35,7 @@ public sealed partial class RedisStreamStore
         if (entries.Count == 0)
             return [];
 
-        // Trimming once, with the last entry, has the same effect as trimming with each.
-        var commands = new RespCommand[entries.Count];
-        for (var i = 0; i < commands.Length; i++)
-            commands[i] = StreamCommands.XAdd(stream, entries[i], i == commands.Length - 1 ? trim : null);
-
-        var replies = await _client.ExecuteManyAsync(commands, cancellationToken).ConfigureAwait(false);
+        var replies = await _client.ExecuteManyAsync(StreamCommands.XAddMany(stream, entries, trim), cancellationToken).ConfigureAwait(false);
         foreach (var reply in replies)
         {
             if (!reply.IsError)

@@ -56,7 +56,7 @@ public sealed class RespFrameScanner(RespLimits limits)
         var offset = 0;
         var isEnd = false;
         while (offset < data.Length && !isEnd)
-            isEnd = Step(data, ref offset);
+            isEnd = TrySkipBulk(data, ref offset) ? EndElement() : Step(data, ref offset);
 
         consumed = offset;
         _frameBytes += offset;
@@ -65,6 +65,28 @@ public sealed class RespFrameScanner(RespLimits limits)
         if (isEnd)
             EndFrame();
         return isEnd;
+    }
+
+    /// <summary>
+    /// Skips a bulk string that lies whole before us, as nearly every element does. Anything else, what breaks a limit included, is left for
+    /// <see cref="Step"/>.
+    /// </summary>
+    private bool TrySkipBulk(ReadOnlySpan<byte> data, ref int offset)
+    {
+        if (_stage != Stage.Prefix || data[offset] != (byte)RespKind.BulkString)
+            return false;
+
+        // Six digits are enough for all but the largest, and cannot overflow.
+        var (at, length) = (offset + 1, 0);
+        for (; at < data.Length && at - offset <= 6 && (uint)(data[at] - '0') <= 9; at++)
+            length = (length * 10) + data[at] - '0';
+        var end = at + 2 + length;
+        if (at == offset + 1 || end + 2 > data.Length || length > limits.MaxBulkBytes || _frameBytes + end > limits.MaxFrameBytes)
+            return false;
+        if (data[at] != '\r' || data[at + 1] != '\n' || data[end] != '\r' || data[end + 1] != '\n')
+            return false;
+        offset = end + 2;
+        return true;
     }
 
     private bool Step(ReadOnlySpan<byte> data, ref int offset)

@@ -121,6 +121,8 @@ public ref struct RespReader
     {
         Kind = (RespKind)_frame[_offset++];
         Count = 0;
+        if (Kind == RespKind.BulkString && TryReadBulk())
+            return;
         var line = ReadLine();
         switch (Kind)
         {
@@ -142,6 +144,21 @@ public ref struct RespReader
             default:
                 throw new RespException($"0x{(byte)Kind:X2} starts no RESP element.");
         }
+    }
+
+    // A bulk string of fewer than a million bytes, as nearly every element is. What is not right is left for the long way.
+    private bool TryReadBulk()
+    {
+        var (at, length) = (_offset, 0);
+        for (; at < _frame.Length && at - _offset < 6 && (uint)(_frame[at] - '0') <= 9; at++)
+            length = (length * 10) + _frame[at] - '0';
+        var end = at + 2 + length;
+        if (at == _offset || end + 2 > _frame.Length ||
+            _frame[at] != '\r' || _frame[at + 1] != '\n' || _frame[end] != '\r' || _frame[end + 1] != '\n')
+            return false;
+        SetValue(at + 2, length);
+        _offset = end + 2;
+        return true;
     }
 
     private ReadOnlySpan<byte> ReadLine()

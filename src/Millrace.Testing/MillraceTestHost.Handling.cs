@@ -82,7 +82,8 @@ public sealed partial class MillraceTestHost
         var read = new GroupRead { Group = plan.Group, Consumer = plan.Consumer, Streams = [plan.Stream] };
         var entry = (await store.ReadGroupAsync(read, cancellationToken).ConfigureAwait(false))[0].Entries[0];
 
-        var settlement = new Settlement(core, store, plan, new(1, static () => { }), NullLogger.Instance, CancellationToken.None);
+        var settlement = new Settlement(
+            core, store, plan, new(1, static () => { }), NullLogger.Instance, CancellationToken.None, static (_, _) => Task.CompletedTask);
         var delivery = new Delivery(plan.Stream, isAgain: false, isRecovered: false, entry, Time.GetTimestamp());
         var context = new MessageContext(delivery, settlement);
         var scope = Services.CreateAsyncScope();

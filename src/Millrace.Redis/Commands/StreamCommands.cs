@@ -6,12 +6,34 @@ namespace Millrace.Redis.Commands;
 /// <summary>The parts that commands share, each added in the form Redis wants it.</summary>
 internal static class StreamCommands
 {
+    // What commands of a batch share: large enough for many, small enough not to count as a large object.
+    private const int SharedBytes = 64 * 1024;
+
     public static RespCommand XAdd(string stream, EntryFields fields, StreamTrim? trim)
     {
-        var command = new RespCommand("XADD", fields.Packed.Length + (fields.Count * 16) + stream.Length + 128).Add(stream);
+        var command = new RespCommand("XADD", XAddBytes(stream, fields)).Add(stream);
         if (trim is not null)
             command.AddTrim(trim);
         return command.Add("*"u8).AddFields(fields);
+    }
+
+    public static RespCommand[] XAddMany(string stream, IReadOnlyList<EntryFields> entries, StreamTrim? trim)
+    {
+        var commands = new RespCommand[entries.Count];
+        for (var i = 0; i < commands.Length; i++)
+        {
+            var bytes = XAddBytes(stream, entries[i]);
+            var command = i > 0 ? commands[i - 1].TryFollow("XADD", bytes) : null;
+            command ??= new("XADD", (int)Math.Max(bytes, Math.Min((long)bytes * (commands.Length - i), SharedBytes)));
+            command.Add(stream);
+
+            // Trimming once, with the last entry, has the same effect as trimming with each.
+            if (trim is not null && i == commands.Length - 1)
+                command.AddTrim(trim);
+            commands[i] = command.Add("*"u8).AddFields(entries[i]);
+        }
+
+        return commands;
     }
 
     public static RespCommand XTrim(string stream, StreamTrim trim) => new RespCommand("XTRIM").Add(stream).AddTrim(trim);
@@ -76,6 +98,8 @@ internal static class StreamCommands
     /// </summary>
     public static long Milliseconds(TimeSpan duration) =>
         (duration.Ticks + TimeSpan.TicksPerMillisecond - 1) / TimeSpan.TicksPerMillisecond;
+
+    private static int XAddBytes(string stream, EntryFields fields) => fields.Packed.Length + (fields.Count * 16) + stream.Length + 128;
 
     private static RespCommand AddTrim(this RespCommand command, StreamTrim trim)
     {

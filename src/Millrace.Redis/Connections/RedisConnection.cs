@@ -104,11 +104,13 @@ internal sealed partial class RedisConnection : IAsyncDisposable
 
         var pending = SendMany(commands, timeout);
 
-        // The first failure ends the waiting. A batch goes to the socket whole, so when its first command was not sent none was.
+        // Replies come in order, so with the last one all are there: one wait instead of many. A batch goes to the socket whole, and a
+        // connection that breaks fails its last command like all that have no reply.
         var replies = new RespReply[pending.Length];
-        for (var i = 0; i < pending.Length; i++)
+        for (var i = pending.Length - 1; i >= 0; i--)
         {
-            pending[i].CancelWith(cancellationToken);
+            if (i == pending.Length - 1)
+                pending[i].CancelWith(cancellationToken);
             replies[i] = await pending[i].Task.ConfigureAwait(false);
         }
 

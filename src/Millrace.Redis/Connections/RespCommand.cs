@@ -10,8 +10,10 @@ namespace Millrace.Redis.Connections;
 /// </summary>
 internal sealed class RespCommand
 {
-    // The arguments as bulk strings; the array header is written when the command is sent, since the count is known only then.
-    private readonly ArrayBufferWriter<byte> _arguments;
+    // The arguments as bulk strings, between those of other commands of a batch; the array header is written when the command is sent,
+    // since the count is known only then.
+    private readonly ArrayBufferWriter<byte> _buffer;
+    private readonly int _start;
     private int _count;
 
     // The call of a script: what our own server has in its place, and the bytes of EVALSHA and the hash. Which of the two is sent is known
@@ -23,11 +25,21 @@ internal sealed class RespCommand
     /// <param name="name">One word, as in <c>XADD</c>. It appears in error messages; arguments never do.</param>
     /// <param name="capacityBytes">Expected bytes of the arguments, to spare copies.</param>
     public RespCommand(string name, int capacityBytes = 128)
+        : this(name, new ArrayBufferWriter<byte>(capacityBytes))
     {
-        Name = name;
-        _arguments = new(capacityBytes);
+    }
+
+    private RespCommand(string name, ArrayBufferWriter<byte> buffer)
+    {
+        (Name, _buffer, _start) = (name, buffer, buffer.WrittenCount);
         Add(name);
     }
+
+    /// <summary>Starts a command behind this one, which is complete, in the same buffer if there is room: an array less for each.</summary>
+    /// <param name="name">See the constructor.</param>
+    /// <param name="capacityBytes">Expected bytes of the arguments.</param>
+    public RespCommand? TryFollow(string name, int capacityBytes) =>
+        _buffer.FreeCapacity >= capacityBytes ? new(name, _buffer) : null;
 
     /// <summary>Starts the call of a script, which our own server runs as a command with the same arguments.</summary>
     /// <param name="hash">The script's SHA-1.</param>
@@ -42,30 +54,27 @@ internal sealed class RespCommand
     public string Name { get; }
 
     /// <summary>Bytes on the wire, the array header not counted.</summary>
-    public int ByteCount => _arguments.WrittenCount;
+    public int ByteCount { get; private set; }
 
     /// <summary>Adds any bytes.</summary>
     public RespCommand Add(ReadOnlySpan<byte> argument)
     {
-        new RespWriter(_arguments).WriteBulk(argument);
-        _count++;
-        return this;
+        new RespWriter(_buffer).WriteBulk(argument);
+        return Added();
     }
 
     /// <summary>Adds a text as UTF-8.</summary>
     public RespCommand Add(string argument)
     {
-        new RespWriter(_arguments).WriteBulk(argument.AsSpan());
-        _count++;
-        return this;
+        new RespWriter(_buffer).WriteBulk(argument.AsSpan());
+        return Added();
     }
 
     /// <summary>Adds a number as digits.</summary>
     public RespCommand Add(long argument)
     {
-        new RespWriter(_arguments).WriteBulk(argument);
-        _count++;
-        return this;
+        new RespWriter(_buffer).WriteBulk(argument);
+        return Added();
     }
 
     /// <summary>Adds an argument that formats itself as UTF-8, as entry IDs do, without a string in between.</summary>
@@ -89,14 +98,22 @@ internal sealed class RespCommand
         {
             writer.WriteArray(_count - 1);
             writer.WriteBulk(_ownCommand.AsSpan());
-            output.Write(_arguments.WrittenSpan[_scriptBytes..]);
+            output.Write(Arguments[_scriptBytes..]);
             return;
         }
 
         writer.WriteArray(_count);
-        output.Write(_arguments.WrittenSpan);
+        output.Write(Arguments);
     }
 
     /// <summary>The name only: arguments may hold payload or a password.</summary>
     public override string ToString() => Name;
+
+    private ReadOnlySpan<byte> Arguments => _buffer.WrittenSpan.Slice(_start, ByteCount);
+
+    private RespCommand Added()
+    {
+        (_count, ByteCount) = (_count + 1, _buffer.WrittenCount - _start);
+        return this;
+    }
 }

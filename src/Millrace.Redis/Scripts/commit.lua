@@ -50,8 +50,7 @@ local function put(key, payload, ttl)
   local previous = types[key] == 'string' and version_of(key) or versions[key]
   if previous and not less(previous, version) then version = increment(previous) end
 
-  local document = version .. '\n' .. payload
-  if ttl == '' then write('SET', key, document) else write('SET', key, document, 'PX', ttl) end
+  if ttl == '' then write('SET', key, version .. '\n' .. payload) else write('SET', key, version .. '\n' .. payload, 'PX', ttl) end
   types[key], current[key], versions[key] = 'string', version, version
 end
 
@@ -70,8 +69,9 @@ end
 local function unfence(key, group, id)
   local fenced = fences[key] and fences[key][group]
   if not fenced then return end
-  for _, fence in pairs(fenced) do
-    if fence.ids then fence.ids[id] = nil end
+  for i = 1, #fenced do
+    local held = fenced[i].ids
+    if held then held[id] = nil end
   end
 end
 
@@ -107,10 +107,10 @@ local function leave(key, group, consumer)
   if #held == 0 then write('XGROUP', 'DELCONSUMER', key, group, consumer) end
 end
 
--- Additions first: only the first write may still fail.
+-- What adds to streams and schedules comes first, in its order: only the first write may still fail.
 local function add(changes, count)
   local outcome = {0}
-  for i = 1, count do
+  for i = 1, adding > 0 and count or 0 do
     local at = changes[i]
     local kind, id = arguments[at], ids[at] or '*'
     if kind == 'append' then
@@ -121,15 +121,6 @@ local function add(changes, count)
       release(at, copies[at], id)
     end
   end
-  if not puts then return outcome end
-
-  for i = 1, count do
-    local at = changes[i]
-    if arguments[at] == 'put' then
-      local key = key_at(at + 1)
-      if final[key] == at then put(key, arguments[at + 2], arguments[at + 3]) end
-    end
-  end
   return outcome
 end
 
@@ -137,7 +128,9 @@ local function settle(changes, count)
   for i = 1, count do
     local at = changes[i]
     local kind, key = arguments[at], key_at(at + 1)
-    if kind == 'ack' then
+    if kind == 'put' then
+      if final[key] == at then put(key, arguments[at + 2], arguments[at + 3]) end
+    elseif kind == 'ack' then
       ack(key, arguments[at + 2], arguments[at + 3])
     elseif kind == 'release' then
       ack(key, arguments[at + 4], arguments[at + 5])

@@ -10,7 +10,7 @@
 --             remove key id  ·  ack key group id  ·  ackdel key group id  ·  leave key group consumer
 --             release key again-key schedule-key group id deliveries delay-ms
 
--- stream -> group -> consumer -> {min, max, count}, and once it was asked for: ids = {id -> deliveries}, whole = nothing was left out
+-- stream -> group -> list of {consumer, min, max, count}, and once it was asked for: ids = {id -> deliveries}, whole = nothing was left out
 local fences = {}
 
 -- Globals are looked up by name each time; the arguments are read often enough to feel it.
@@ -69,8 +69,9 @@ local function take_fences()
     local key, group, consumer = key_at(position + 1), arguments[position + 2], arguments[position + 3]
     position = position + 3
     fences[key] = fences[key] or {}
-    fences[key][group] = fences[key][group] or {}
-    fences[key][group][consumer] = {min = take(), max = take(), count = tonumber(take())}
+    local fenced = fences[key][group] or {}
+    fences[key][group] = fenced
+    fenced[#fenced + 1] = {consumer = consumer, min = take(), max = take(), count = tonumber(take())}
   end
 end
 

@@ -19,7 +19,8 @@ local current = {}      -- state document -> its version, false when it has none
 local versions = {}     -- state document -> version this run gave it last, also when it was deleted since
 local groups = {}       -- stream -> group -> true, for groups known to exist
 local acks = {}         -- stream -> group -> IDs that are acknowledged but for the XACK
-local allowed = {}      -- command -> key -> true, for rights that were checked
+local may_add, may_ack = {}, {}
+local allowed = {XADD = may_add, XACK = may_ack}    -- command -> key -> true, for rights that were checked
 
 -- Looking -----------------------------------------------------------------------------------------------------------------------------
 
@@ -130,10 +131,12 @@ local function pending(key, group, consumer, from, to, count)
 end
 
 local function is_held(key, group, consumer, id, deliveries)
-  local fence = fences[key]
-  fence = fence and fence[group]
-  fence = fence and fence[consumer]
-  if fence then
+  local fenced = fences[key] and fences[key][group]
+  local fence = fenced and fenced[1]
+  for i = 2, fenced and #fenced or 0 do
+    if fenced[i].consumer == consumer then fence = fenced[i] end
+  end
+  if fence and fence.consumer == consumer then
     if not fence.ids then
       local entries = pending(key, group, consumer, fence.min, fence.max, fence.count)
       fence.ids, fence.whole = {}, #entries < fence.count
@@ -173,7 +176,7 @@ end
 local made              -- key -> type that this commit gives it
 local planned           -- stream -> last ID after the appends checked so far, where it matters
 local explicit          -- streams that get an explicit ID
-local adding, puts      -- how many changes add to a stream or a schedule; whether a document is put
+local adding            -- how many changes add to a stream or a schedule
 local final = {}        -- state document -> position of the last change to it, the only one that shows
 local ids = {}          -- position -> ID, in streams with an explicit one
 local copies = {}       -- position -> parts of the released entry
@@ -280,14 +283,17 @@ end
 local function check(at)
   local kind, key = arguments[at], key_at(at + 1)
   if kind == 'append' then
-    plan_append(at, key, arguments[at + 2])
+    -- A stream that was found good for an entry without an ID is so for the rest of the run.
+    if adding > 1 or explicit or types[key] ~= 'stream' or not may_add[key] then plan_append(at, key, arguments[at + 2]) end
   elseif kind == 'put' then
     expect(key, 'string', true)
     allow('SET', key)
-    if types[key] == 'string' then version_of(key) end
+    if types[key] == 'string' and current[key] == nil then version_of(key) end
   elseif kind == 'ack' then
-    expect(key, 'stream', false)
-    allow('XACK', key)
+    if types[key] ~= 'stream' or not may_ack[key] then
+      expect(key, 'stream', false)
+      allow('XACK', key)
+    end
   elseif kind == 'ackdel' then
     expect(key, 'stream', false)
     allow('XACK', key)
@@ -311,7 +317,7 @@ local function check(at)
 end
 
 local function check_changes(changes, count)
-  made, planned, explicit, adding, puts = nil, nil, nil, 0, false
+  made, planned, explicit, adding = nil, nil, nil, 0
   for i = 1, count do
     local at = changes[i]
     local kind = arguments[at]
@@ -321,9 +327,7 @@ local function check_changes(changes, count)
         explicit = explicit or {}
         explicit[key_at(at + 1)] = true
       end
-    elseif kind == 'put' then
-      final[key_at(at + 1)], puts = at, true
-    elseif kind == 'delete' then
+    elseif kind == 'put' or kind == 'delete' then
       final[key_at(at + 1)] = at
     end
   end

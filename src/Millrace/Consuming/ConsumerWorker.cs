@@ -54,7 +54,7 @@ internal sealed class ConsumerWorker
         _handlers = new(plan.HandlerPlaces, HandleAsync);
         _recovery = new(_reader, plan, _gate, core.Time, logger, _handlers.Start);
         _leases = new(store, plan, _held, core.Time, logger);
-        _settlement = new(core, store, plan, _held, logger, _abort.Token);
+        _settlement = new(core, store, plan, _held, logger, _abort.Token, SettleRefusedAsync);
         _breaker = new(plan, _gate, core.Time, core.Meter, logger);
         _admission = new(_gate, new(store, plan, core.Time, logger), _breaker);
         _deduplication = new(core, store, plan, logger, _abort.Token);

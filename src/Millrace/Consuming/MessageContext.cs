@@ -155,6 +155,9 @@ public sealed class MessageContext
     /// <summary>Whether a plain acknowledgement is not enough.</summary>
     internal bool HasEffects => _outputs is not null || _state is { HasChanges: true };
 
+    /// <summary>Whether the effects depend on state that may change meanwhile, so that the handler may have to run again.</summary>
+    internal bool HasConditions => _state is { HasConditions: true };
+
     internal void AddEffectsTo(List<CommitCondition> conditions, List<CommitChange> changes)
     {
         changes.AddRange(_outputs ?? []);

@@ -17,8 +17,14 @@ internal sealed class Settlement
     private readonly HeldDeliveries _held;
     private readonly ILogger _logger;
     private readonly CancellationToken _abort;
+    private readonly Func<Delivery, Exception, Task> _refused;
     private readonly FlushBatch<Delivery> _acks;
     private readonly FlushBatch<PendingCommit> _commits;
+
+    // Commits that nobody waits for, and who waits until there are none.
+    private readonly Lock _lock = new();
+    private int _unwatched;
+    private TaskCompletionSource? _watched;
 
     /// <param name="core">Clock and options.</param>
     /// <param name="store">The store.</param>
@@ -26,10 +32,12 @@ internal sealed class Settlement
     /// <param name="held">Where deliveries end.</param>
     /// <param name="logger">The log.</param>
     /// <param name="abort">Cancelled when nothing may be settled any more.</param>
+    /// <param name="refused">Settles a delivery whose effects the store will not take, when nobody waits for that.</param>
     public Settlement(
-        MillraceCore core, IStreamStore store, GroupPlan plan, HeldDeliveries held, ILogger logger, CancellationToken abort)
+        MillraceCore core, IStreamStore store, GroupPlan plan, HeldDeliveries held, ILogger logger, CancellationToken abort,
+        Func<Delivery, Exception, Task> refused)
     {
-        (_core, _store, _plan, _held, _logger, _abort) = (core, store, plan, held, logger, abort);
+        (_core, _store, _plan, _held, _logger, _abort, _refused) = (core, store, plan, held, logger, abort, refused);
         _acks = new(FlushAcksAsync);
         _commits = new(FlushCommitsAsync);
     }
@@ -40,7 +48,10 @@ internal sealed class Settlement
 
     public GroupPlan Plan => _plan;
 
-    /// <summary>Settles a delivery. A plain acknowledgement joins the next batch and is not waited for.</summary>
+    /// <summary>
+    /// Settles a delivery. What can only be applied, or be too late, joins the next batch and is not waited for: a plain acknowledgement, and
+    /// one with effects that depend on nothing. The handler's place is free for the next message meanwhile, and batches grow with the prefetch.
+    /// </summary>
     /// <returns>Settled or let go; or what stands against the handler's effects, and then nothing is settled yet.</returns>
     public ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action)
     {
@@ -62,6 +73,10 @@ internal sealed class Settlement
         {
             case SettleAction.Ack when context is { IsSettled: true }:
                 _held.Remove(delivery);
+                return SettleResult.Done;
+
+            case SettleAction.Ack when CanOnlyBeApplied(delivery, context):
+                _ = CommitUnwatchedAsync(delivery, context!);
                 return SettleResult.Done;
 
             case SettleAction.Ack:
@@ -139,7 +154,48 @@ internal sealed class Settlement
     }
 
     /// <summary>Ends when everything handed over so far has left.</summary>
-    public Task WhenIdleAsync() => Task.WhenAll(_acks.WhenIdleAsync(), _commits.WhenIdleAsync());
+    public Task WhenIdleAsync() => Task.WhenAll(_acks.WhenIdleAsync(), _commits.WhenIdleAsync(), WhenWatchedAsync());
+
+    private Task WhenWatchedAsync()
+    {
+        lock (_lock)
+            return _unwatched > 0 ? (_watched ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task : Task.CompletedTask;
+    }
+
+    /// <summary>
+    /// Nothing would run the handler again: it read no document that it writes, and the group keeps neither an order nor the messages it has
+    /// seen. With one handler at a time effects leave in the order of the messages, also where a commit has to be sent again.
+    /// </summary>
+    private bool CanOnlyBeApplied(Delivery delivery, MessageContext? context) =>
+        context is { HasConditions: false } && delivery is { Tenure: null, Seen: null } && _plan.Options.Concurrency > 1;
+
+    /// <summary>Never throws.</summary>
+    private async Task CommitUnwatchedAsync(Delivery delivery, MessageContext context)
+    {
+        lock (_lock)
+            _unwatched++;
+        try
+        {
+            var result = await CommitAsync(delivery, context, [], isHandled: true).ConfigureAwait(false);
+            if (result.Refusal is { } refusal)
+                await _refused(delivery, refusal).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            // A mistake of ours: the entry stays pending and is delivered again after the lease.
+            if (!_abort.IsCancellationRequested)
+                LogMessages.SettlementFailed(_logger, exception, _plan.Stream, _plan.Group, delivery.Id);
+            _held.Remove(delivery);
+        }
+        finally
+        {
+            lock (_lock)
+            {
+                if (--_unwatched == 0)
+                    _watched?.TrySetResult();
+            }
+        }
+    }
 
     /// <summary>An entry that has a place in an order stays there; all that is written is that this delivery was no death.</summary>
     private Commit HandBack(Delivery delivery) => new()

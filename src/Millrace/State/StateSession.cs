@@ -109,6 +109,9 @@ public sealed class StateSession
         (document.Payload, document.TimeToLive, document.IsWritten) = (null, null, true);
     }
 
+    /// <summary>Whether a document that was read is written: the commit conflicts where somebody changed it meanwhile.</summary>
+    internal bool HasConditions => _documents.Values.Any(document => document is { IsWritten: true, IsKnown: true });
+
     internal bool HasChanges => _documents.Values.Any(document => document.IsWritten);
 
     internal void AddTo(List<CommitCondition> conditions, List<CommitChange> changes)

@@ -105,6 +105,49 @@ public sealed class SettlementTests
     }
 
     [Fact]
+    public async Task Commit_that_depends_on_nothing_takes_no_handlers_place()
+    {
+        const int messages = 5;
+        var begun = 0;
+        await using var store = new EmbeddedStreamStore(new());
+        var line = FaultyStore.Wrap(store, call => call == nameof(IStreamStore.CommitAsync) && Volatile.Read(ref begun) is > 0 and < messages
+            ? FaultyStore.Fault.Before
+            : FaultyStore.Fault.None);
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", (order, context, _) =>
+        {
+            Interlocked.Increment(ref begun);
+            context.Publish("done", new OrderPaid(order.OrderId));
+            context.State.Put(order.OrderId, order);
+            return Task.CompletedTask;
+        }, o => o.Concurrency = 2), line);
+
+        // Not one commit gets through before every handler has run.
+        await host.Publisher.PublishManyAsync("orders", Enumerable.Range(0, messages).Select(i => new OrderCreated($"o{i}", i)).ToList());
+
+        await host.ReadAsync("done", messages);
+        await host.WhenSettledAsync("orders", "billing");
+        Assert.Equal((messages, messages), (begun, (await store.GetStreamInfoAsync("done"))!.Length));
+        await host.StopAsync();
+    }
+
+    [Fact]
+    public async Task One_handler_at_a_time_finds_the_effects_of_the_message_before()
+    {
+        List<long> found = [];
+        await using var store = new EmbeddedStreamStore(new());
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", async (order, context, _) =>
+        {
+            found.Add((await store.GetStreamInfoAsync("done"))?.Length ?? 0);
+            context.Publish("done", new OrderPaid(order.OrderId));
+        }, o => o.Concurrency = 1), store);
+
+        await host.Publisher.PublishManyAsync("orders", Enumerable.Range(0, 20).Select(i => new OrderCreated($"o{i}", i)).ToList());
+
+        await host.ReadAsync("done", 20);
+        Assert.Equal(Enumerable.Range(0, 20).Select(i => (long)i), found);
+    }
+
+    [Fact]
     public async Task Outputs_and_state_leave_with_the_acknowledgement()
     {
         await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(
