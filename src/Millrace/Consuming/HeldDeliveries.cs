@@ -24,6 +24,8 @@ internal sealed class HeldDeliveries(int capacity, Action moved)
 
     public void Add(ReadOnlySpan<Delivery> deliveries)
     {
+        if (deliveries.IsEmpty)
+            return;
         lock (_lock)
         {
             foreach (var delivery in deliveries)
@@ -46,6 +48,8 @@ internal sealed class HeldDeliveries(int capacity, Action moved)
     /// <summary>Ends deliveries, whatever became of them.</summary>
     public void Remove(ReadOnlySpan<Delivery> deliveries)
     {
+        if (deliveries.IsEmpty)
+            return;
         TaskCompletionSource? waiter = null;
         lock (_lock)
         {

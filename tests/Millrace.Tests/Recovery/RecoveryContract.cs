@@ -183,9 +183,9 @@ public abstract class RecoveryContract
             return FaultyStore.Fault.None;
         });
         await using var reader = await StartAsync(isOrdered: true);
-        await using var other = await StartAsync(instance: "b", store: line, isOrdered: true);
         var id = await PublishAsync(reader, "o1");
-        await WhenNotedAsync(id);
+        await WhenNotedAsync(id); // So that it is the first that reads.
+        await using var other = await StartAsync(instance: "b", store: line, isOrdered: true);
         var seen = Volatile.Read(ref looks);
         await Eventually.TrueAsync("the other has looked since", () => ValueTask.FromResult(Volatile.Read(ref looks) >= seen + 3));
 
