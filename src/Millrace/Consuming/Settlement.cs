@@ -192,7 +192,10 @@ internal sealed class Settlement
             lock (_lock)
             {
                 if (--_unwatched == 0)
+                {
                     _watched?.TrySetResult();
+                    _watched = null;
+                }
             }
         }
     }
