@@ -20,6 +20,15 @@ public class FaultyStore : DispatchProxy
 
         /// <summary>The call is applied and its answer is lost.</summary>
         After,
+
+        /// <summary>The line breaks as soon as the call is on it. The store goes on with the call: a read that waits there is still given entries.</summary>
+        Behind,
+
+        /// <summary>The line is half open: the call is applied, and no answer comes until the caller gives up.</summary>
+        Silent,
+
+        /// <summary>The call is applied, and its answer crosses with the caller giving up.</summary>
+        Late,
     }
 
     /// <param name="store">The store behind the line.</param>
@@ -37,20 +46,48 @@ public class FaultyStore : DispatchProxy
         var fault = _faults(targetMethod!.Name);
         if (fault == Fault.Before)
             throw new StreamException(StreamErrorCode.Unavailable, "The line is dead.");
+        if (fault is Fault.Silent or Fault.Late)
+            return InvokeDeaf(targetMethod, args!, fault);
         var result = targetMethod.Invoke(_store, BindingFlags.DoNotWrapExceptions, null, args, null);
+        if (fault == Fault.Behind)
+            throw Broken();
         return fault == Fault.None ? result : result switch
         {
             ValueTask<IReadOnlyList<CommitResult>> commit => LoseAsync(commit),
             ValueTask<long> count => LoseAsync(count),
             ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> read => LoseAsync(read),
-            _ => throw new NotSupportedException($"Losing the answer of {targetMethod.Name} is not prepared."),
+            _ => throw NotPrepared(targetMethod),
         };
     }
+
+    /// <summary>A call whose cancellation does not reach the store.</summary>
+    private object InvokeDeaf(MethodInfo method, object?[] args, Fault fault)
+    {
+        var cancellationToken = (CancellationToken)args[^1]!;
+        args[^1] = CancellationToken.None;
+        return method.Invoke(_store, BindingFlags.DoNotWrapExceptions, null, args, null) switch
+        {
+            ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> read => WaitForCallerAsync(read, fault, cancellationToken),
+            ValueTask<ClaimResult> claim => WaitForCallerAsync(claim, fault, cancellationToken),
+            _ => throw NotPrepared(method),
+        };
+    }
+
+    private static async ValueTask<T> WaitForCallerAsync<T>(ValueTask<T> call, Fault fault, CancellationToken cancellationToken)
+    {
+        var answer = await call;
+        await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        return fault == Fault.Late ? answer : throw new OperationCanceledException(cancellationToken);
+    }
+
+    private static StreamException Broken() => new(StreamErrorCode.OutcomeUnknown, "The line broke.");
+
+    private static NotSupportedException NotPrepared(MethodInfo method) => new($"Losing the answer of {method.Name} is not prepared.");
 
     private static async ValueTask<T> LoseAsync<T>(ValueTask<T> call)
     {
         // A line that breaks under a cancelled wait takes the answer to the cancellation along.
         await call.AsTask().ContinueWith(_ => { }, CancellationToken.None, TaskContinuationOptions.ExecuteSynchronously, TaskScheduler.Default);
-        throw new StreamException(StreamErrorCode.OutcomeUnknown, "The line broke.");
+        throw Broken();
     }
 }

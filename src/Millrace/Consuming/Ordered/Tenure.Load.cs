@@ -99,11 +99,13 @@ internal sealed partial class Tenure
 
     /// <summary>
     /// What was delivered after all that is known here: to an earlier reader, whose read was on its way when it lost the lease, since nothing
-    /// fences a read; and to this one by a read whose answer was lost, which has to be asked for. Between each read and the place of its entries
-    /// in the queue: of one key, what was delivered first goes first.
+    /// fences a read; and to this one by a read whose answer was lost. Between each read and the place of its entries in the queue: of one key,
+    /// what was delivered first goes first.
     /// </summary>
-    private async Task<List<(string? Key, WaitingEntry Entry)>> FindStraysAsync(bool isAgain, bool withOurs, CancellationToken cancellationToken)
+    private async Task<List<(string? Key, WaitingEntry Entry)>> FindStraysAsync(
+        bool isAgain, IReadOnlyList<DeliveredEntry> read, CancellationToken cancellationToken)
     {
+        var withOurs = _answerLostAt is not null;
         var stream = isAgain ? _plan.Again : _plan.Stream;
         List<(string? Key, WaitingEntry Entry)> found = [];
         var summary = await _store.PendingSummaryAsync(stream, _plan.Group, cancellationToken).ConfigureAwait(false);
@@ -112,6 +114,7 @@ internal sealed partial class Tenure
 
         // Before the list, because what is settled in between is no longer known, and must not be taken for a stray.
         var known = _queue.Known();
+        known.UnionWith(read.Select(entry => (isAgain, entry.Id)));
         await foreach (var page in PendingAsync(isAgain, _readThrough[stream].Next(), cancellationToken).ConfigureAwait(false))
         {
             var strays = page.Where(entry => (withOurs || entry.Consumer != _plan.Consumer) && !known.Contains((isAgain, entry.Id))).ToList();

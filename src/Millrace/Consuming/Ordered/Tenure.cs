@@ -35,6 +35,9 @@ internal sealed partial class Tenure
 
     // By stream: no entry up to it can be delivered any more, and those that are pending are known.
     private readonly Dictionary<string, EntryId> _readThrough = [];
+
+    // When a read last ended without its answer: what it was given is ours, and nobody here knows of it.
+    private long? _answerLostAt;
     private EntryId _lastNote;
     private long? _fullLoggedAt;
     private int _isLost;
@@ -129,16 +132,17 @@ internal sealed partial class Tenure
             try
             {
                 if (failures > 0)
-                    await AddAsync([], isAfterFailure: true, cancellationToken).ConfigureAwait(false);
+                    await AddAsync([], cancellationToken).ConfigureAwait(false);
                 _status.Answered();
                 var batches = await _reader.ReadForQueueAsync(room, reading).ConfigureAwait(false);
-                await AddAsync(batches, isAfterFailure: false, cancellationToken).ConfigureAwait(false);
+                await AddAsync(batches, cancellationToken).ConfigureAwait(false);
                 failures = 0;
                 _status.Read();
             }
             catch (OperationCanceledException) when (reading.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
             {
-                // The gate was closed before anything came.
+                // The gate was closed before anything came; or something did, and was lost on a line that is dead.
+                (_answerLostAt, failures) = (_time.GetTimestamp(), Math.Max(1, failures));
             }
             catch (StreamException exception) when (exception.Code == StreamErrorCode.NoGroup && !cancellationToken.IsCancellationRequested)
             {
@@ -147,6 +151,7 @@ internal sealed partial class Tenure
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
+                _answerLostAt = _time.GetTimestamp();
                 await waitAfterFailure(exception, ++failures, cancellationToken).ConfigureAwait(false);
             }
         }
@@ -175,14 +180,18 @@ internal sealed partial class Tenure
         }
     }
 
-    /// <summary>Queues what a read brought, and what strayed before it; after a failure also what is ours by reads whose answer was lost.</summary>
-    private async Task AddAsync(IReadOnlyList<StreamBatch<DeliveredEntry>> batches, bool isAfterFailure, CancellationToken cancellationToken)
+    /// <summary>
+    /// Queues what a read brought, and what strayed before it; also what is ours by a read whose answer was lost. Such a read may still wait at
+    /// the store, and be given entries, for as long as a read blocks, a lease at most; so it is looked for until after that.
+    /// </summary>
+    private async Task AddAsync(IReadOnlyList<StreamBatch<DeliveredEntry>> batches, CancellationToken cancellationToken)
     {
+        var isLast = _answerLostAt is { } lostAt && _time.GetElapsedTime(lostAt) >= 2 * _plan.Options.Lease;
         foreach (var isAgain in new[] { true, false })
         {
             var stream = isAgain ? _plan.Again : _plan.Stream;
-            var queued = await FindStraysAsync(isAgain, withOurs: isAfterFailure, cancellationToken).ConfigureAwait(false);
             var entries = batches.FirstOrDefault(batch => batch.Stream == stream)?.Entries ?? [];
+            var queued = await FindStraysAsync(isAgain, entries, cancellationToken).ConfigureAwait(false);
             foreach (var entry in entries)
                 queued.Add((_keys.Read(entry.Fields), new(isAgain, entry.Id, entry.DeliveryCount, IsOurs: true, entry.Fields)));
             if (queued.Count > entries.Count)
@@ -193,6 +202,8 @@ internal sealed partial class Tenure
                 _readThrough[stream] = queued[^1].Entry.Id;
         }
 
+        if (isLast)
+            _answerLostAt = null;
         Start();
     }
 

@@ -246,7 +246,8 @@ public abstract partial class OrderedContract
         Func<OrderCreated, MessageContext, CancellationToken, Task> handler,
         Action<ConsumerOptions>? configure = null,
         string instance = "local",
-        Action<MillraceBuilder>? more = null) =>
+        Action<MillraceBuilder>? more = null,
+        IStreamStore? store = null) =>
         ConsumerHost.StartAsync(m =>
         {
             more?.Invoke(m);
@@ -255,7 +256,7 @@ public abstract partial class OrderedContract
                 (o.OrderedBy, o.RetryBaseDelay) = (nameof(OrderCreated.OrderId), TimeSpan.FromMilliseconds(1));
                 configure?.Invoke(o);
             });
-        }, Store, instance: instance);
+        }, store ?? Store, instance: instance);
 
     private Task HandleAsync(OrderCreated order, MessageContext context)
     {

@@ -1,0 +1,74 @@
+using Microsoft.Extensions.DependencyInjection;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+using static Millrace.Tests.Fixtures.FaultyStore;
+
+namespace Millrace.Tests.Consuming.Ordered;
+
+/// <summary>What an ordered group does when the line to the store breaks in the worst moment.</summary>
+public abstract partial class OrderedContract
+{
+    /// <summary>A read that was cancelled behind a line that was dead had been given an entry, which then waited for the next reader.</summary>
+    [Fact]
+    public async Task Entry_given_to_a_read_that_a_pause_cancelled_on_a_dead_line_is_handled_in_its_order()
+    {
+        int isDead = 0, wasDead = 0;
+        await using var host = await StartAsync(
+            (order, context, _) => HandleAsync(order, context),
+            o => o.Lease = Endless,
+            store: Wrap(Store, call =>
+            {
+                if (call != "ReadGroupAsync" || Interlocked.CompareExchange(ref isDead, 0, 1) != 1)
+                    return Fault.None;
+                Volatile.Write(ref wasDead, 1);
+                return Fault.Silent;
+            }));
+        await PublishAsync(host, 1, "a");
+        await host.WhenSettledAsync(_stream, Group);
+
+        // The read that waits now is well; the one after it is dead, and its answer comes to nobody.
+        Volatile.Write(ref isDead, 1);
+        await PublishAsync(host, 2, "a");
+        await Eventually.TrueAsync("the dead read is there", () => new(Volatile.Read(ref wasDead) == 1));
+        await PublishAsync(host, 3, "a");
+        host.Host.Services.GetRequiredService<ConsumerControl>().Pause(_stream, Group);
+        await PublishAsync(host, 4, "a");
+        Resume(host);
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(Enumerable.Range(1, 4), _handled.Select(item => item.Number));
+    }
+
+    /// <summary>The read after a broken one found nothing yet; then the broken one, which still waited at the store, was given an entry.</summary>
+    [Fact]
+    public async Task Entry_given_to_a_broken_read_after_the_repair_is_handled_in_its_order()
+    {
+        int isBroken = 0, readsSince = -1;
+        await using var host = await StartAsync(
+            (order, context, _) => HandleAsync(order, context),
+            o => o.Lease = Endless,
+            store: Wrap(Store, call =>
+            {
+                if (call != "ReadGroupAsync")
+                    return Fault.None;
+                if (Volatile.Read(ref readsSince) >= 0)
+                    Interlocked.Increment(ref readsSince);
+                if (Interlocked.CompareExchange(ref isBroken, 0, 1) != 1)
+                    return Fault.None;
+                Volatile.Write(ref readsSince, 0);
+                return Fault.Behind;
+            }));
+        await PublishAsync(host, 1, "a");
+        await host.WhenSettledAsync(_stream, Group);
+
+        // The read that waits now was not broken; the one after it is.
+        Volatile.Write(ref isBroken, 1);
+        await PublishAsync(host, 2, "a");
+        await Eventually.TrueAsync("a read follows the broken one", () => new(Volatile.Read(ref readsSince) >= 1));
+        for (var number = 3; number <= 6; number++)
+            await PublishAsync(host, number, "a");
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(Enumerable.Range(1, 6), _handled.Select(item => item.Number));
+    }
+}
