@@ -44,7 +44,7 @@ internal sealed partial class Tenure
                 var delay = turn.End == TurnEnd.Parked ? turn.Delay : _plan.Options.Lease / 3;
                 _queue.Park(turn);
                 if (turn is { End: TurnEnd.Parked, Asked: { } asked })
-                    await TryAnswerAsync(turn, asked).ConfigureAwait(false);
+                    _ = AnswerAsync(turn, asked, Over); // It failed while somebody asked.
                 WakeLater(turn, delay);
                 break;
         }
@@ -129,37 +129,43 @@ internal sealed partial class Tenure
             await AnswerAsync(parked, note, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>A head that failed while somebody asked.</summary>
-    private async Task TryAnswerAsync(Turn turn, OrderNote note)
-    {
-        try
-        {
-            await AnswerAsync(turn, note, Over).ConfigureAwait(false);
-        }
-        catch (Exception exception)
-        {
-            // The note is still there: the next tenure finds it, and until then the head waits as if nobody had asked.
-            if (!Over.IsCancellationRequested)
-                LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
-        }
-    }
-
     private async Task AnswerAsync(Turn turn, OrderNote note, CancellationToken cancellationToken)
     {
         var parkings = turn.Parkings;
         if (note.IsResume)
-        {
-            List<CommitChange> changes = [new CommitChange.Delete(_names.Log, note.Id)];
-            var parked = turn.Parked is { IsExhausted: true } exhausted ? exhausted.Renewed() : turn.Parked;
-            if (parked != turn.Parked)
-                changes.Add(new CommitChange.PutState(_names.Parked(parked!.Key), parked.Write()));
-            await CommitAsync(changes, cancellationToken).ConfigureAwait(false);
-            (turn.Parked, turn.Asked) = (parked, null);
-            LogMessages.KeyResumed(_logger, _plan.Stream, _plan.Group, turn.Entry.Id, note.By);
-        }
-
+            await RenewAsync(turn, note, cancellationToken).ConfigureAwait(false);
         _queue.Wake(turn, parkings);
         Start();
+    }
+
+    /// <summary>
+    /// Takes the note away and gives the head its attempts again; written until it is, because nobody reads the note a second time. To write it
+    /// twice does no harm: an answer may be lost.
+    /// </summary>
+    private async Task RenewAsync(Turn turn, OrderNote note, CancellationToken cancellationToken)
+    {
+        List<CommitChange> changes = [new CommitChange.Delete(_names.Log, note.Id)];
+        var parked = turn.Parked is { IsExhausted: true } exhausted ? exhausted.Renewed() : turn.Parked;
+        if (parked != turn.Parked)
+            changes.Add(new CommitChange.PutState(_names.Parked(parked!.Key), parked.Write()));
+        for (var failures = 1; ; failures++)
+        {
+            try
+            {
+                await CommitAsync(changes, cancellationToken).ConfigureAwait(false);
+                break;
+            }
+            catch (Exception exception)
+            {
+                // The note is still there, or was done what it asks for: the next tenure finds how things are.
+                cancellationToken.ThrowIfCancellationRequested();
+                LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
+                await Backoff.WaitForStoreAsync(failures, _time, cancellationToken).ConfigureAwait(false);
+            }
+        }
+
+        (turn.Parked, turn.Asked) = (parked, null);
+        LogMessages.KeyResumed(_logger, _plan.Stream, _plan.Group, turn.Entry.Id, note.By);
     }
 
     private async Task CommitAsync(IReadOnlyList<CommitChange> changes, CancellationToken cancellationToken)

@@ -71,4 +71,36 @@ public abstract partial class OrderedContract
 
         Assert.Equal(Enumerable.Range(1, 6), _handled.Select(item => item.Number));
     }
+
+    /// <summary>One commit that failed took the request with it, and all after it until the reader changed.</summary>
+    [Theory]
+    [InlineData(Fault.Before)]
+    [InlineData(Fault.After)]
+    public async Task Resume_that_was_asked_for_while_commits_failed_is_done_once_they_go_through(object fault)
+    {
+        int isBroken = 0, broken = 0, isFixed = 0;
+        await using var host = await StartAsync(
+            (order, context, _) => Volatile.Read(ref isFixed) == 0 ? throw new InvalidOperationException("no money") : HandleAsync(order, context),
+            o => (o.MaxAttempts, o.WhenExhausted, o.Lease) = (1, WhenExhausted.Park, Endless),
+            store: Wrap(Store, call =>
+            {
+                if (call != "CommitAsync" || Volatile.Read(ref isBroken) == 0)
+                    return Fault.None;
+                Interlocked.Increment(ref broken);
+                return (Fault)fault;
+            }));
+        await PublishAsync(host, 1, "a");
+        await PublishAsync(host, 2, "a");
+        await Eventually.TrueAsync("the key is parked for good", async () => await Parked.FindAsync("a") is { IsExhausted: true });
+
+        Volatile.Write(ref isFixed, 1);
+        Volatile.Write(ref isBroken, 1);
+        Assert.True(await Parked.ResumeAsync("a", "ann"));
+        await Eventually.TrueAsync("it failed a few times", () => new(Volatile.Read(ref broken) >= 3));
+        Volatile.Write(ref isBroken, 0);
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal([1, 2], _handled.Select(item => item.Number));
+        Assert.Equal(0, (await Store.GetStreamInfoAsync(StreamNames.Order(_stream, Group)))!.Length);
+    }
 }
