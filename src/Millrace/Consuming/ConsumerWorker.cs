@@ -170,9 +170,10 @@ internal sealed class ConsumerWorker
             foreach (var delivery in running)
                 delivery.Cancel(CancelCause.DrainDeadline);
             await WaitForCancelledAsync().ConfigureAwait(false);
-            await HandBackAsync().ConfigureAwait(false);
         }
 
+        // What was cut short, and what an ordered group was still claiming.
+        await HandBackAsync().ConfigureAwait(false);
         await WaitQuietlyAsync(_settlement.WhenIdleAsync(), HandBackTimeout).ConfigureAwait(false);
     }
 

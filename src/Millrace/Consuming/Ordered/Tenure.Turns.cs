@@ -68,6 +68,12 @@ internal sealed partial class Tenure
             Turn = turn,
         };
         _held.Add(delivery);
+        if (IsLost && delivery.Lose())
+        {
+            _held.Remove(delivery); // The tenure was lost while the entry was claimed, and did not find it among those held.
+            return;
+        }
+
         if (turn.Asked is not { IsSkip: true } asked)
             await _handle(delivery).ConfigureAwait(false);
         else if (delivery.TryStart())

@@ -103,4 +103,45 @@ public abstract partial class OrderedContract
         Assert.Equal([1, 2], _handled.Select(item => item.Number));
         Assert.Equal(0, (await Store.GetStreamInfoAsync(StreamNames.Order(_stream, Group)))!.Length);
     }
+
+    /// <summary>The claim of its turn was answered when the lease was lost already: its handler ran beside the next reader's.</summary>
+    [Fact]
+    public async Task Turn_taken_in_the_moment_the_lease_is_lost_does_not_run()
+    {
+        var claimed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        var isFixed = 0;
+        await using var host = await StartAsync(
+            (order, context, _) => Volatile.Read(ref isFixed) == 0 ? throw new InvalidOperationException("no money") : HandleAsync(order, context),
+            o => (o.MaxAttempts, o.Lease) = (20, TimeSpan.FromSeconds(1)),
+            store: Wrap(Store, call => call == "ClaimAsync" && claimed.TrySetResult() ? Fault.Late : Fault.None));
+        await PublishAsync(host, 1, "a");
+        await claimed.Task.WaitAsync(Eventually.Deadline);
+        Volatile.Write(ref isFixed, 1);
+
+        await StealAsync();
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(1, Assert.Single(_handled).Number);
+    }
+
+    /// <summary>As above, with a stop: what nobody began with was not handed back, and counted as a death.</summary>
+    [Fact]
+    public async Task Turn_taken_in_the_moment_of_a_stop_is_handed_back()
+    {
+        var claimed = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using (var first = await StartAsync(
+            (_, _, _) => throw new InvalidOperationException("no money"),
+            o => (o.MaxAttempts, o.Lease) = (20, Endless),
+            "one",
+            store: Wrap(Store, call => call == "ClaimAsync" && claimed.TrySetResult() ? Fault.Late : Fault.None)))
+        {
+            await PublishAsync(first, 1, "a");
+            await claimed.Task.WaitAsync(Eventually.Deadline);
+            await first.StopAsync();
+        }
+
+        await using var second = await StartAsync((order, context, _) => HandleAsync(order, context), o => o.Lease = Endless, "two");
+        await second.WhenSettledAsync(_stream, Group);
+        Assert.Equal(("a", 1, 2, 1L), Assert.Single(_handled));
+    }
 }
