@@ -15,6 +15,9 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
 {
     // What this process wrote when it last took the lease: its name, and a number nobody else has.
     private byte[]? _mine;
+
+    // What it wrote when it last tried to: the answer may have been lost.
+    private byte[]? _tried;
     private long _takenAt;
 
     // The versions of both documents as last seen, and since when they are the same.
@@ -42,7 +45,7 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
 
             if (IsFree(documents[0], documents[1]))
             {
-                _takenAt = time.GetTimestamp();
+                (_tried, _takenAt) = (mine, time.GetTimestamp());
                 await store.CommitAsync(Take(documents[0], documents[1], mine), cancellationToken).ConfigureAwait(false);
                 continue; // The documents say who was first.
             }
@@ -113,7 +116,7 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
     }
 
     private bool IsOurs(ReadOnlySpan<byte> payload) => _mine is { } mine
-        ? payload.SequenceEqual(mine)
+        ? payload.SequenceEqual(mine) || payload.SequenceEqual(_tried)
         : payload.StartsWith(Encoding.UTF8.GetBytes($"{plan.Consumer}\n"));
 
     private Commit Take(StateDocument? reader, StateDocument? pulse, byte[] mine) => new()

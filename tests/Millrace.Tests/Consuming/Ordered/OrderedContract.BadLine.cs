@@ -144,4 +144,25 @@ public abstract partial class OrderedContract
         await second.WhenSettledAsync(_stream, Group);
         Assert.Equal(("a", 1, 2, 1L), Assert.Single(_handled));
     }
+
+    /// <summary>It took its own document for another reader's, and waited for that one's lease to end.</summary>
+    [Fact]
+    public async Task Reader_whose_take_was_not_answered_takes_the_lease_again_at_once()
+    {
+        var left = 0;
+        await using var host = await StartAsync(
+            (order, context, _) => HandleAsync(order, context),
+            o => o.Lease = Endless,
+            store: Wrap(Store, call => call == "CommitAsync" && Interlocked.Decrement(ref left) >= 0 ? Fault.After : Fault.None));
+        await PublishAsync(host, 1, "a");
+        await host.WhenSettledAsync(_stream, Group);
+
+        // The second take: the first one goes by the name.
+        Volatile.Write(ref left, 3);
+        await Store.DestroyGroupAsync(_stream, Group);
+        await PublishAsync(host, 2, "a");
+        await Eventually.TrueAsync("it is handled", () => new(_handled.Any(item => item.Number == 2)));
+
+        await host.WhenSettledAsync(_stream, Group);
+    }
 }
