@@ -23,8 +23,9 @@ public sealed class EmbeddedStoreOptions
     public long MaxMemoryBytes { get; set; }
 
     /// <summary>
-    /// What becomes of a publisher that finds no memory. Commits that settle a delivery never wait and are refused at once, so that nobody's ack
-    /// waits behind them; nor do the clients of a server. At most 1,000 publishers wait; more are refused. Default <see cref="WhenFull.Reject"/>.
+    /// What becomes of a publisher that finds no memory. Commits that settle a delivery, so that nobody's ack waits behind them, or that publish
+    /// nothing, never wait and are refused at once; nor do the clients of a server wait. At most 1,000 publishers wait; more are refused.
+    /// Default <see cref="WhenFull.Reject"/>.
     /// </summary>
     public WhenFull WhenFull { get; set; } = WhenFull.Reject;
 

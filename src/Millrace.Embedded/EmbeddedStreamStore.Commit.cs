@@ -64,11 +64,11 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <summary>
-    /// Whether commits wait for memory: those that only publish. What settles a delivery is refused at once: who settles repeats it, and meanwhile
-    /// goes on with what needs no memory.
+    /// Whether commits wait for memory: those that publish. What settles a delivery or only writes documents is refused at once: who settles
+    /// repeats it, and meanwhile goes on with what needs no memory; and documents are what a process needs that makes room, as retention does.
     /// </summary>
     private bool MustWaitNeedsLock(IReadOnlyList<Commit> commits) =>
-        _whenFull == WhenFull.Wait && IsTightNeedsLock && commits.Any(Growth.NeedsMemory) && !commits.Any(Growth.Settles);
+        _whenFull == WhenFull.Wait && IsTightNeedsLock && commits.Any(Growth.Publishes) && !commits.Any(Growth.Settles);
 
     private WaitingWrite<IReadOnlyList<CommitResult>> CommitLaterNeedsLock(IReadOnlyList<Commit> commits) => WaitNeedsLock<IReadOnlyList<CommitResult>>(
         nowMs => [.. commits.Select(commit => ApplyCommitNeedsLock(commit, nowMs))]);

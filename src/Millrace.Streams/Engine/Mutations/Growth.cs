@@ -31,6 +31,18 @@ internal static class Growth
         return false;
     }
 
+    /// <summary>Whether the commit publishes: adds an entry, now or later.</summary>
+    public static bool Publishes(this Commit commit)
+    {
+        for (var i = 0; i < commit.Changes.Count; i++)
+        {
+            if (commit.Changes[i] is CommitChange.Append or CommitChange.Schedule)
+                return true;
+        }
+
+        return false;
+    }
+
     /// <summary>Whether the commit settles a delivery.</summary>
     public static bool Settles(this Commit commit)
     {

@@ -1,0 +1,49 @@
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Consuming;
+
+/// <summary>What makes room on a store that is full goes on, the same on every store.</summary>
+public abstract class FullStoreContract : IAsyncLifetime
+{
+    private const string Group = "billing";
+
+    protected abstract IStreamStore Store { get; }
+
+    public abstract ValueTask InitializeAsync();
+
+    public abstract ValueTask DisposeAsync();
+
+    [Fact]
+    public async Task Retention_of_a_full_store_drops_what_is_settled_though_it_can_note_nothing()
+    {
+        await FillAsync(entries: 10, settled: 3);
+
+        var result = await new Millrace.Retention(Store).ApplyAsync("orders", new() { MaxCount = 0 });
+
+        Assert.Equal((3L, Group), (result.Entries, result.HeldBackBy));
+    }
+
+    [Fact]
+    public async Task Host_applies_its_retention_on_a_full_store()
+    {
+        await FillAsync(entries: 10, settled: 3);
+
+        await using var host = await ConsumerHost.StartAsync(m => m.AddRetention("orders", retention => retention.MaxCount = 0), Store);
+
+        await Eventually.TrueAsync("what is settled is dropped", async () => (await Store.GetStreamInfoAsync("orders"))!.Length == 7);
+    }
+
+    /// <summary>Sets the limit of memory, 0 for none.</summary>
+    protected abstract Task LimitAsync(long maxMemoryBytes);
+
+    /// <summary>Entries of which a group that is away has settled some, on a store that then is full.</summary>
+    private async Task FillAsync(int entries, int settled)
+    {
+        await Store.CreateGroupAsync("orders", Group, GroupStart.Beginning);
+        var ids = await Store.AppendManyAsync("orders", [.. Enumerable.Repeat(EntryFields.Create(("type", "x")), entries)]);
+        await Store.ReadGroupAsync(new() { Group = Group, Consumer = "away", Streams = ["orders"], Count = entries });
+        await Store.AckAsync("orders", Group, [.. ids.Take(settled)]);
+        await LimitAsync(1);
+    }
+}
