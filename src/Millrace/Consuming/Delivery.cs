@@ -113,6 +113,16 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
         }
     }
 
+    /// <summary>Whether it waits for a handler: it has not begun, nor was it lost, handed back or ended.</summary>
+    public bool IsQueued
+    {
+        get
+        {
+            lock (this)
+                return _state == DeliveryState.Queued;
+        }
+    }
+
     public CancellationToken LeaseLost
     {
         get

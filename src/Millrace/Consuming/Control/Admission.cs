@@ -5,7 +5,7 @@ namespace Millrace.Consuming;
 /// </summary>
 internal sealed class Admission(ReadGate gate, RateLimiter limiter, CircuitBreaker breaker)
 {
-    /// <summary>Returns whether a handler may begin; otherwise the worker was told to stop.</summary>
+    /// <summary>Returns whether a handler may begin; otherwise the worker was told to stop, or the delivery was lost or handed back meanwhile.</summary>
     public ValueTask<bool> EnterAsync(Delivery delivery, CancellationToken stop) =>
         gate.IsOpen && !limiter.IsOn && !breaker.IsOn && !stop.IsCancellationRequested ? new(true) : EnterSlowAsync(delivery, stop);
 
@@ -15,11 +15,17 @@ internal sealed class Admission(ReadGate gate, RateLimiter limiter, CircuitBreak
     private async ValueTask<bool> EnterSlowAsync(Delivery delivery, CancellationToken stop)
     {
         var hasToken = false;
-        while (!stop.IsCancellationRequested)
+        while (!stop.IsCancellationRequested && delivery.IsQueued)
         {
             if (!gate.IsOpen)
+            {
+                // A token is for now: kept for what waits here, all of that would begin at once when the gate opens.
+                hasToken = false;
                 await gate.WhenOpenAsync(stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-            hasToken = hasToken || await limiter.TakeAsync(stop).ConfigureAwait(false);
+                continue;
+            }
+
+            hasToken = hasToken || await limiter.TakeAsync(() => gate.IsOpen && delivery.IsQueued, stop).ConfigureAwait(false);
             if (hasToken && gate.IsOpen && breaker.TryEnter(delivery))
                 return true;
         }

@@ -50,8 +50,10 @@ internal sealed class RateLimiter
         (new(plan.Stream, $"rate/{plan.Group}"), new(plan.Stream, $"rate/{plan.Group}/taken"));
 
     /// <summary>Waits for a token. Not when cancelled: then there is none.</summary>
+    /// <param name="isWanted">Asked before a token is used, which may be much later: whether it still is of use.</param>
+    /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>Whether there is one.</returns>
-    public async ValueTask<bool> TakeAsync(CancellationToken cancellationToken)
+    public async ValueTask<bool> TakeAsync(Func<bool> isWanted, CancellationToken cancellationToken)
     {
         if (!IsOn || TryUse())
             return true;
@@ -62,9 +64,14 @@ internal sealed class RateLimiter
             await _taking.WaitAsync(cancellationToken).ConfigureAwait(false);
             try
             {
-                while (!TryUse())
+                while (isWanted())
+                {
+                    if (TryUse())
+                        return true;
                     await RefillAsync(cancellationToken).ConfigureAwait(false);
-                return true;
+                }
+
+                return false;
             }
             finally
             {

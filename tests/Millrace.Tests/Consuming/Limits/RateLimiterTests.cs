@@ -32,7 +32,7 @@ public sealed class RateLimiterTests
         async Task UseAsync()
         {
             var limiter = new RateLimiter(store, plan, time, NullLogger.Instance);
-            while (await limiter.TakeAsync(stop.Token))
+            while (await limiter.TakeAsync(static () => true, stop.Token))
                 Interlocked.Increment(ref used);
         }
 
