@@ -52,7 +52,7 @@ internal sealed class ConsumerWorker
         _held = new(plan.HandlerPlaces + plan.Options.EffectivePrefetch, _ledger.Moved);
         _reader = new(store, plan, _held, core, logger);
         _handlers = new(plan.HandlerPlaces, HandleAsync);
-        _recovery = new(_reader, plan, _gate, core.Time, logger, _handlers.Start);
+        _recovery = new(_reader, plan, _gate, WaitAtGateAsync, core.Time, logger, _handlers.Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token, SettleRefusedAsync);
         _breaker = new(plan, _gate, core.Time, core.Meter, logger);

@@ -17,11 +17,18 @@ namespace Millrace.Consuming;
 /// <param name="reader">Lists and claims.</param>
 /// <param name="plan">The group.</param>
 /// <param name="gate">Nothing is taken over while it is closed.</param>
+/// <param name="waitAtGate">Waits until it is open, and hands back meanwhile what a pause must not keep.</param>
 /// <param name="time">The clock of the rounds.</param>
 /// <param name="logger">The log.</param>
 /// <param name="queue">Queues deliveries for the handlers.</param>
 internal sealed class PendingRecovery(
-    GroupReader reader, GroupPlan plan, ReadGate gate, TimeProvider time, ILogger logger, Action<IReadOnlyList<Delivery>> queue)
+    GroupReader reader,
+    GroupPlan plan,
+    ReadGate gate,
+    Func<CancellationToken, ValueTask> waitAtGate,
+    TimeProvider time,
+    ILogger logger,
+    Action<IReadOnlyList<Delivery>> queue)
 {
     // What is left over waits for the next round; bounds the list after a disaster.
     private const int MaxSuspects = 1_000;
@@ -40,7 +47,7 @@ internal sealed class PendingRecovery(
     {
         while (true)
         {
-            await gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
+            await waitAtGate(cancellationToken).ConfigureAwait(false);
             try
             {
                 await RunSuspectsAsync(cancellationToken).ConfigureAwait(false);
@@ -76,26 +83,47 @@ internal sealed class PendingRecovery(
         List<EntryId> found = [];
         while (next is { } from && found.Count < MaxSuspects)
         {
-            await _page.WaitAsync(cancellationToken).ConfigureAwait(false);
+            await WaitForPageAsync(cancellationToken).ConfigureAwait(false);
             (var taken, next) = await reader.TakePendingAsync(isAgain, isOwn, from, found, cancellationToken).ConfigureAwait(false);
             if (taken.Count == 0)
                 continue;
             LogMessages.Recovered(logger, taken[0].Stream, plan.Group, taken.Count);
             _page = Task.WhenAll(taken.Select(delivery => delivery.LeftQueue));
             queue(taken);
+            await waitAtGate(cancellationToken).ConfigureAwait(false); // It may have closed while the store answered.
         }
 
         suspects.AddRange(found.Select(id => new Suspect(isAgain, isOwn, id)));
+    }
+
+    /// <summary>Waits until handlers have begun with the page, or given back what is left of it, and the gate is open.</summary>
+    private async Task WaitForPageAsync(CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            await waitAtGate(cancellationToken).ConfigureAwait(false);
+            try
+            {
+                await _page.WaitAsync(gate.Reading).ConfigureAwait(false);
+                if (gate.IsOpen)
+                    return;
+            }
+            catch (OperationCanceledException) when (!cancellationToken.IsCancellationRequested)
+            {
+                // The gate was closed.
+            }
+        }
     }
 
     private async Task RunSuspectsAsync(CancellationToken cancellationToken)
     {
         foreach (var suspect in _suspects)
         {
-            await gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
+            await waitAtGate(cancellationToken).ConfigureAwait(false);
             var taken = await reader.ClaimAsync(suspect.IsAgain, suspect.IsOwn, suspect.Id, cancellationToken).ConfigureAwait(false);
             var ended = Task.WhenAll(taken.Select(delivery => delivery.Ended));
             queue(taken);
+            await waitAtGate(cancellationToken).ConfigureAwait(false);
             try
             {
                 await ended.WaitAsync(plan.Options.Lease, time, cancellationToken).ConfigureAwait(false);

@@ -64,6 +64,34 @@ public abstract class ConsumerControlContract
         await host.WhenSettledAsync(_stream, Group);
     }
 
+    [Theory]
+    [InlineData("local")]
+    [InlineData("dead")]
+    public async Task Paused_consumer_keeps_nothing_of_what_an_earlier_run_left(string left)
+    {
+        // Three pages of the recovery, left by this consumer or by another one.
+        const int count = 150;
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Store.AppendManyAsync(_stream, [.. Enumerable.Range(0, count).Select(i => EntryFields.Create(
+            ("type", "order.created"), ("schemaversion", "2"), ("data", $"{{\"orderId\":\"o{i}\"}}")))]);
+        await Store.ReadGroupAsync(new() { Group = Group, Consumer = left, Streams = [_stream], Count = count });
+        var (started, finish) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await using var host = await StartAsync(order =>
+        {
+            started.TrySetResult();
+            return finish.Task;
+        }, leaseSeconds: 2);
+        await started.Task.WaitAsync(Eventually.Deadline);
+
+        Control(host).Pause(_stream, Group);
+        await using var other = await StartAsync(_ => Task.CompletedTask, "other", leaseSeconds: 2);
+        await Eventually.TrueAsync("the other process handles what has not begun", () => ValueTask.FromResult(_handled.Distinct().Count() >= count - 1));
+
+        finish.SetResult();
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(count, _handled.Distinct().Count());
+    }
+
     [Fact]
     public async Task Health_and_report_show_a_pause_and_its_end()
     {
@@ -118,7 +146,7 @@ public abstract class ConsumerControlContract
             await host.Publisher.PublishAsync(_stream, new OrderCreated(id, 1));
     }
 
-    private Task<ConsumerHost> StartAsync(Func<OrderCreated, Task> handle, string instance = "local") => ConsumerHost.StartAsync(
+    private Task<ConsumerHost> StartAsync(Func<OrderCreated, Task> handle, string instance = "local", int leaseSeconds = 30) => ConsumerHost.StartAsync(
         m =>
         {
             m.Services.AddHealthChecks().AddMillrace();
@@ -130,7 +158,7 @@ public abstract class ConsumerControlContract
                     await handle(order);
                     _handled.Enqueue(order.OrderId);
                 },
-                o => (o.Concurrency, o.Prefetch) = (1, 8));
+                o => (o.Concurrency, o.Prefetch, o.Lease, o.HandlerTimeout) = (1, 8, TimeSpan.FromSeconds(leaseSeconds), Eventually.Deadline));
         },
         Store,
         instance: instance);
