@@ -19,8 +19,10 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
             {
                 var deliveries = held.Snapshot().Where(delivery => !delivery.IsSettledByHand).ToList();
                 var byStream = deliveries.ToLookup(delivery => delivery.IsAgain);
-                await ExtendAsync(plan.Stream, [.. byStream[false]], cancellationToken).ConfigureAwait(false);
-                await ExtendAsync(plan.Again, [.. byStream[true]], cancellationToken).ConfigureAwait(false);
+                foreach (var batch in byStream[false].Chunk(StreamLimits.MaxBatch))
+                    await ExtendAsync(plan.Stream, batch, cancellationToken).ConfigureAwait(false);
+                foreach (var batch in byStream[true].Chunk(StreamLimits.MaxBatch))
+                    await ExtendAsync(plan.Again, batch, cancellationToken).ConfigureAwait(false);
             }
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
@@ -31,9 +33,6 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
 
     private async Task ExtendAsync(string stream, IReadOnlyList<Delivery> deliveries, CancellationToken cancellationToken)
     {
-        if (deliveries.Count == 0)
-            return;
-
         var now = time.GetTimestamp();
         try
         {

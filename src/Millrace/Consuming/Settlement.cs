@@ -371,10 +371,15 @@ internal sealed class Settlement
                 ids[next++] = delivery.Id;
         }
 
-        if (isAgain)
-            await _store.AckAndDeleteAsync(_plan.Again, _plan.Group, ids, _abort).ConfigureAwait(false);
-        else
-            await _store.AckAsync(_plan.Stream, _plan.Group, ids, _abort).ConfigureAwait(false);
+        // Nearly always one call. What is repeated after a failure of the second counts for nothing.
+        for (var from = 0; from < count; from += StreamLimits.MaxBatch)
+        {
+            var part = count <= StreamLimits.MaxBatch ? ids : ids[from..Math.Min(count, from + StreamLimits.MaxBatch)];
+            if (isAgain)
+                await _store.AckAndDeleteAsync(_plan.Again, _plan.Group, part, _abort).ConfigureAwait(false);
+            else
+                await _store.AckAsync(_plan.Stream, _plan.Group, part, _abort).ConfigureAwait(false);
+        }
     }
 
     /// <summary>Never throws: a failure of the whole call becomes every commit's.</summary>

@@ -1,0 +1,71 @@
+using Millrace.Embedded;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Consuming;
+
+/// <summary>A group that holds more than a store takes in one call: with batches of the largest size, and what waits behind them.</summary>
+public sealed class ManyHeldTests
+{
+    // What is read ahead fills up until half of it, which is 400, is free at most.
+    private const int Published = StreamLimits.MaxBatch + 400;
+    private const int Held = StreamLimits.MaxBatch + 200;
+
+    [Fact]
+    public async Task More_than_fit_in_one_call_are_all_renewed_and_all_acknowledged()
+    {
+        var time = new ManualTimeProvider();
+        await using var store = new EmbeddedStreamStore(new(), time);
+        using var firstAck = new ManualResetEventSlim();
+        var line = FaultyStore.Wrap(store, member =>
+        {
+            if (member == nameof(IStreamStore.AckAsync))
+                firstAck.Wait(Eventually.Deadline);
+            return FaultyStore.Fault.None;
+        });
+        var (handled, end) = (0, new TaskCompletionSource());
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddBatchConsumer<OrderCreated>(
+                "orders",
+                "billing",
+                async (orders, _, _) =>
+                {
+                    await end.Task;
+                    Interlocked.Add(ref handled, orders.Count);
+                },
+                o => (o.Concurrency, o.BatchSize, o.HandlerTimeout) = (100, 100, Timeout.InfiniteTimeSpan)),
+            line,
+            time);
+        var entry = EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", "{\"orderId\":\"o\"}"));
+        foreach (var page in Enumerable.Repeat(entry, Published).Chunk(StreamLimits.MaxBatch))
+            await store.AppendManyAsync("orders", page);
+        await Eventually.TrueAsync("more are held than fit in one call", async () => await PendingAsync(store) >= Held);
+
+        var held = await PendingAsync(store);
+        time.Advance(TimeSpan.FromSeconds(10));
+        await Eventually.TrueAsync("every lease is renewed", async () => await PendingAsync(store, TimeSpan.FromSeconds(1)) == 0);
+
+        end.SetResult();
+        await Eventually.TrueAsync("all that is held is handled", () => WaitForBatches(() => Volatile.Read(ref handled) >= held));
+        firstAck.Set();
+        await Eventually.TrueAsync("all is settled", () => WaitForBatches(
+            () => store.GetGroupsAsync("orders") is { IsCompletedSuccessfully: true, Result: [{ PendingCount: 0, Lag: 0 }] }));
+        Assert.Equal(Published, handled);
+
+        // The last batches never fill.
+        ValueTask<bool> WaitForBatches(Func<bool> isDone)
+        {
+            time.Advance(TimeSpan.FromMilliseconds(20));
+            return ValueTask.FromResult(isDone());
+        }
+    }
+
+    private static async Task<long> PendingAsync(IStreamStore store, TimeSpan idle = default)
+    {
+        if (await store.GetStreamInfoAsync("orders") is null)
+            return 0;
+        return idle == default
+            ? (await store.PendingSummaryAsync("orders", "billing")).Count
+            : (await store.PendingAsync("orders", "billing", new() { MinIdleTime = idle, Count = 1 })).Count;
+    }
+}
