@@ -163,7 +163,7 @@ internal sealed partial class Tenure
             }
             catch (Exception exception)
             {
-                // The note is still there, or was done what it asks for: the next tenure finds how things are.
+                // At the end of the tenure either the note is still there, for the next one, or what it asks for is done.
                 cancellationToken.ThrowIfCancellationRequested();
                 LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
                 await Backoff.WaitForStoreAsync(failures, _time, cancellationToken).ConfigureAwait(false);
