@@ -34,6 +34,39 @@ public abstract class FullStoreContract : IAsyncLifetime
         await Eventually.TrueAsync("what is settled is dropped", async () => (await Store.GetStreamInfoAsync("orders"))!.Length == 7);
     }
 
+    [Fact]
+    public async Task Reader_of_an_ordered_group_goes_on_while_the_full_store_refuses_to_renew_its_lease()
+    {
+        var lease = TimeSpan.FromSeconds(33);
+        var time = new ManualTimeProvider();
+        var (started, finish) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>(
+                "orders",
+                Group,
+                async (_, _, token) =>
+                {
+                    started.TrySetResult();
+                    await finish.Task.WaitAsync(token);
+                },
+                o => (o.OrderedBy, o.Lease, o.HandlerTimeout) = (nameof(OrderCreated.OrderId), lease, Timeout.InfiniteTimeSpan)),
+            Store,
+            time);
+        await host.Publisher.PublishManyAsync<OrderCreated>("orders", [new("a", 1), new("a", 2), new("b", 1)]);
+        await started.Task.WaitAsync(Eventually.Deadline);
+
+        await LimitAsync(1);
+        for (var i = 0; i < 6; i++)
+        {
+            // The reader has its answer when it waits for the next renewal, and for the end of a lease that began anew.
+            time.Advance(lease / 3);
+            await time.WaitForTimerAsync(lease);
+        }
+
+        finish.SetResult();
+        await host.WhenSettledAsync("orders", Group);
+    }
+
     /// <summary>Sets the limit of memory, 0 for none.</summary>
     protected abstract Task LimitAsync(long maxMemoryBytes);
 

@@ -46,8 +46,8 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
             if (IsFree(documents[0], documents[1]))
             {
                 (_tried, _takenAt) = (mine, time.GetTimestamp());
-                await store.CommitAsync(Take(documents[0], documents[1], mine), cancellationToken).ConfigureAwait(false);
-                continue; // The documents say who was first.
+                if (await TryTakeAsync(documents[0], documents[1], mine, cancellationToken).ConfigureAwait(false))
+                    continue; // The documents say who was first.
             }
 
             standingBy(documents[2]);
@@ -75,6 +75,12 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
                 var renewal = new Commit { Conditions = [fence], Changes = [new CommitChange.PutState(names.Pulse, _mine)] };
                 if (!(await store.CommitAsync(renewal, either.Token).ConfigureAwait(false)).IsApplied)
                     return;
+                renewedAt = now;
+            }
+            catch (StreamException exception) when (exception.Code == StreamErrorCode.OutOfMemory)
+            {
+                // As good as a renewal: the store looks at the fence first, and lets nobody else take the lease while it is full. Who reads must
+                // go on, for what it settles makes room.
                 renewedAt = now;
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
@@ -113,6 +119,24 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
         if (_seen != (reader.Version, pulse?.Version))
             (_seen, _seenSince) = ((reader.Version, pulse?.Version), time.GetTimestamp());
         return time.GetElapsedTime(_seenSince) >= plan.Options.Lease;
+    }
+
+    /// <summary>
+    /// Asks for the lease. When the store is full nobody gets it, and whoever has it cannot show that it lives: it has a whole lease from then.
+    /// </summary>
+    /// <returns>Whether the store has looked at it.</returns>
+    private async Task<bool> TryTakeAsync(StateDocument? reader, StateDocument? pulse, byte[] mine, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await store.CommitAsync(Take(reader, pulse, mine), cancellationToken).ConfigureAwait(false);
+            return true;
+        }
+        catch (StreamException exception) when (exception.Code == StreamErrorCode.OutOfMemory && reader is not null && !IsOurs(reader.Payload.Span))
+        {
+            _seenSince = time.GetTimestamp();
+            return false;
+        }
     }
 
     private bool IsOurs(ReadOnlySpan<byte> payload) => _mine is { } mine
