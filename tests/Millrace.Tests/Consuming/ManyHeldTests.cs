@@ -7,15 +7,17 @@ namespace Millrace.Tests.Consuming;
 /// <summary>A group that holds more than a store takes in one call: with batches of the largest size, and what waits behind them.</summary>
 public sealed class ManyHeldTests
 {
-    // What is read ahead fills up until half of it, which is 400, is free at most.
-    private const int Published = StreamLimits.MaxBatch + 400;
-    private const int Held = StreamLimits.MaxBatch + 200;
+    // What is read ahead fills up until half of it is free at most.
+    private const int Prefetch = 4_000;
+    private const int Published = StreamLimits.MaxBatch + Prefetch;
+    private const int Held = StreamLimits.MaxBatch + (Prefetch / 2);
 
     [Fact]
     public async Task More_than_fit_in_one_call_are_all_renewed_and_all_acknowledged()
     {
         var time = new ManualTimeProvider();
         await using var store = new EmbeddedStreamStore(new(), time);
+        await store.CreateGroupAsync("orders", "billing", GroupStart.Beginning);
         using var firstAck = new ManualResetEventSlim();
         var line = FaultyStore.Wrap(store, member =>
         {
@@ -33,7 +35,7 @@ public sealed class ManyHeldTests
                     await end.Task;
                     Interlocked.Add(ref handled, orders.Count);
                 },
-                o => (o.Concurrency, o.BatchSize, o.HandlerTimeout) = (100, 100, Timeout.InfiniteTimeSpan)),
+                o => (o.Concurrency, o.BatchSize, o.Prefetch, o.HandlerTimeout) = (100, 100, Prefetch, Timeout.InfiniteTimeSpan)),
             line,
             time);
         var entry = EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", "{\"orderId\":\"o\"}"));
@@ -55,17 +57,12 @@ public sealed class ManyHeldTests
         // The last batches never fill.
         ValueTask<bool> WaitForBatches(Func<bool> isDone)
         {
-            time.Advance(TimeSpan.FromMilliseconds(20));
+            time.Advance(TimeSpan.FromMilliseconds(5));
             return ValueTask.FromResult(isDone());
         }
     }
 
-    private static async Task<long> PendingAsync(IStreamStore store, TimeSpan idle = default)
-    {
-        if (await store.GetStreamInfoAsync("orders") is null)
-            return 0;
-        return idle == default
-            ? (await store.PendingSummaryAsync("orders", "billing")).Count
-            : (await store.PendingAsync("orders", "billing", new() { MinIdleTime = idle, Count = 1 })).Count;
-    }
+    private static async Task<long> PendingAsync(IStreamStore store, TimeSpan idle = default) => idle == default
+        ? (await store.PendingSummaryAsync("orders", "billing")).Count
+        : (await store.PendingAsync("orders", "billing", new() { MinIdleTime = idle, Count = 1 })).Count;
 }
