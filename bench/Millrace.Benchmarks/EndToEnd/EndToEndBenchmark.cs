@@ -22,7 +22,7 @@ internal static class EndToEndBenchmark
         await using var redis = await ServerProcess.StartRedisAsync("--appendonly", "yes", "--appendfsync", "everysec");
         await using var rivals = await NodeRivals.StartAsync(redis);
         Pairs.Head("End to end, embedded, EverySecond; the other side on redis-server, appendfsync everysec", "messages/s", "other side");
-        Pairs.Run("ioredis, pipelined", 10, () => rivals.Run("pipelined", 100_000), () => Embedded(500_000), warmUps: 2);
+        Pairs.Run("ioredis, pipelined", 10, () => rivals.Run("pipelined", 100_000), () => Embedded(1_500_000), warmUps: 2);
         Console.WriteLine();
     }
 
