@@ -1,3 +1,3 @@
 # file: src/Millrace/Consuming/LeaseKeeper.cs
 # Nothing is renewed, and nobody notices.
-s/if \(deliveries\.Count == 0\)\n            return;/if (deliveries.Count >= 0)\n            return;/
+s/(        var now = time\.GetTimestamp\(\);\n        try)/        if (deliveries.Count >= 0)\n            return;\n\1/
