@@ -73,10 +73,16 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         // Whoever holds it is about to read a newer one.
         if (!_checking.Wait(0, CancellationToken.None))
             return;
-        var known = Known(GroupLedger.Read(document));
-        TellUntold(known);
-        _known = known;
-        _checking.Release();
+        try
+        {
+            var known = Known(GroupLedger.Read(document));
+            TellUntold(known);
+            _known = known;
+        }
+        finally
+        {
+            _checking.Release();
+        }
     }
 
     private async Task CheckAsync(bool makeGroup, CancellationToken cancellationToken)
