@@ -23,7 +23,7 @@ internal static class EventIds
     public const int WorkerStopped = 1114;
     public const int DrainCutShort = 1115;
     public const int FailedAfterSettling = 1116;
-    public const int StateConflict = 1117;
+    public const int CommitConflict = 1117;
     public const int UndecodableIgnored = 1130;
     public const int GroupHalted = 1131;
     public const int DuplicateSkipped = 1132;

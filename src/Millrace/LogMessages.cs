@@ -68,9 +68,9 @@ internal static partial class LogMessages
         "The handler of entry {EntryId} of {Stream} in group {Group} failed after it settled.")]
     public static partial void FailedAfterSettling(ILogger logger, Exception exception, string stream, string group, EntryId entryId);
 
-    [LoggerMessage(EventIds.StateConflict, LogLevel.Debug,
-        "Entry {EntryId} of {Stream} runs again in group {Group}: state document {Document} changed meanwhile.")]
-    public static partial void StateConflict(ILogger logger, string stream, string group, EntryId entryId, string document);
+    [LoggerMessage(EventIds.CommitConflict, LogLevel.Debug,
+        "Entry {EntryId} of {Stream} runs again in group {Group}: it no longer holds that {Condition}.")]
+    public static partial void CommitConflict(ILogger logger, string stream, string group, EntryId entryId, CommitCondition condition);
 
     [LoggerMessage(EventIds.UndecodableIgnored, LogLevel.Warning,
         "Entry {EntryId} of {Stream} is acknowledged unread in group {Group}: {Reason}")]

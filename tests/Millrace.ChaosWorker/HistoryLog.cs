@@ -18,7 +18,7 @@ public sealed class HistoryLog(string worker, IHistory history) : ILoggerProvide
     public void Log<TState>(
         LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
-        var isConflict = eventId.Name == "StateConflict";
+        var isConflict = eventId.Name == "CommitConflict";
         var values = state as IReadOnlyList<KeyValuePair<string, object?>> ?? [];
         string Value(string name) => values.FirstOrDefault(value => value.Key == name).Value?.ToString() ?? "";
         var text = $"{eventId.Name}: {formatter(state, exception)} {exception?.GetType().Name} {exception?.Message}";

@@ -56,27 +56,44 @@ public sealed partial class EventStore
         }
     }
 
-    /// <summary>
-    /// Takes a snapshot when the fold's policy says so. One round trip, or none. Replaces the one that the load found and no other, so that a slow
-    /// process puts none back; and none after a deletion.
-    /// </summary>
+    /// <summary>Takes a snapshot when the fold's policy says so. One round trip, or none.</summary>
     private async ValueTask SnapshotIfDueAsync<TState>(
         string stream, EventFold<TState> fold, LoadedState<TState> loaded, CancellationToken cancellationToken)
         where TState : notnull
     {
-        if (fold.Snapshots is not { } policy)
+        if (SnapshotIfDue(stream, fold, loaded) is not { } commit)
             return;
+        try
+        {
+            await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            // The events are there, and that is what was asked for. The next decision tries again.
+            LogMessages.SnapshotFailed(_logger, exception, stream, loaded.Version);
+        }
+    }
+
+    /// <summary>
+    /// The commit of a snapshot, when the fold's policy says so. Replaces the one that the load found and no other, so that a slow process puts none
+    /// back; and none after a deletion.
+    /// </summary>
+    private Commit? SnapshotIfDue<TState>(string stream, EventFold<TState> fold, LoadedState<TState> loaded)
+        where TState : notnull
+    {
+        if (fold.Snapshots is not { } policy)
+            return null;
         var now = _time.GetUtcNow();
         var isOld = policy.MaxAge is { } age && loaded.SnapshotTime is { } taken && now - taken >= age;
         if (loaded.Version - loaded.SnapshotVersion < policy.Every && !isOld)
-            return;
+            return null;
 
         try
         {
             var key = EventStoreNames.Snapshot(stream);
             var header = new SnapshotHeader(policy.SchemaVersion, loaded.LastId, now);
             byte[] payload = [.. Encoding.ASCII.GetBytes(header.ToString()), .. _codec.Serialize(loaded.State).Span];
-            var commit = new Commit
+            return new()
             {
                 Conditions =
                 [
@@ -85,12 +102,12 @@ public sealed partial class EventStore
                 ],
                 Changes = [new CommitChange.PutState(key, payload)],
             };
-            await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
-            // The events are there, and that is what was asked for. The next decision tries again.
+            // The application's converters may throw anything. The events have it all.
             LogMessages.SnapshotFailed(_logger, exception, stream, loaded.Version);
+            return null;
         }
     }
 

@@ -72,15 +72,20 @@ public sealed partial class EventStore
         bool tellBetween,
         CancellationToken cancellationToken)
     {
+        var publish = (options ?? new()).ToPublishOptions();
+        return AppendCoreAsync(MakeAppend(stream, events, publish, options?.CommandId), expected, tellBetween, cancellationToken);
+    }
+
+    private Append MakeAppend(string stream, IReadOnlyList<object> events, PublishOptions publish, string? commandId)
+    {
         _options.CheckStream(stream);
         var category = _options.CategoryOf(stream);
         var most = (StreamLimits.MaxCommitChanges - OtherChanges) / (category is null ? 1 : 2);
         if (events.Count == 0 || events.Count > most)
             throw new ArgumentException($"{events.Count} events; an append to '{stream}' takes 1 to {most}.", nameof(events));
 
-        var publish = (options ?? new()).ToPublishOptions();
         var fields = events.Select((one, i) => _codec.Encode(one ?? throw new ArgumentException($"Event {i} is null.", nameof(events)), publish)).ToList();
-        return AppendCoreAsync(new(stream, category, fields, options?.CommandId), expected, tellBetween, cancellationToken);
+        return new(stream, category, fields, commandId);
     }
 
     /// <summary>The version of the stream's last event; 0 when it has none. One round trip.</summary>

@@ -325,18 +325,18 @@ internal sealed class ConsumerWorker
         for (var run = 1; ; run++)
         {
             var (action, context, failure) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);
-            var result = failure is StateConflictException conflict && action is not SettleAction.Abandon && run < MaxReruns
-                ? new SettleResult { StateConflict = conflict.Key }
+            var result = failure is CommitConflictException conflict && action is not SettleAction.Abandon && run < MaxReruns
+                ? new SettleResult { Conflict = conflict.Condition }
                 : await SettleAsync(delivery, context, action).ConfigureAwait(false);
 
-            if (result.StateConflict is { } key && run < MaxReruns)
+            if (result.Conflict is { } conflicted && run < MaxReruns)
             {
-                LogMessages.StateConflict(_logger, _plan.Stream, _plan.Group, delivery.Id, key.Name);
+                LogMessages.CommitConflict(_logger, _plan.Stream, _plan.Group, delivery.Id, conflicted);
                 await WaitAfterConflictAsync(run).ConfigureAwait(false);
                 continue;
             }
 
-            if ((result.StateConflict is { } last ? new StateConflictException(last) : (Exception?)result.Refusal) is { } refusal)
+            if ((result.Conflict is { } last ? new CommitConflictException(last) : (Exception?)result.Refusal) is { } refusal)
                 await SettleRefusedAsync(delivery, refusal).ConfigureAwait(false);
             return;
         }

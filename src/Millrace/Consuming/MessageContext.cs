@@ -15,7 +15,9 @@ public sealed class MessageContext
 {
     private readonly Delivery _delivery;
     private readonly Settlement _settlement;
+    private List<CommitCondition>? _required;
     private List<CommitChange>? _outputs;
+    private int _published;
     private StateSession? _state;
 
     internal MessageContext(Delivery delivery, Settlement settlement) => (_delivery, _settlement) = (delivery, settlement);
@@ -101,7 +103,7 @@ public sealed class MessageContext
         _outputs ??= [];
         var fields = Core.Codec.Encode(message, new()
         {
-            MessageId = OutputId(MessageId, Stream, Group, _outputs.Count),
+            MessageId = OutputId(MessageId, Stream, Group, _published++),
             Time = Core.Time.GetUtcNow(),
             Options = options,
             CorrelationId = CorrelationId,
@@ -114,6 +116,36 @@ public sealed class MessageContext
     }
 
     /// <summary>
+    /// Adds a change of the store to the commit of the acknowledgement, for what <see cref="Publish"/> and <see cref="State"/> cannot say. Not for
+    /// entries and documents that Millrace keeps itself.
+    /// </summary>
+    /// <param name="change">The change; on a cluster, in the hash slot of <see cref="Stream"/>.</param>
+    /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
+    public void Enlist(CommitChange change)
+    {
+        ArgumentNullException.ThrowIfNull(change);
+        ThrowIfSettled();
+        (_outputs ??= []).Add(change);
+    }
+
+    /// <summary>
+    /// Makes the effects and the acknowledgement depend on something in the store. When it does not hold nothing is applied and the handler runs
+    /// again, so look at the store in each run.
+    /// </summary>
+    /// <param name="condition">The condition; on a cluster, in the hash slot of <see cref="Stream"/>.</param>
+    /// <exception cref="InvalidOperationException">
+    /// The message was settled by hand already, or the last ID of the stream is required a second time.
+    /// </exception>
+    public void Require(CommitCondition condition)
+    {
+        ArgumentNullException.ThrowIfNull(condition);
+        ThrowIfSettled();
+        if (condition is CommitCondition.LastId last && _required?.OfType<CommitCondition.LastId>().Any(other => other.Stream == last.Stream) == true)
+            throw new InvalidOperationException($"The commit depends on the last ID of '{last.Stream}' already: append to a stream once a message.");
+        (_required ??= []).Add(condition);
+    }
+
+    /// <summary>
     /// Acknowledges the message now, with the outputs and state so far, instead of when the handler returns. What the handler does
     /// afterwards
     /// cannot bring it back. One round trip.
@@ -121,8 +153,8 @@ public sealed class MessageContext
     /// <param name="cancellationToken">Stops the waiting; the message may still be acknowledged.</param>
     /// <returns><see langword="false"/>: the lease was lost, nothing was written, another consumer handles the message.</returns>
     /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
-    /// <exception cref="StateConflictException">
-    /// A state document changed since it was read; let it pass and the handler runs again.
+    /// <exception cref="CommitConflictException">
+    /// A state document changed since it was read, or what was required does not hold; let it pass and the handler runs again.
     /// </exception>
     /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
     public ValueTask<bool> AckAsync(CancellationToken cancellationToken = default) =>
@@ -133,8 +165,8 @@ public sealed class MessageContext
     /// <param name="cancellationToken">Stops the waiting; the message may still be moved.</param>
     /// <returns><see langword="false"/>: the lease was lost, nothing was written, another consumer handles the message.</returns>
     /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
-    /// <exception cref="StateConflictException">
-    /// A state document changed since it was read; let it pass and the handler runs again.
+    /// <exception cref="CommitConflictException">
+    /// A state document changed since it was read, or what was required does not hold; let it pass and the handler runs again.
     /// </exception>
     /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
     public ValueTask<bool> RejectAsync(string reason, CancellationToken cancellationToken = default)
@@ -153,13 +185,14 @@ public sealed class MessageContext
     internal bool IsSettled { get; private set; }
 
     /// <summary>Whether a plain acknowledgement is not enough.</summary>
-    internal bool HasEffects => _outputs is not null || _state is { HasChanges: true };
+    internal bool HasEffects => _outputs is not null || _required is not null || _state is { HasChanges: true };
 
-    /// <summary>Whether the effects depend on state that may change meanwhile, so that the handler may have to run again.</summary>
-    internal bool HasConditions => _state is { HasConditions: true };
+    /// <summary>Whether the effects depend on what may change meanwhile, so that the handler may have to run again.</summary>
+    internal bool HasConditions => _required is not null || _state is { HasConditions: true };
 
     internal void AddEffectsTo(List<CommitCondition> conditions, List<CommitChange> changes)
     {
+        conditions.AddRange(_required ?? []);
         changes.AddRange(_outputs ?? []);
         _state?.AddTo(conditions, changes);
     }

@@ -124,8 +124,8 @@ internal sealed class Settlement
 
         var settling = CommitAsync(delivery, context, changes, isHandled: action is SettleAction.Ack, endsDelivery: false).AsTask();
         var result = await settling.WaitAsync(cancellationToken).ConfigureAwait(false);
-        if (result.StateConflict is { } key)
-            throw new StateConflictException(key);
+        if (result.Conflict is { } conflict)
+            throw new CommitConflictException(conflict);
         return result.Refusal is { } refusal ? throw refusal : result.IsApplied;
     }
 
@@ -271,7 +271,7 @@ internal sealed class Settlement
             ended.End = TurnEnd.Settled;
 
         // A refusal or a conflict on state is not the end: the handler runs again, or its message is retried.
-        if (endsDelivery && result is { StateConflict: null, Refusal: null })
+        if (endsDelivery && result is { Conflict: null, Refusal: null })
             _held.Remove(delivery);
         return result;
     }
@@ -315,8 +315,8 @@ internal sealed class Settlement
     private SettleResult Read(Delivery delivery, CommitResult result) => result.Conflict switch
     {
         null => SettleResult.Applied(result.Ids),
-        CommitCondition.State state when state.Key != delivery.Tenure?.Fence.Key => new() { StateConflict = state.Key },
-        _ => LetGo(delivery, result.Conflict),
+        var conflict when StillOurs(delivery).Contains(conflict) => LetGo(delivery, conflict),
+        var conflict => new() { Conflict = conflict },
     };
 
     private SettleResult LetGo(Delivery delivery, CommitCondition? conflict = null)
@@ -423,8 +423,8 @@ internal readonly record struct SettleResult
     /// <summary>The IDs of the entries appended, when it was applied.</summary>
     public IReadOnlyList<EntryId>? Ids { get; private init; }
 
-    /// <summary>A state document that changed since the handler read it.</summary>
-    public StateKey? StateConflict { get; init; }
+    /// <summary>What no longer held: a state document that changed since the handler read it, or what it required.</summary>
+    public CommitCondition? Conflict { get; init; }
 
     /// <summary>Why the store will never take the handler's effects.</summary>
     public StreamException? Refusal { get; init; }

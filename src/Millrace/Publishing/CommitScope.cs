@@ -12,6 +12,7 @@ public sealed class CommitScope
     private readonly MillraceCore _core;
     private readonly PublishOptions? _options;
     private readonly List<CommitChange> _messages = [];
+    private readonly List<CommitCondition> _required = [];
     private bool _isCommitted;
 
     internal CommitScope(MillraceCore core, IStreamStore store, string stream, PublishOptions? options)
@@ -44,12 +45,32 @@ public sealed class CommitScope
             : new CommitChange.Append(stream, fields));
     }
 
+    /// <summary>Adds a change of the store to the commit, for what <see cref="Publish"/> and <see cref="State"/> cannot say.</summary>
+    /// <param name="change">The change; on a cluster, in the hash slot of the others.</param>
+    /// <exception cref="InvalidOperationException">The scope was committed.</exception>
+    public void Enlist(CommitChange change)
+    {
+        ArgumentNullException.ThrowIfNull(change);
+        ThrowIfCommitted();
+        _messages.Add(change);
+    }
+
+    /// <summary>Makes the commit depend on something in the store: where it does not hold, nothing is applied.</summary>
+    /// <param name="condition">The condition; on a cluster, in the hash slot of the changes.</param>
+    /// <exception cref="InvalidOperationException">The scope was committed.</exception>
+    public void Require(CommitCondition condition)
+    {
+        ArgumentNullException.ThrowIfNull(condition);
+        ThrowIfCommitted();
+        _required.Add(condition);
+    }
+
     /// <summary>
     /// Applies the commit. One round trip; none when there is nothing to write. May be called once, whatever comes of it.
     /// </summary>
     /// <param name="cancellationToken">Stops the waiting; the commit may still be applied.</param>
     /// <returns>
-    /// Applied, with the IDs of the messages published at once in order; or conflicted, naming the document that changed.
+    /// Applied, with the IDs of the messages published at once in order; or conflicted, naming the condition that does not hold.
     /// </returns>
     /// <exception cref="StreamException">
     /// The store refused or failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: the commit may have been applied, as a whole.
@@ -58,7 +79,7 @@ public sealed class CommitScope
     {
         ThrowIfCommitted();
         _isCommitted = true;
-        var conditions = new List<CommitCondition>();
+        var conditions = new List<CommitCondition>(_required);
         var changes = new List<CommitChange>(_messages);
         State.AddTo(conditions, changes);
         if (changes.Count == 0)
