@@ -96,6 +96,9 @@ public static partial class StreamArguments
             case CommitCondition.Exists entry:
                 CheckName(entry.Stream);
                 break;
+            case CommitCondition.Unread entry:
+                CheckName(entry.Stream);
+                break;
         }
     }
 

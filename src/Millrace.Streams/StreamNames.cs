@@ -20,6 +20,9 @@ public static class StreamNames
     /// </summary>
     public static string Again(string stream, string group) => Derive(Origin(stream, group), $"again:{group}");
 
+    /// <summary>The stream of a priority lane.</summary>
+    public static string Lane(string stream, string lane) => Derive(stream, $"lane:{lane}");
+
     /// <summary>The stream of notes of a group that is ordered: parked keys, and what operators ask for.</summary>
     public static string Order(string stream, string group) => Derive(Origin(stream, group), $"order:{group}");
 

@@ -130,6 +130,9 @@ internal sealed class CommitCommand
             case CommitCondition.Exists entry:
                 CollectKey(entry.Stream);
                 break;
+            case CommitCondition.Unread entry:
+                CollectKey(entry.Stream);
+                break;
             case CommitCondition.Held held:
                 CollectKey(held.Stream);
                 var holder = (held.Stream, held.Group, held.Consumer);
@@ -208,6 +211,9 @@ internal sealed class CommitCommand
                 break;
             case CommitCondition.Exists entry:
                 command.Add("entry"u8).Add(_keys[entry.Stream]).AddFormatted(entry.Id);
+                break;
+            case CommitCondition.Unread entry:
+                command.Add("unread"u8).Add(_keys[entry.Stream]).AddFormatted(entry.Id);
                 break;
             case CommitCondition.Held held:
                 command.Add("held"u8).Add(_keys[held.Stream]).Add(held.Group).Add(held.Consumer)

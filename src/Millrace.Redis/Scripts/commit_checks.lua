@@ -150,6 +150,16 @@ local function is_held(key, group, consumer, id, deliveries)
   return entry ~= nil and entry[4] == deliveries
 end
 
+local function is_unread(key, id)
+  allow('XINFO', key, 'GROUPS')
+  for _, info in ipairs(read('XINFO', 'GROUPS', key)) do
+    for i = 1, #info, 2 do
+      if info[i] == 'last-delivered-id' and not id_less(info[i + 1], id) then return false end
+    end
+  end
+  return true
+end
+
 local function holds(at)
   local kind, key, expected = arguments[at], key_at(at + 1), arguments[at + 2]
   if kind == 'held' then return is_held(key, expected, arguments[at + 3], arguments[at + 4], numbers[arguments[at + 5]]) end
@@ -166,7 +176,8 @@ local function holds(at)
   if kind == 'last' then return (last_id(key) or '') == expected end
   if found == 'none' then return false end
   allow('XRANGE', key)
-  return read('XRANGE', key, expected, expected)[1] ~= nil
+  if not read('XRANGE', key, expected, expected)[1] then return false end
+  return kind == 'entry' or is_unread(key, expected)
 end
 
 -- Checks: everything that could fail a write, before the first one ------------------------------------------------------------------

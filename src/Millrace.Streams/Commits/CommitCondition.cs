@@ -29,6 +29,9 @@ public abstract record CommitCondition
     /// <summary>The stream has the entry: nobody deleted or trimmed it.</summary>
     public static CommitCondition EntryExists(string stream, EntryId id) => new Exists(stream, id);
 
+    /// <summary>The stream has the entry, and no group of it was given the entry or anything after it: it still waits for all of them.</summary>
+    public static CommitCondition EntryUnread(string stream, EntryId id) => new Unread(stream, id);
+
     /// <summary>See <see cref="LastIdIs"/> and <see cref="CommitCondition.NoStream"/>.</summary>
     /// <param name="Stream">The stream.</param>
     /// <param name="Expected">Its last generated ID, or <see langword="null"/>: the stream does not exist.</param>
@@ -50,4 +53,9 @@ public abstract record CommitCondition
     /// <param name="Stream">The stream.</param>
     /// <param name="Id">The entry.</param>
     public sealed record Exists(string Stream, EntryId Id) : CommitCondition;
+
+    /// <summary>See <see cref="EntryUnread"/>. A missing stream has no entry.</summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Id">The entry.</param>
+    public sealed record Unread(string Stream, EntryId Id) : CommitCondition;
 }

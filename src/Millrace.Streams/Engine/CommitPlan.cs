@@ -48,6 +48,8 @@ internal sealed class CommitPlan
         CommitCondition.State state => HasVersion(engine.FindState(StreamNames.State(state.Key)), state.Expected),
         CommitCondition.Held held => engine.FindGroup(held.Stream, held.Group, out _)?.IsHeld(held.Consumer, held.Entry) ?? false,
         CommitCondition.Exists entry => engine.FindStream(entry.Stream)?.Entries.Contains(entry.Id) ?? false,
+        CommitCondition.Unread entry => engine.FindStream(entry.Stream) is { } stream && stream.Entries.Contains(entry.Id) &&
+            stream.Groups.All(group => group.LastDeliveredId < entry.Id),
         _ => throw new ArgumentException($"There is no condition {condition.GetType().Name}.", nameof(condition)),
     };
 

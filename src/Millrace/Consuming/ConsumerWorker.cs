@@ -49,14 +49,14 @@ internal sealed class ConsumerWorker
         (Status, _gate) = (status, status.Gate);
         _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
         _ledger = new(core, store, plan, logger);
-        _held = new(plan.HandlerPlaces + plan.Options.EffectivePrefetch, _ledger.Moved);
+        _held = new(plan.Slots + plan.Options.EffectivePrefetch, _ledger.Moved);
         _reader = new(store, plan, _held, core, logger);
-        _handlers = new(plan.HandlerPlaces, HandleAsync);
+        _handlers = new(plan.Slots, HandleAsync);
         _recovery = new(_reader, plan, _gate, WaitAtGateAsync, core.Time, logger, _handlers.Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token, SettleRefusedAsync);
         _breaker = new(plan, _gate, core.Time, core.Meter, logger);
-        _admission = new(_gate, new(store, plan, core.Time, logger), _breaker);
+        _admission = new(_gate, plan.Lane, new(store, plan, core.Time, logger), _breaker);
         _deduplication = new(core, store, plan, logger, _abort.Token);
         var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
         var batches = new BatchHandlers(invoker, plan.Options, core.Time, _stopReading.Token);

@@ -43,7 +43,7 @@ internal sealed class Deduplication
     {
         Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
         SHA256.HashData(Encoding.UTF8.GetBytes(messageId), digest);
-        return new(plan.Stream, $"seen/{plan.Group}/{Base64Url.EncodeToString(digest[..16])}");
+        return new(plan.Home, $"seen/{plan.Group}/{Base64Url.EncodeToString(digest[..16])}");
     }
 
     /// <summary>

@@ -23,7 +23,10 @@ public sealed class MessageContext
     internal MessageContext(Delivery delivery, Settlement settlement) => (_delivery, _settlement) = (delivery, settlement);
 
     /// <summary>The stream the message was published to, also when it comes back from a retry.</summary>
-    public string Stream => Plan.Stream;
+    public string Stream => Plan.Home;
+
+    /// <summary>The priority lane the message came by, or <see langword="null"/>: the stream itself.</summary>
+    public string? Lane => Plan.Lane?.Name;
 
     /// <summary>The consumer group.</summary>
     public string Group => Plan.Group;
@@ -92,6 +95,7 @@ public sealed class MessageContext
     /// <param name="stream">The stream; on a cluster, in the hash slot of this one.</param>
     /// <param name="message">The message; serialized now.</param>
     /// <param name="options">More about the message; <see cref="PublishOptions.Delay"/> schedules it. Default: nothing.</param>
+    /// <exception cref="ArgumentException">The stream has no such lane.</exception>
     /// <exception cref="InvalidOperationException">
     /// The message type has no declared name, or the message was settled by hand already.
     /// </exception>
@@ -100,6 +104,7 @@ public sealed class MessageContext
         ArgumentNullException.ThrowIfNull(message);
         ThrowIfSettled();
         Publisher.RefuseTrim(options);
+        stream = Core.StreamOf(stream, options);
         _outputs ??= [];
         var fields = Core.Codec.Encode(message, new()
         {

@@ -9,7 +9,13 @@ internal sealed record GroupPlan
 {
     public required string Stream { get; init; }
 
+    /// <summary>The stream the group was declared for: another one than <see cref="Stream"/> where that is a lane.</summary>
+    public string Home { get => field ?? Stream; init; }
+
     public required string Group { get; init; }
+
+    /// <summary>Its share of the group's places, when the stream has lanes.</summary>
+    public LaneShare? Lane { get; init; }
 
     public required string Consumer { get; init; }
 
@@ -29,6 +35,12 @@ internal sealed record GroupPlan
     /// <summary>Deliveries that are with handlers at once.</summary>
     public int HandlerPlaces => IsBatch ? Options.Concurrency * Options.BatchSize : Options.Concurrency;
 
+    /// <summary>
+    /// Deliveries that are with handlers or next in line. With lanes there are as many in line as there are places: a lane whose messages take them
+    /// all must still have one to show when a place comes free.
+    /// </summary>
+    public int Slots => Lane is null ? HandlerPlaces : 2 * HandlerPlaces;
+
     /// <summary>The group's private stream, for retries and handed-back entries.</summary>
     public string Again { get; private init; } = "";
 
@@ -45,7 +57,7 @@ internal sealed record GroupPlan
     public GroupPlan Named() => this with
     {
         Again = StreamNames.Again(Stream, Group),
-        DeadLetters = StreamNames.DeadLetters(Stream, Group),
+        DeadLetters = StreamNames.DeadLetters(Home, Group),
         OrderNames = OrderKeys is null ? null : new(Stream, Group),
     };
 }

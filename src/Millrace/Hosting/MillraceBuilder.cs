@@ -214,6 +214,22 @@ public sealed class MillraceBuilder
     }
 
     /// <summary>
+    /// Gives a stream priority lanes: streams beside it, to which messages with <see cref="PublishOptions.Lane"/> go. Every group of the stream reads
+    /// them all and shares its handlers' places among them by their weights, so that no lane starves; each lane has its own prefetch, leases and
+    /// retries, and all share rate limit, dead letters and state documents. Say the same in every process that publishes or consumes. Not for ordered
+    /// groups. Costs each group one blocked read a lane.
+    /// </summary>
+    /// <param name="stream">The stream; its own entries are those without a lane.</param>
+    /// <param name="configure">Adds the lanes.</param>
+    public MillraceBuilder AddLanes(string stream, Action<LaneOptions> configure)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(stream);
+        ArgumentNullException.ThrowIfNull(configure);
+        _model.Lanes.Add((stream, configure));
+        return this;
+    }
+
+    /// <summary>
     /// Keeps a stream from growing for ever: every <see cref="MillraceOptions.RetentionInterval"/> one of the processes drops what the policy
     /// does not keep. What a group of the stream has not settled stays unless the policy says otherwise.
     /// </summary>

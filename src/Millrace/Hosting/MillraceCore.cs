@@ -34,14 +34,19 @@ internal sealed class MillraceCore
 
         Serializer = new(model.JsonContexts, model.ConfigureJson);
         Codec = new(MessageRegistry.Build(Declarations(model), model.Upcasters, Serializer, errors), Serializer, Options.Source);
+        Lanes = model.Lanes
+            .GroupBy(lanes => lanes.Stream)
+            .ToDictionary(stream => stream.Key, stream => Declare(stream.Key, stream.Select(one => one.Configure), errors));
         Groups = [.. model.Consumers
             .GroupBy(consumer => (consumer.Stream, consumer.Group))
-            .Select(group => Plan([.. group], configuration, errors))];
+            .SelectMany(group => PlanLanes(Plan([.. group], configuration, errors), errors))];
         foreach (var recurring in model.Recurring)
             CheckPublished(recurring, errors);
         Retentions = model.Retentions
             .GroupBy(retention => retention.Stream)
-            .ToDictionary(stream => stream.Key, stream => Retain(stream.Key, stream.Select(one => one.Configure), configuration, errors));
+            .Select(stream => (stream.Key, Retention: Retain(stream.Key, stream.Select(one => one.Configure), configuration, errors)))
+            .SelectMany(stream => WithLanes(stream.Key).Select(name => (name, stream.Retention)))
+            .ToDictionary();
         if (!model.HasStore)
             errors.Add("There is no store: call UseEmbedded, UseMemory, UseRedis or UseStore.");
         if (errors.Count > 0)
@@ -62,8 +67,24 @@ internal sealed class MillraceCore
 
     public IReadOnlyList<GroupPlan> Groups { get; }
 
+    /// <summary>The lanes of streams that have any.</summary>
+    public IReadOnlyDictionary<string, LaneOptions> Lanes { get; }
+
     /// <summary>What to keep of streams.</summary>
     public IReadOnlyDictionary<string, StreamRetention> Retentions { get; }
+
+    /// <summary>The stream that a message goes to: the one that was named, or its lane.</summary>
+    /// <exception cref="ArgumentException">The stream has no such lane.</exception>
+    public string StreamOf(string stream, PublishOptions? options) => options?.Lane is { } lane ? LaneOf(stream, lane) : stream;
+
+    /// <exception cref="ArgumentException">The stream has no such lane.</exception>
+    public string LaneOf(string stream, string lane)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        if (!Lanes.TryGetValue(stream, out var options) || !options.Lanes.ContainsKey(lane))
+            throw new ArgumentException($"The stream '{stream}' has no lane '{lane}'; declare it with AddLanes.", nameof(lane));
+        return StreamNames.Lane(stream, lane);
+    }
 
     /// <summary>Counts a loss and tells whoever wants to know.</summary>
     public void Report(StreamLossEventArgs loss, GroupPlan plan, ILogger logger)
@@ -134,6 +155,45 @@ internal sealed class MillraceCore
         {
             errors.Add($"Consumer of '{stream}' in group '{group}': {exception.Message}");
             return plan;
+        }
+    }
+
+    private IEnumerable<string> WithLanes(string stream) => Lanes.TryGetValue(stream, out var options)
+        ? options.Lanes.Keys.Select(lane => StreamNames.Lane(stream, lane)).Prepend(stream)
+        : [stream];
+
+    private static LaneOptions Declare(string stream, IEnumerable<Action<LaneOptions>> configure, List<string> errors)
+    {
+        var options = new LaneOptions();
+        foreach (var one in configure)
+            one(options);
+        options.Check(stream, errors);
+        return options;
+    }
+
+    /// <summary>The plan, or one for the stream and each of its lanes, which share the handlers' places.</summary>
+    private IEnumerable<GroupPlan> PlanLanes(GroupPlan plan, List<string> errors)
+    {
+        if (!Lanes.TryGetValue(plan.Stream, out var options))
+            return [plan];
+        if (plan.OrderKeys is not null)
+            errors.Add($"Consumer of '{plan.Stream}' in group '{plan.Group}': a stream with lanes has no order across them; leave OrderedBy out.");
+        if (2 * plan.HandlerPlaces > StreamLimits.MaxBatch)
+            errors.Add($"Consumer of '{plan.Stream}' in group '{plan.Group}': with lanes, handlers at once are at most {StreamLimits.MaxBatch / 2}.");
+        if (errors.Count > 0)
+            return [plan];
+
+        var budget = new LaneBudget(plan.HandlerPlaces, options.Lanes.Values.Prepend(options.Weight), options.MaxWait, Time);
+        try
+        {
+            var lanes = options.Lanes.Keys.Select((name, i) =>
+                (plan with { Stream = StreamNames.Lane(plan.Stream, name), Home = plan.Stream, Lane = new(name, budget, i + 1) }).Named());
+            return [plan with { Lane = new(null, budget, 0) }, .. lanes];
+        }
+        catch (ArgumentException exception)
+        {
+            errors.Add($"Lanes of '{plan.Stream}': {exception.Message}");
+            return [plan];
         }
     }
 

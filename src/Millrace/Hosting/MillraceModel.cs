@@ -25,6 +25,9 @@ internal sealed class MillraceModel
     /// <summary>What to keep of streams; one stream may come several times.</summary>
     public List<(string Stream, Action<StreamRetention> Configure)> Retentions { get; } = [];
 
+    /// <summary>The priority lanes of streams; one stream may come several times.</summary>
+    public List<(string Stream, Action<LaneOptions> Configure)> Lanes { get; } = [];
+
     public List<Action<MillraceOptions>> Configure { get; } = [];
 
     /// <summary>The consumer name of stores that only one process can open, or <see langword="null"/>.</summary>

@@ -32,6 +32,8 @@ public static class MillraceServiceCollectionExtensions
                 services.AddSingleton(provider => new Publisher(
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => new MessageCodec(provider.GetRequiredService<MillraceCore>()));
+                services.AddSingleton(provider => new PriorityLanes(
+                    provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => new MessageReader(
                     provider.GetRequiredService<MillraceCore>(), provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton(provider => new DeadLetters(

@@ -132,7 +132,11 @@ internal sealed class GroupSampler
             : await _store.PendingSummaryAsync(plan.Again, plan.Group, cancellationToken).ConfigureAwait(false);
         var delayed = await _store.GetScheduleAsync(plan.Stream, cancellationToken).ConfigureAwait(false);
         var retries = await _store.GetScheduleAsync(plan.Again, cancellationToken).ConfigureAwait(false);
-        var dead = await _store.GetStreamInfoAsync(plan.DeadLetters, cancellationToken).ConfigureAwait(false);
+
+        // Lanes share their stream's.
+        var dead = plan.Stream == plan.Home
+            ? await _store.GetStreamInfoAsync(plan.DeadLetters, cancellationToken).ConfigureAwait(false)
+            : null;
 
         EntryId? firstUnread = unread is [var entry] ? entry.Id : null;
         return new()

@@ -32,6 +32,7 @@ public sealed class CommitScope
     /// <param name="options">
     /// More about the message; <see cref="PublishOptions.Delay"/> schedules it. Default: the options of the scope.
     /// </param>
+    /// <exception cref="ArgumentException">The stream has no such lane.</exception>
     /// <exception cref="InvalidOperationException">The message type has no declared name, or the scope was committed.</exception>
     public void Publish<T>(string stream, T message, PublishOptions? options = null)
     {
@@ -39,6 +40,7 @@ public sealed class CommitScope
         ThrowIfCommitted();
         options ??= _options;
         Publisher.RefuseTrim(options);
+        stream = _core.StreamOf(stream, options);
         var fields = _core.Encode(message, options);
         _messages.Add(options?.Delay is { } delay
             ? new CommitChange.Schedule(stream, fields, delay)

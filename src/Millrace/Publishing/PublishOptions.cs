@@ -32,6 +32,9 @@ public sealed record PublishOptions
     /// </summary>
     public TimeSpan? Delay { get; init; }
 
+    /// <summary>The priority lane of the stream, see <see cref="MillraceBuilder.AddLanes"/>. Default: the stream itself.</summary>
+    public string? Lane { get; init; }
+
     /// <summary>What to keep of the stream afterwards. Only for publishing at once and outside a commit. Default: everything.</summary>
     public StreamTrim? Trim { get; init; }
 

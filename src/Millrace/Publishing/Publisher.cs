@@ -20,6 +20,7 @@ public sealed class Publisher
     /// <param name="options">More about the message. Default: nothing.</param>
     /// <param name="cancellationToken">Stops the waiting; the message may still be published.</param>
     /// <returns>The ID of its entry; <see cref="EntryId.Zero"/> when it was scheduled, since it has none yet.</returns>
+    /// <exception cref="ArgumentException">The stream has no such lane.</exception>
     /// <exception cref="InvalidOperationException">The message type has no declared name.</exception>
     /// <exception cref="StreamException">
     /// The store failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: the message may have been published; publish it again with the same
@@ -29,6 +30,7 @@ public sealed class Publisher
         string stream, T message, PublishOptions? options = null, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(message);
+        stream = _core.StreamOf(stream, options);
         using var activity = Telemetry.StartSend(stream);
         var fields = _core.Encode(message, options);
         var send = _core.Meter.StartSend(stream, 1, isScheduled: options?.Delay is not null);
@@ -62,6 +64,7 @@ public sealed class Publisher
     /// <param name="options">More about each of the messages. A message ID is not allowed, since IDs are unique.</param>
     /// <param name="cancellationToken">Stops the waiting; messages may still be published.</param>
     /// <returns>The IDs of the entries, in order; each <see cref="EntryId.Zero"/> when they were scheduled.</returns>
+    /// <exception cref="ArgumentException">The stream has no such lane.</exception>
     /// <exception cref="InvalidOperationException">A message type has no declared name.</exception>
     /// <exception cref="StreamException">The store failed, see <see cref="PublishAsync"/>.</exception>
     public async ValueTask<IReadOnlyList<EntryId>> PublishManyAsync<T>(
@@ -73,6 +76,7 @@ public sealed class Publisher
         if (messages.Count == 0)
             return [];
 
+        stream = _core.StreamOf(stream, options);
         using var activity = Telemetry.StartSend(stream);
         var entries = new EntryFields[messages.Count];
         var now = _core.Time.GetUtcNow();

@@ -178,6 +178,28 @@ public abstract partial class StoreConformance
     }
 
     [Fact]
+    public async Task Condition_EntryUnread_holds_until_the_first_group_was_given_the_entry()
+    {
+        var stream = NewStream();
+        var ids = await AppendAsync(stream, 3);
+        await HoldsAsync(CommitCondition.EntryUnread(stream, ids[0]));
+        await Store.CreateGroupAsync(stream, "g", GroupStart.Beginning);
+        await Store.CreateGroupAsync(stream, "slow", GroupStart.Beginning);
+        await HoldsAsync(CommitCondition.EntryUnread(stream, ids[0]));
+
+        var batch = Assert.Single(await Store.ReadGroupAsync(new() { Group = "g", Consumer = "c", Streams = [stream], Count = 2 }));
+
+        await ConflictsAsync(CommitCondition.EntryUnread(stream, ids[0]));
+        await ConflictsAsync(CommitCondition.EntryUnread(stream, ids[1]));
+        await HoldsAsync(CommitCondition.EntryUnread(stream, ids[2]));
+        await Store.AckAsync(stream, "g", [.. batch.Entries.Select(entry => entry.Id)]);
+        await ConflictsAsync(CommitCondition.EntryUnread(stream, ids[1]));
+        await Store.DeleteAsync(stream, [ids[2]]);
+        await ConflictsAsync(CommitCondition.EntryUnread(stream, ids[2]));
+        await ConflictsAsync(CommitCondition.EntryUnread(NewStream(), ids[0]));
+    }
+
+    [Fact]
     public async Task Change_Delete_of_an_entry_that_is_not_there_changes_nothing()
     {
         var stream = NewStream();
@@ -212,6 +234,7 @@ public abstract partial class StoreConformance
     [InlineData("no stream")]
     [InlineData("held")]
     [InlineData("entry")]
+    [InlineData("unread")]
     [InlineData("state")]
     [InlineData("state absent")]
     public async Task Condition_on_the_wrong_type_is_refused(string kind)
@@ -226,6 +249,7 @@ public abstract partial class StoreConformance
             "no stream" => CommitCondition.NoStream(stream),
             "held" => CommitCondition.StillHeld(stream, "g", "c1", new(EntryId.Max, 1)),
             "entry" => CommitCondition.EntryExists(stream, EntryId.Max),
+            "unread" => CommitCondition.EntryUnread(stream, EntryId.Max),
             "state" => CommitCondition.StateIs(broken, 1),
             _ => CommitCondition.StateAbsent(broken),
         };

@@ -116,6 +116,7 @@ public sealed class CommitRightsTests(SharedRedis redis)
         CommitChange[] documents = [new CommitChange.PutState(put, default), new CommitChange.PutState(deleted, default)];
         await admin.CommitAsync(new Commit { Changes = documents });
         var version = (await admin.GetStateAsync(put))!.Version;
+        var waiting = await admin.AppendAsync(output, fields);
 
         var commit = new Commit
         {
@@ -125,6 +126,7 @@ public sealed class CommitRightsTests(SharedRedis redis)
                 CommitCondition.LastIdIs(stream, held[3].Id),
                 CommitCondition.StateIs(put, version),
                 CommitCondition.EntryExists(stream, held[0].Id),
+                CommitCondition.EntryUnread(output, waiting),
             ],
             Changes =
             [

@@ -99,7 +99,8 @@ internal ref struct CommitArguments(CommandCall call)
                 var kind when kind.SequenceEqual("state"u8) => new CommitCondition.State(TakeStateKey(), TakeOptionalNumber()),
                 var kind when kind.SequenceEqual("held"u8) => new CommitCondition.Held(TakeKey(), TakeText(), TakeText(), TakeHeld()),
                 var kind when kind.SequenceEqual("entry"u8) => new CommitCondition.Exists(TakeKey(), TakeId()),
-                _ => Fail<CommitCondition>("expected a condition: last, state, held or entry"),
+                var kind when kind.SequenceEqual("unread"u8) => new CommitCondition.Unread(TakeKey(), TakeId()),
+                _ => Fail<CommitCondition>("expected a condition: last, state, held, entry or unread"),
             };
         }
 

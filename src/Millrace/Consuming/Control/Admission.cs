@@ -1,35 +1,52 @@
 namespace Millrace.Consuming;
 
 /// <summary>
-/// What a delivery passes before its handler: an open gate, the rate limit, the breaker. It waits with its handler's place and its lease.
+/// What a delivery passes before its handler: an open gate, its lane, the rate limit, the breaker. It waits with its handler's place and its lease.
 /// </summary>
-internal sealed class Admission(ReadGate gate, RateLimiter limiter, CircuitBreaker breaker)
+internal sealed class Admission(ReadGate gate, LaneShare? lane, RateLimiter limiter, CircuitBreaker breaker)
 {
     /// <summary>Returns whether a handler may begin; otherwise the worker was told to stop, or the delivery was lost or handed back meanwhile.</summary>
     public ValueTask<bool> EnterAsync(Delivery delivery, CancellationToken stop) =>
-        gate.IsOpen && !limiter.IsOn && !breaker.IsOn && !stop.IsCancellationRequested ? new(true) : EnterSlowAsync(delivery, stop);
+        gate.IsOpen && lane is null && !limiter.IsOn && !breaker.IsOn && !stop.IsCancellationRequested ? new(true) : EnterSlowAsync(delivery, stop);
 
     /// <summary>The delivery is through, or did not begin after all.</summary>
-    public void Leave(Delivery delivery) => breaker.Leave(delivery);
+    public void Leave(Delivery delivery)
+    {
+        breaker.Leave(delivery);
+        lane?.Budget.Leave();
+    }
 
     private async ValueTask<bool> EnterSlowAsync(Delivery delivery, CancellationToken stop)
     {
         var hasToken = false;
+        var hasPlace = lane is null;
         while (!stop.IsCancellationRequested && delivery.IsQueued)
         {
             if (!gate.IsOpen)
             {
                 // A token is for now: kept for what waits here, all of that would begin at once when the gate opens.
                 hasToken = false;
+                hasPlace = LeaveLane(hasPlace);
                 await gate.WhenOpenAsync(stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
                 continue;
             }
 
-            hasToken = hasToken || await limiter.TakeAsync(() => gate.IsOpen && delivery.IsQueued, stop).ConfigureAwait(false);
-            if (hasToken && gate.IsOpen && breaker.TryEnter(delivery))
+            hasPlace = hasPlace || await lane!.Budget.EnterAsync(lane.Index, stop).ConfigureAwait(false);
+            hasToken = hasToken || (hasPlace && await limiter.TakeAsync(() => gate.IsOpen && delivery.IsQueued, stop).ConfigureAwait(false));
+            if (hasToken && hasPlace && gate.IsOpen && breaker.TryEnter(delivery))
                 return true;
         }
 
+        LeaveLane(hasPlace);
         return false;
+    }
+
+    /// <summary>Other lanes need the place.</summary>
+    /// <returns>Whether there is a place to be had without asking.</returns>
+    private bool LeaveLane(bool hasPlace)
+    {
+        if (hasPlace)
+            lane?.Budget.Leave();
+        return lane is null;
     }
 }

@@ -23,7 +23,7 @@ public sealed class ConsumerControl
     public IReadOnlyList<ConsumerReport> Consumers => [.. _consumers.Values.Select(Report)];
 
     /// <summary>
-    /// Stops reading and begins no other message until <see cref="Resume"/>; handlers that run go on and settle. What the process holds and
+    /// Stops reading, lanes included, and begins no other message until <see cref="Resume"/>; handlers that run go on and settle. What the process holds and
     /// has not begun is handed back, uncounted, for other processes of the group; in an ordered group it keeps its place and waits here.
     /// A message that arrives in this very moment may still begin. Before the host has started: it starts paused. Returns at once.
     /// </summary>
@@ -31,18 +31,27 @@ public sealed class ConsumerControl
     /// <param name="group">The group.</param>
     /// <returns>Whether it was not paused already.</returns>
     /// <exception cref="ArgumentException">This process has no such consumer.</exception>
-    public bool Pause(string stream, string group) => Find(stream, group).Gate.Close(WorkerState.Paused);
+    public bool Pause(string stream, string group) => ForEach(stream, group, static gate => gate.Close(WorkerState.Paused));
 
     /// <summary>Goes on after <see cref="Pause"/>. Returns at once.</summary>
     /// <param name="stream">The stream.</param>
     /// <param name="group">The group.</param>
     /// <returns>Whether it was paused.</returns>
     /// <exception cref="ArgumentException">This process has no such consumer.</exception>
-    public bool Resume(string stream, string group) => Find(stream, group).Gate.Open(WorkerState.Paused);
+    public bool Resume(string stream, string group) => ForEach(stream, group, static gate => gate.Open(WorkerState.Paused));
 
     internal WorkerStatus Find(string stream, string group) => _consumers.TryGetValue((stream, group), out var consumer)
         ? consumer
         : throw new ArgumentException($"This process has no consumer of '{stream}' in group '{group}'.");
+
+    /// <summary>Does it to the gates of a stream and its lanes, or of one lane.</summary>
+    private bool ForEach(string stream, string group, Func<ReadGate, bool> change)
+    {
+        Find(stream, group);
+        var consumers = _consumers.Values.Where(consumer =>
+            consumer.Plan.Group == group && (consumer.Plan.Stream == stream || consumer.Plan.Home == stream));
+        return consumers.Aggregate(false, (isChanged, consumer) => change(consumer.Gate) || isChanged);
+    }
 
     private IEnumerable<Measurement<long>> ObserveStates()
     {

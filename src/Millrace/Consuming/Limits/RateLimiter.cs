@@ -47,7 +47,7 @@ internal sealed class RateLimiter
     public bool IsOn => _plan.Options.RateLimit > 0;
 
     public static (StateKey Window, StateKey Taken) KeysOf(GroupPlan plan) =>
-        (new(plan.Stream, $"rate/{plan.Group}"), new(plan.Stream, $"rate/{plan.Group}/taken"));
+        (new(plan.Home, $"rate/{plan.Group}"), new(plan.Home, $"rate/{plan.Group}/taken"));
 
     /// <summary>Waits for a token. Not when cancelled: then there is none.</summary>
     /// <param name="isWanted">Asked before a token is used, which may be much later: whether it still is of use.</param>

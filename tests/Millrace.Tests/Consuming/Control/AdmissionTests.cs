@@ -98,6 +98,6 @@ public sealed class AdmissionTests : IAsyncDisposable
             Routes = null!,
         };
         var limiter = new RateLimiter(_store, plan, _time, NullLogger.Instance);
-        return new(_gate, limiter, new(plan, _gate, _time, _meter, NullLogger.Instance));
+        return new(_gate, null, limiter, new(plan, _gate, _time, _meter, NullLogger.Instance));
     }
 }

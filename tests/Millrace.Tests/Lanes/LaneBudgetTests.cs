@@ -1,0 +1,103 @@
+using Millrace.Consuming;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Lanes;
+
+public sealed class LaneBudgetTests
+{
+    private readonly ManualTimeProvider _time = new();
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    public async Task Lanes_that_all_wait_get_their_weights(int places)
+    {
+        int[] weights = [8, 4, 1];
+        var budget = new LaneBudget(places, weights, TimeSpan.FromHours(1), _time);
+
+        var granted = await RunAsync(budget, places, [1_000, 1_000, 1_000], 1_300);
+
+        Assert.All(weights.Zip(granted), lane => Assert.InRange(lane.Second, lane.First * 97, lane.First * 103));
+    }
+
+    /// <summary>What a lane did not use is gone: it has no claim to more when it comes back.</summary>
+    [Fact]
+    public async Task Lane_that_had_nothing_saves_nothing_up()
+    {
+        var budget = new LaneBudget(1, [1, 1], TimeSpan.FromHours(1), _time);
+        await RunAsync(budget, 1, [500, 0], 500);
+
+        var granted = await RunAsync(budget, 1, [500, 500], 100);
+
+        Assert.All(granted, count => Assert.InRange(count, 49, 51));
+    }
+
+    [Fact]
+    public async Task Message_that_waits_too_long_is_next_whatever_its_weight()
+    {
+        var budget = new LaneBudget(1, [1_000, 1], TimeSpan.FromSeconds(10), _time);
+        Assert.True(await budget.EnterAsync(0, CancellationToken.None));
+        var low = Wait(budget, 1, 2);
+        _time.Advance(TimeSpan.FromSeconds(1));
+        var high = Wait(budget, 0, 10);
+        budget.Leave(); // The first of each lane are level.
+        budget.Leave();
+        Assert.Equal("1 1", string.Join(' ', await BegunAsync(2, low, high)));
+
+        _time.Advance(TimeSpan.FromSeconds(9));
+        budget.Leave();
+        budget.Leave();
+
+        Assert.Equal("2 2", string.Join(' ', await BegunAsync(4, low, high)));
+    }
+
+    [Fact]
+    public async Task Waiter_that_is_told_to_stop_takes_no_place_with_it()
+    {
+        var budget = new LaneBudget(1, [1, 1], TimeSpan.FromHours(1), _time);
+        Assert.True(await budget.EnterAsync(0, CancellationToken.None));
+        using var stop = new CancellationTokenSource();
+        var stopped = budget.EnterAsync(0, stop.Token).AsTask();
+        var other = budget.EnterAsync(1, CancellationToken.None).AsTask();
+
+        await stop.CancelAsync();
+        Assert.False(await stopped);
+        budget.Leave();
+
+        Assert.True(await other);
+        budget.Leave();
+        Assert.True(await budget.EnterAsync(0, CancellationToken.None));
+    }
+
+    /// <summary>Lanes with so many messages waiting; answers how many of each began when so many did.</summary>
+    private static async Task<int[]> RunAsync(LaneBudget budget, int places, int[] waiting, int total)
+    {
+        for (var i = 0; i < places; i++)
+            Assert.True(await budget.EnterAsync(0, CancellationToken.None));
+        var lanes = waiting.Select((count, lane) => Wait(budget, lane, count)).ToArray();
+
+        for (var i = 0; i < total; i++)
+            budget.Leave();
+        var begun = await BegunAsync(total, lanes);
+
+        for (var i = total; i < waiting.Sum() + places; i++)
+            budget.Leave();
+        Assert.All(await Task.WhenAll(lanes.SelectMany(lane => lane)), Assert.True);
+        return begun;
+    }
+
+    private static Task<bool>[] Wait(LaneBudget budget, int lane, int count) =>
+        [.. Enumerable.Range(0, count).Select(_ => budget.EnterAsync(lane, CancellationToken.None).AsTask())];
+
+    /// <summary>How many began of each lane, once so many did: what comes after a grant runs on another thread.</summary>
+    private static async Task<int[]> BegunAsync(int total, params Task<bool>[][] lanes)
+    {
+        int[] begun = [];
+        await Eventually.TrueAsync($"{total} began", () =>
+        {
+            begun = [.. lanes.Select(lane => lane.Count(task => task.IsCompleted))];
+            return new(begun.Sum() == total);
+        });
+        return begun;
+    }
+}
