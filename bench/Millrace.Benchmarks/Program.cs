@@ -23,6 +23,7 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["rolling-restart"] = RollingRestartBenchmark.RunAsync,
     ["scheduled"] = ScheduledBenchmark.RunAsync,
     ["event-sourcing"] = EventSourcingBenchmark.RunAsync,
+    ["sagas"] = SagaBenchmark.RunAsync,
     ["snapshot"] = SnapshotBenchmark.RunAsync,
     ["restart"] = RestartBenchmark.RunAsync,
     ["restart-memory"] = RestartBenchmark.MemoryAsync,

@@ -10,4 +10,7 @@ internal static partial class LogMessages
 
     [LoggerMessage(1401, LogLevel.Warning, "The snapshot of '{Stream}' cannot be read; its state is built from the events.")]
     public static partial void SnapshotUnreadable(ILogger logger, Exception exception, string stream);
+
+    [LoggerMessage(1410, LogLevel.Error, "The saga '{Saga}' with the ID '{Id}' needs attention: {Reason}")]
+    public static partial void SagaNeedsAttention(ILogger logger, string saga, string id, string reason);
 }
