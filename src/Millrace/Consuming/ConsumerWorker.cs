@@ -49,7 +49,7 @@ internal sealed class ConsumerWorker
         (Status, _gate) = (status, status.Gate);
         _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
         _ledger = new(core, store, plan, logger);
-        _held = new(plan.Slots + plan.Options.EffectivePrefetch, _ledger.Moved);
+        _held = new(plan.Capacity, _ledger.Moved);
         _reader = new(store, plan, _held, core, logger);
         _handlers = new(plan.Slots, HandleAsync);
         _recovery = new(_reader, plan, _gate, WaitAtGateAsync, core.Time, logger, _handlers.Start);

@@ -36,10 +36,13 @@ internal sealed record GroupPlan
     public int HandlerPlaces => IsBatch ? Options.Concurrency * Options.BatchSize : Options.Concurrency;
 
     /// <summary>
-    /// Deliveries that are with handlers or next in line. With lanes there are as many in line as there are places: a lane whose messages take them
-    /// all must still have one to show when a place comes free.
+    /// Deliveries that are with handlers or ask for a place. With lanes all that are held ask, and as many more are held as there are places: a lane
+    /// whose messages take them all must still have one to show when a place comes free.
     /// </summary>
-    public int Slots => Lane is null ? HandlerPlaces : 2 * HandlerPlaces;
+    public int Slots => Lane is null ? HandlerPlaces : Capacity;
+
+    /// <summary>Deliveries that are held at once.</summary>
+    public int Capacity => HandlerPlaces + Options.EffectivePrefetch + (Lane is null ? 0 : HandlerPlaces);
 
     /// <summary>The group's private stream, for retries and handed-back entries.</summary>
     public string Again { get; private init; } = "";

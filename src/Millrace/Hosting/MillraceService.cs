@@ -21,7 +21,10 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     private Task _background = Task.CompletedTask;
 
     /// <summary>How each consumer does; none before the start.</summary>
-    public IEnumerable<WorkerStatus> Consumers => _workers.Select(static worker => worker.Status);
+    public IEnumerable<WorkerStatus> Consumers => Workers.Select(static worker => worker.Status);
+
+    /// <summary>What runs them; none before the start.</summary>
+    public IReadOnlyList<ConsumerWorker> Workers => _workers;
 
     /// <summary>Ends when every recurring message has its chain in the store.</summary>
     public Task RecurringBegun { get; private set; } = Task.CompletedTask;

@@ -230,7 +230,9 @@ internal sealed partial class HistoryChecker
             return;
         }
 
-        var runs = begins.Count(other => other.Entry == begin.Entry && other.Who == begin.Who && other.Deliveries == begin.Deliveries);
+        // The attempt, too: after a clock went back a retry may get, in its own stream, the ID of the entry it is a copy of.
+        var runs = begins.Count(other => other.Who == begin.Who &&
+            (other.Entry, other.Deliveries, other.Attempt) == (begin.Entry, begin.Deliveries, begin.Attempt));
         if (runs - 1 > _conflicts.GetValueOrDefault((group.Name, begin.Entry, begin.Who)) &&
             !_faults.MayHaveHandedBack(before.Who, before.AtMs, begin.AtMs))
             Break(Promise.RedeliveryExplained, $"{begin.Message} ran {runs} times in one delivery in {group.Name}: {Describe(begin)}");

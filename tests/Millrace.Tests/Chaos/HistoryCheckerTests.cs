@@ -188,6 +188,26 @@ public sealed partial class HistoryCheckerTests
         Assert.Empty(Check());
     }
 
+    /// <summary>After a clock went back a retry had, in its own stream, the ID of the entry it was a copy of.</summary>
+    [Fact]
+    public void Retry_with_the_entry_ID_of_an_earlier_attempt_is_another_delivery()
+    {
+        Publish("r", 40, JobKind.FailsFirst, lastAttempt: 2);
+        foreach (var group in (string[])[ChaosWorkload.Work, ChaosWorkload.Audit, ChaosWorkload.InOrder])
+        {
+            Begin(group, "r", 50);
+            Fail(group, "r", 60, attempt: 1);
+        }
+
+        Work("r", 500, attempt: 2);
+        Begin(ChaosWorkload.Work, "r", 550, attempt: 2);
+        _history.Add(new(540, Happened.Conflict) { Group = ChaosWorkload.Work, Entry = "r-entry", Who = "w1" });
+        Assert.Empty(Check());
+
+        Begin(ChaosWorkload.Work, "r", 560, attempt: 2);
+        AssertBroken(Promise.RedeliveryExplained);
+    }
+
     [Fact]
     public void Deliveries_must_not_be_forgotten_by_a_retry()
     {
