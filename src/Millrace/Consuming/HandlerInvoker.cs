@@ -7,6 +7,7 @@ namespace Millrace.Consuming;
 internal sealed class HandlerInvoker(IServiceProvider services)
 {
     private readonly IServiceScopeFactory _scopes = services.GetRequiredService<IServiceScopeFactory>();
+    private readonly MessageContextAccessor? _accessor = services.GetService<MessageContextAccessor>();
 
     /// <summary>Runs the handler to its end. Never throws.</summary>
     /// <returns><see langword="null"/>: it returned. Otherwise what it threw.</returns>
@@ -15,8 +16,8 @@ internal sealed class HandlerInvoker(IServiceProvider services)
     {
         try
         {
-            var running = handler.NeedsScope
-                ? InvokeInScopeAsync(handler, message, context, cancellationToken)
+            var running = handler.NeedsScope || _accessor is not null
+                ? InvokeAroundAsync(handler, message, context, cancellationToken)
                 : handler.Invoke!(services, message, context, cancellationToken);
             return running.IsCompletedSuccessfully ? default : OutcomeAsync(running);
         }
@@ -67,9 +68,17 @@ internal sealed class HandlerInvoker(IServiceProvider services)
         }
     }
 
-    private async Task InvokeInScopeAsync(
+    private async Task InvokeAroundAsync(
         ConsumerRegistration handler, object message, MessageContext context, CancellationToken cancellationToken)
     {
+        // Set in a method of its own, whose end takes it back.
+        _accessor?.Set(context);
+        if (!handler.NeedsScope)
+        {
+            await handler.Invoke!(services, message, context, cancellationToken).ConfigureAwait(false);
+            return;
+        }
+
         var scope = _scopes.CreateAsyncScope();
         await using (scope.ConfigureAwait(false))
             await handler.Invoke!(scope.ServiceProvider, message, context, cancellationToken).ConfigureAwait(false);

@@ -105,19 +105,24 @@ public sealed class MessageContext
         ThrowIfSettled();
         Publisher.RefuseTrim(options);
         stream = Core.StreamOf(stream, options);
-        _outputs ??= [];
-        var fields = Core.Codec.Encode(message, new()
-        {
-            MessageId = OutputId(MessageId, Stream, Group, _published++),
-            Time = Core.Time.GetUtcNow(),
-            Options = options,
-            CorrelationId = CorrelationId,
-            CausationId = MessageId,
-            TraceParent = Telemetry.TraceParent,
-        });
-        _outputs.Add(options?.Delay is { } delay
+        var fields = EncodeOutput(message, options);
+        (_outputs ??= []).Add(options?.Delay is { } delay
             ? new CommitChange.Schedule(stream, fields, delay)
             : new CommitChange.Append(stream, fields));
+    }
+
+    /// <summary>
+    /// Makes the fields of an output as <see cref="Publish"/> does, correlation, cause and derived message ID included, for those who keep it elsewhere, such
+    /// as an outbox in a database. Nothing leaves with the acknowledgement.
+    /// </summary>
+    /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
+    /// <param name="message">The message; serialized now.</param>
+    /// <param name="options">More about the message. Delay and trim mean nothing here. Default: nothing.</param>
+    /// <exception cref="InvalidOperationException">The message type has no declared name.</exception>
+    public EntryFields Encode<T>(T message, PublishOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(message);
+        return EncodeOutput(message, options);
     }
 
     /// <summary>
@@ -189,8 +194,10 @@ public sealed class MessageContext
     /// <summary>Whether the handler settled the message itself.</summary>
     internal bool IsSettled { get; private set; }
 
-    /// <summary>Whether a plain acknowledgement is not enough.</summary>
-    internal bool HasEffects => _outputs is not null || _required is not null || _state is { HasChanges: true };
+    /// <summary>
+    /// Whether something leaves with the acknowledgement besides it: outputs, state documents, or what was enlisted and required.
+    /// </summary>
+    public bool HasEffects => _outputs is not null || _required is not null || _state is { HasChanges: true };
 
     /// <summary>Whether the effects depend on what may change meanwhile, so that the handler may have to run again.</summary>
     internal bool HasConditions => _required is not null || _state is { HasConditions: true };
@@ -218,6 +225,16 @@ public sealed class MessageContext
         digest[8] = (byte)((digest[8] & 0x3F) | 0x80);
         return new Guid(digest[..16], bigEndian: true);
     }
+
+    private EntryFields EncodeOutput(object message, PublishOptions? options) => Core.Codec.Encode(message, new()
+    {
+        MessageId = OutputId(MessageId, Stream, Group, _published++),
+        Time = Core.Time.GetUtcNow(),
+        Options = options,
+        CorrelationId = CorrelationId,
+        CausationId = MessageId,
+        TraceParent = Telemetry.TraceParent,
+    });
 
     private async ValueTask<bool> SettleAsync(SettleAction action, CancellationToken cancellationToken)
     {

@@ -1,0 +1,184 @@
+using System.Diagnostics.Metrics;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.DependencyInjection.Extensions;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Streams;
+
+namespace Millrace.EntityFrameworkCore;
+
+/// <summary>Adds outboxes and inboxes to an application.</summary>
+public static class MillraceBuilderExtensions
+{
+    extension(MillraceBuilder builder)
+    {
+        /// <summary>
+        /// Makes <c>db.Publish</c> of a context work, and relays what it wrote. The context itself is added as usual, before or after, and its model maps the
+        /// table with <c>AddMillraceOutbox</c>. Adds <see cref="Outbox{TDbContext}"/> as a singleton.
+        /// </summary>
+        /// <typeparam name="TDbContext">The context.</typeparam>
+        /// <param name="configure">Changes the settings.</param>
+        public MillraceBuilder AddOutbox<TDbContext>(Action<OutboxOptions>? configure = null)
+            where TDbContext : DbContext
+        {
+            var services = builder.Services;
+            var source = services.Select(service => service.ImplementationInstance).OfType<OutboxSource>()
+                .FirstOrDefault(one => one.ContextType == typeof(TDbContext));
+            if (source is null)
+            {
+                source = new(typeof(TDbContext));
+                services.AddSingleton(source);
+                services.TryAddSingleton<MessageContextAccessor>();
+                services.TryAddSingleton<OutboxWriter>();
+                services.AddSingleton(provider => new Outbox<TDbContext>(source, provider.GetRequiredService<IServiceScopeFactory>()));
+                services.ConfigureDbContext<TDbContext>(context => context.AddInterceptors(new OutboxInterceptor(source)));
+                services.AddSingleton<IHostedService>(provider => Run<TDbContext>(source, provider));
+            }
+
+            configure?.Invoke(source.Options);
+            return builder;
+        }
+
+        /// <summary>Cleans up the inbox of a context, whose model maps the table with <c>AddMillraceInbox</c>.</summary>
+        /// <typeparam name="TDbContext">The context.</typeparam>
+        /// <param name="configure">Changes the settings.</param>
+        public MillraceBuilder AddInbox<TDbContext>(Action<InboxOptions>? configure = null)
+            where TDbContext : DbContext
+        {
+            var options = new InboxOptions();
+            configure?.Invoke(options);
+            builder.Services.AddSingleton<IHostedService>(provider =>
+            {
+                options.Check(typeof(TDbContext).Name);
+                return new InboxCleaner<TDbContext>(
+                    options, provider.GetRequiredService<IServiceScopeFactory>(), provider.GetRequiredService<TimeProvider>(), LoggerOf(provider, "Millrace.Inbox"));
+            });
+            return builder;
+        }
+
+        /// <summary>
+        /// Adds a handler whose effects in the database happen exactly once: it runs in a transaction of its context that also records the message, and is
+        /// not run when the message is there already. See <c>HandleOnceAsync</c>; changes that it leaves in the context are saved.
+        /// </summary>
+        /// <typeparam name="TDbContext">The context; one of its own for each delivery.</typeparam>
+        /// <typeparam name="TMessage">The message type.</typeparam>
+        /// <param name="stream">The stream.</param>
+        /// <param name="group">The group; made when it does not exist.</param>
+        /// <param name="handler">The handler. Returning means committed and acknowledged, throwing means rolled back and tried again later.</param>
+        /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
+        public MillraceBuilder AddInboxConsumer<TDbContext, TMessage>(
+            string stream,
+            string group,
+            Func<TMessage, TDbContext, MessageContext, CancellationToken, Task> handler,
+            Action<ConsumerOptions>? configure = null)
+            where TDbContext : DbContext
+            where TMessage : notnull
+        {
+            ArgumentNullException.ThrowIfNull(handler);
+            builder.Services.TryAddScoped<InboxScope<TDbContext>>();
+            return builder.AddConsumer<InboxScope<TDbContext>, TMessage>(
+                stream,
+                group,
+                (scope, message, context, cancellationToken) =>
+                    scope.Db.HandleOnceAsync(context, token => handler(message, scope.Db, context, token), cancellationToken),
+                configure);
+        }
+
+        /// <summary>
+        /// As the other overload, with a method of a class that is resolved in the scope of the delivery, where it gets the context by its constructor. The
+        /// class is registered as scoped when it is not registered yet.
+        /// </summary>
+        /// <typeparam name="THandler">The class.</typeparam>
+        /// <typeparam name="TDbContext">The context; one of its own for each delivery.</typeparam>
+        /// <typeparam name="TMessage">The message type.</typeparam>
+        /// <param name="stream">The stream.</param>
+        /// <param name="group">The group; made when it does not exist.</param>
+        /// <param name="handler">Calls the method.</param>
+        /// <param name="configure">Sets options of the group; every handler of a group may, in the order added.</param>
+        public MillraceBuilder AddInboxConsumer<THandler, TDbContext, TMessage>(
+            string stream,
+            string group,
+            Func<THandler, TMessage, MessageContext, CancellationToken, Task> handler,
+            Action<ConsumerOptions>? configure = null)
+            where THandler : class
+            where TDbContext : DbContext
+            where TMessage : notnull
+        {
+            ArgumentNullException.ThrowIfNull(handler);
+            builder.Services.TryAddScoped<THandler>();
+            builder.Services.TryAddScoped<InboxScope<TDbContext>>();
+            return builder.AddConsumer<InboxScope<TDbContext>, TMessage>(
+                stream,
+                group,
+                (scope, message, context, cancellationToken) => scope.Db.HandleOnceAsync(
+                    context, token => handler(scope.Services.GetRequiredService<THandler>(), message, context, token), cancellationToken),
+                configure);
+        }
+    }
+
+    extension(IHealthChecksBuilder checks)
+    {
+        /// <summary>
+        /// Adds the check <c>millrace-outbox</c>, tag <c>ready</c>, of a context's outbox: degraded while its oldest row is older than
+        /// <see cref="OutboxOptions.DegradedAge"/>, or rows are parked. It asks the database, so that it tells in any process that no relay works. Three queries.
+        /// </summary>
+        /// <typeparam name="TDbContext">The context.</typeparam>
+        /// <param name="name">The name of the check, for applications with several outboxes.</param>
+        public IHealthChecksBuilder AddMillraceOutbox<TDbContext>(string name = "millrace-outbox")
+            where TDbContext : DbContext
+        {
+            ArgumentNullException.ThrowIfNull(checks);
+            return checks.Add(new(
+                name,
+                provider => new OutboxCheck<TDbContext>(
+                    provider.GetRequiredService<Outbox<TDbContext>>(),
+                    provider.GetServices<OutboxSource>().First(source => source.ContextType == typeof(TDbContext)).Options),
+                failureStatus: null,
+                ["ready"]));
+        }
+    }
+
+    /// <summary>The loop of this process, if it has one.</summary>
+    private static IHostedService Run<TDbContext>(OutboxSource source, IServiceProvider provider)
+        where TDbContext : DbContext
+    {
+        source.Options.Check(typeof(TDbContext).Name);
+        var scopes = provider.GetRequiredService<IServiceScopeFactory>();
+        var logger = LoggerOf(provider, "Millrace.Outbox");
+        if (source.Options.RunsRelay)
+        {
+            return new OutboxRelay<TDbContext>(
+                source,
+                provider.GetRequiredService<IStreamStore>(),
+                scopes,
+                new(provider.GetService<IMeterFactory>(), source.Options.Name!),
+                provider.GetRequiredService<TimeProvider>(),
+                logger);
+        }
+
+        return source.Options.WakeUp is null ? new NoLoop() : new OutboxNotifier<TDbContext>(source, scopes, logger);
+    }
+
+    private static ILogger LoggerOf(IServiceProvider provider, string category) =>
+        (provider.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance).CreateLogger(category);
+
+    /// <summary>What a handler with an inbox takes from the scope of its delivery.</summary>
+    internal sealed class InboxScope<TDbContext>(TDbContext db, IServiceProvider services)
+        where TDbContext : DbContext
+    {
+        public TDbContext Db => db;
+
+        public IServiceProvider Services => services;
+    }
+
+    /// <summary>A process that only writes rows.</summary>
+    private sealed class NoLoop : IHostedService
+    {
+        public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}

@@ -1,0 +1,47 @@
+using Microsoft.EntityFrameworkCore;
+
+namespace Millrace.EntityFrameworkCore;
+
+/// <summary>Maps the tables of outbox and inbox into the model of a <c>DbContext</c>. Column types are those of the provider.</summary>
+public static class MillraceModelBuilderExtensions
+{
+    // Every database of EF Core knows it. It is only ever compared with the clock of the same database.
+    private const string DatabaseClock = "CURRENT_TIMESTAMP";
+
+    extension(ModelBuilder model)
+    {
+        /// <summary>Maps the outbox. Call it in <c>OnModelCreating</c>, then add a migration.</summary>
+        /// <param name="table">The table. Default <c>millrace_outbox</c>.</param>
+        /// <param name="schema">Its schema. Default: that of the model.</param>
+        public ModelBuilder AddMillraceOutbox(string table = "millrace_outbox", string? schema = null) => model.Entity<OutboxRow>(row =>
+        {
+            row.ToTable(table, schema);
+            row.HasKey(one => one.Id);
+            row.Property(one => one.Id).HasColumnName("id").ValueGeneratedOnAdd();
+            row.Property(one => one.Token).HasColumnName("token");
+            row.Property(one => one.Stream).HasColumnName("stream").HasMaxLength(Streams.StreamLimits.MaxNameBytes);
+            row.Property(one => one.OrderKey).HasColumnName("order_key");
+            row.Property(one => one.Fields).HasColumnName("fields");
+            row.Property(one => one.DelayMilliseconds).HasColumnName("delay_ms");
+            row.Property(one => one.CreatedAt).HasColumnName("created_at").HasDefaultValueSql(DatabaseClock);
+            row.Property(one => one.State).HasColumnName("state").HasConversion<int>();
+            row.Property(one => one.SettledAt).HasColumnName("settled_at");
+            row.Property(one => one.Attempts).HasColumnName("attempts");
+            row.Property(one => one.Error).HasColumnName("error");
+            row.HasIndex(one => new { one.State, one.Id }).HasDatabaseName($"ix_{table}_state");
+        });
+
+        /// <summary>Maps the inbox. Call it in <c>OnModelCreating</c>, then add a migration.</summary>
+        /// <param name="table">The table. Default <c>millrace_inbox</c>.</param>
+        /// <param name="schema">Its schema. Default: that of the model.</param>
+        public ModelBuilder AddMillraceInbox(string table = "millrace_inbox", string? schema = null) => model.Entity<InboxRow>(row =>
+        {
+            row.ToTable(table, schema);
+            row.HasKey(one => new { one.Consumer, one.MessageId });
+            row.Property(one => one.Consumer).HasColumnName("consumer").HasMaxLength(InboxRow.MaxLength);
+            row.Property(one => one.MessageId).HasColumnName("message_id").HasMaxLength(InboxRow.MaxLength);
+            row.Property(one => one.HandledAt).HasColumnName("handled_at").HasDefaultValueSql(DatabaseClock);
+            row.HasIndex(one => one.HandledAt).HasDatabaseName($"ix_{table}_handled_at");
+        });
+    }
+}

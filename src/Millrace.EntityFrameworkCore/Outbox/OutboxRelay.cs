@@ -1,0 +1,136 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using Millrace.Streams;
+
+namespace Millrace.EntityFrameworkCore;
+
+/// <summary>
+/// Relays an outbox while the host runs: when this process committed rows, when another says that it did, and every now and then. Stops after the
+/// consumers have, whose last rows it still sees.
+/// </summary>
+internal sealed class OutboxRelay<TDbContext>(
+    OutboxSource source, IStreamStore store, IServiceScopeFactory scopes, OutboxMeter meter, TimeProvider time, ILogger logger) : BackgroundService
+    where TDbContext : DbContext
+{
+    // Another relay is at work, and may have read the table just before our rows came.
+    private static readonly TimeSpan BusyWait = TimeSpan.FromMilliseconds(100);
+
+    // Counting rows and cleaning up costs more than looking for one.
+    private static readonly TimeSpan CareInterval = TimeSpan.FromSeconds(10);
+
+    private readonly OutboxOptions _options = source.Options;
+    private readonly RelayLease _lease = new(store, source.Options, time);
+    private readonly OutboxDrain _drain = new(source.Options, store, meter, time, logger);
+    private long _cared;
+
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        var listening = _options.WakeUp is { } wakeUp ? ListenAsync(wakeUp, stoppingToken) : Task.CompletedTask;
+        try
+        {
+            await RelayAsync(stoppingToken).ConfigureAwait(false);
+        }
+        catch (OperationCanceledException) when (stoppingToken.IsCancellationRequested)
+        {
+            // The host stops. What is not relayed waits in the database.
+        }
+
+        await listening.ConfigureAwait(false);
+        await TryReleaseAsync().ConfigureAwait(false);
+    }
+
+    private async Task RelayAsync(CancellationToken stoppingToken)
+    {
+        for (var failures = 0; ;)
+        {
+            try
+            {
+                var wait = await DrainAsync(stoppingToken).ConfigureAwait(false);
+                failures = 0;
+                await source.Signal.WaitAsync(wait, time, stoppingToken).ConfigureAwait(false);
+            }
+            catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
+            {
+                // Whatever failed, the rows are where they were; nothing but a later try can help, and the log and the health check say so.
+                LogMessages.RelayFailed(logger, exception, _options.Name!);
+                await Task.Delay(OutboxDrain.Wait(++failures, _options), time, stoppingToken).ConfigureAwait(false);
+            }
+        }
+    }
+
+    /// <summary>Relays until nothing is left, and says how long to wait if nobody wakes us.</summary>
+    private async Task<TimeSpan> DrainAsync(CancellationToken cancellationToken)
+    {
+        var scope = scopes.CreateAsyncScope();
+        await using (scope.ConfigureAwait(false))
+        {
+            var table = new OutboxTable(scope.ServiceProvider.GetRequiredService<TDbContext>());
+            await CareAsync(table, cancellationToken).ConfigureAwait(false);
+            while (await _lease.TryTakeAsync(cancellationToken).ConfigureAwait(false))
+            {
+                var outcome = await _drain.RelayPageAsync(table, cancellationToken).ConfigureAwait(false);
+                if (outcome == OutboxDrain.Outcome.Overtaken)
+                    break;
+                if (outcome == OutboxDrain.Outcome.Empty)
+                {
+                    await _lease.ReleaseAsync(cancellationToken).ConfigureAwait(false);
+                    return _drain.NextRetry() is { } retry && retry < _options.PollInterval ? retry : _options.PollInterval;
+                }
+            }
+
+            return BusyWait;
+        }
+    }
+
+    private async Task CareAsync(OutboxTable table, CancellationToken cancellationToken)
+    {
+        if (_cared != 0 && time.GetElapsedTime(_cared) < CareInterval)
+            return;
+        _cared = time.GetTimestamp();
+        if (meter.IsStatusWanted)
+            meter.Status = await table.GetStatusAsync(cancellationToken).ConfigureAwait(false);
+        if (_options.KeepRelayed > TimeSpan.Zero)
+            await table.CleanAsync(_options.KeepRelayed, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task ListenAsync(OutboxWakeUp wakeUp, CancellationToken stoppingToken)
+    {
+        for (var failures = 0; !stoppingToken.IsCancellationRequested;)
+        {
+            try
+            {
+                var scope = scopes.CreateAsyncScope();
+                await using (scope.ConfigureAwait(false))
+                {
+                    var db = scope.ServiceProvider.GetRequiredService<TDbContext>();
+                    await wakeUp.ListenAsync(db, () => { failures = 0; source.Signal.Wake(); }, stoppingToken).ConfigureAwait(false);
+                }
+            }
+            catch (Exception) when (stoppingToken.IsCancellationRequested)
+            {
+                // The connection is closed while it waits.
+            }
+            catch (Exception exception)
+            {
+                LogMessages.ListeningFailed(logger, exception, _options.Name!);
+                await Task.Delay(OutboxDrain.Wait(++failures, _options), time, stoppingToken)
+                    .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
+        }
+    }
+
+    private async Task TryReleaseAsync()
+    {
+        try
+        {
+            await _lease.ReleaseAsync(CancellationToken.None).ConfigureAwait(false);
+        }
+        catch (StreamException exception)
+        {
+            // It is over by itself soon.
+            LogMessages.RelayFailed(logger, exception, _options.Name!);
+        }
+    }
+}
