@@ -4,7 +4,8 @@ using Npgsql;
 namespace Millrace.EntityFrameworkCore;
 
 /// <summary>
-/// NOTIFY and LISTEN of PostgreSQL. Notifications are sent after the commit, not in it: in a transaction they would make all commits of the database wait for each
+/// NOTIFY and LISTEN of PostgreSQL. Notifications are sent after the commit, not in it: in a transaction they would make all commits of the database
+/// wait for each
 /// other.
 /// </summary>
 internal sealed class PostgreSqlWakeUp(string channel) : OutboxWakeUp

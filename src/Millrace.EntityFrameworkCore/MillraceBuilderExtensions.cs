@@ -16,7 +16,8 @@ public static class MillraceBuilderExtensions
     extension(MillraceBuilder builder)
     {
         /// <summary>
-        /// Makes <c>db.Publish</c> of a context work, and relays what it wrote. The context itself is added as usual, before or after, and its model maps the
+        /// Makes <c>db.Publish</c> of a context work, and relays what it wrote. The context itself is added as usual, before or after, and its model
+        /// maps the
         /// table with <c>AddMillraceOutbox</c>. Adds <see cref="Outbox{TDbContext}"/> as a singleton.
         /// </summary>
         /// <typeparam name="TDbContext">The context.</typeparam>
@@ -54,7 +55,10 @@ public static class MillraceBuilderExtensions
             {
                 options.Check(typeof(TDbContext).Name);
                 return new InboxCleaner<TDbContext>(
-                    options, provider.GetRequiredService<IServiceScopeFactory>(), provider.GetRequiredService<TimeProvider>(), LoggerOf(provider, "Millrace.Inbox"));
+                    options,
+                    provider.GetRequiredService<IServiceScopeFactory>(),
+                    provider.GetRequiredService<TimeProvider>(),
+                    LoggerOf(provider, "Millrace.Inbox"));
             });
             return builder;
         }
@@ -123,7 +127,8 @@ public static class MillraceBuilderExtensions
     {
         /// <summary>
         /// Adds the check <c>millrace-outbox</c>, tag <c>ready</c>, of a context's outbox: degraded while its oldest row is older than
-        /// <see cref="OutboxOptions.DegradedAge"/>, or rows are parked. It asks the database, so that it tells in any process that no relay works. Three queries.
+        /// <see cref="OutboxOptions.DegradedAge"/>, or rows are parked. It asks the database, so that it tells in any process that no relay works. Three
+        /// queries.
         /// </summary>
         /// <typeparam name="TDbContext">The context.</typeparam>
         /// <param name="name">The name of the check, for applications with several outboxes.</param>

@@ -8,19 +8,22 @@ public static class InboxDbContextExtensions
     extension(DbContext db)
     {
         /// <summary>
-        /// Runs the work of a handler in a transaction that also records the message, so that its effects in this database happen exactly once: however often the
+        /// Runs the work of a handler in a transaction that also records the message, so that its effects in this database happen exactly once: however
+        /// often the
         /// message is delivered, at whichever moment a process dies, and when two processes get it at the same time, of which one waits for the other. What
         /// <c>db.Publish</c> puts into the outbox belongs to these effects.
         /// </summary>
         /// <remarks>
-        /// Costs an insert at the beginning and the transaction; for a message that was delivered before, a query. The work must not settle the message by hand, and
+        /// Costs an insert at the beginning and the transaction; for a message that was delivered before, a query. The work must not settle the message
+        /// by hand, and
         /// not have effects in the store (<c>context.Publish</c>, <c>context.State</c>): they leave after the transaction, and would be lost with a process
         /// that dies in between. With a retrying execution strategy the work may run several times, each time from a clean context.
         /// </remarks>
         /// <param name="context">The context of the message.</param>
         /// <param name="work">What the handler does; changes that it leaves in the context are saved.</param>
         /// <param name="cancellationToken">The handler's.</param>
-        /// <returns><see langword="false"/>: the message was handled before, and nothing was done. Let the handler return, so that it is acknowledged.</returns>
+        /// <returns><see langword="false"/>: the message was handled before, and nothing was done. Let the handler return, so that it is
+        /// acknowledged.</returns>
         /// <exception cref="InvalidOperationException">
         /// The model has no inbox, a transaction has begun already, or the work had effects in the store. Nothing was done.
         /// </exception>

@@ -4,7 +4,8 @@ namespace Millrace.EntityFrameworkCore;
 public sealed class InboxOptions
 {
     /// <summary>
-    /// How long a message is known to have been handled. Longer than any redelivery may come: retries, dead letters that are redriven, an outage. Default 7 days;
+    /// How long a message is known to have been handled. Longer than any redelivery may come: retries, dead letters that are redriven, an outage.
+    /// Default 7 days;
     /// one minute to ten years.
     /// </summary>
     public TimeSpan Window { get; set; } = TimeSpan.FromDays(7);

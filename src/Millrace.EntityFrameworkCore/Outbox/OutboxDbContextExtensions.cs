@@ -12,7 +12,8 @@ public static class OutboxDbContextExtensions
     {
         /// <summary>
         /// Publishes a message if, and only if, the changes of this context are committed: it becomes a row of the outbox with the next
-        /// <c>SaveChanges</c>, in the same transaction, and a relay publishes it afterwards. In a handler the correlation goes on, the cause is the message handled,
+        /// <c>SaveChanges</c>, in the same transaction, and a relay publishes it afterwards. In a handler the correlation goes on, the cause is the
+        /// message handled,
         /// and the message ID is derived from it.
         /// </summary>
         /// <remarks>
@@ -23,8 +24,10 @@ public static class OutboxDbContextExtensions
         /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
         /// <param name="stream">The stream.</param>
         /// <param name="message">The message; serialized now.</param>
-        /// <param name="options">More about the message; rows with one <see cref="PublishOptions.PartitionKey"/> keep their order whatever fails. Default: nothing.</param>
-        /// <exception cref="ArgumentException">The store would refuse the name of the stream, the delay or the size of the message; or a trim is asked for.</exception>
+        /// <param name="options">More about the message; rows with one <see cref="PublishOptions.PartitionKey"/> keep their order whatever fails.
+        /// Default: nothing.</param>
+        /// <exception cref="ArgumentException">The store would refuse the name of the stream, the delay or the size of the message; or a trim is asked
+        /// for.</exception>
         /// <exception cref="InvalidOperationException">
         /// The message type has no declared name, or the context has no outbox: it was not made by the container, <c>AddOutbox</c> is missing, or
         /// <c>AddMillraceOutbox</c> in its model.

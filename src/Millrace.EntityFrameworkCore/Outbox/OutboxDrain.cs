@@ -170,7 +170,8 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
     private async Task RefusedAsync(OutboxTable table, Batch batch, StreamException failure, CancellationToken cancellationToken)
     {
         // Not the row's fault, nor the stream's: nothing can be relayed at the moment.
-        if (failure.IsTransient || failure.Code is StreamErrorCode.AuthenticationFailed or StreamErrorCode.Closed or StreamErrorCode.Corrupt or StreamErrorCode.Locked)
+        if (failure.IsTransient ||
+            failure.Code is StreamErrorCode.AuthenticationFailed or StreamErrorCode.Closed or StreamErrorCode.Corrupt or StreamErrorCode.Locked)
             throw failure;
         if (batch.Rows.Count > 1)
         {

@@ -21,8 +21,10 @@ internal sealed class OutboxMeter
         var meter = factory?.Create(MillraceTelemetry.MeterName) ?? new Meter(MillraceTelemetry.MeterName);
         _relayed = meter.CreateCounter<long>("millrace.outbox.relayed", "{message}", "Rows handed to the store.");
         _parked = meter.CreateCounter<long>("millrace.outbox.refused", "{message}", "Rows parked because the store refused them too often.");
-        _waiting = meter.CreateObservableGauge("millrace.outbox.waiting", () => Observe(static status => status.Waiting), "{message}", "Rows not relayed yet.");
-        _parkedRows = meter.CreateObservableGauge("millrace.outbox.parked", () => Observe(static status => status.Parked), "{message}", "Rows that are parked.");
+        _waiting = meter.CreateObservableGauge(
+            "millrace.outbox.waiting", () => Observe(static status => status.Waiting), "{message}", "Rows not relayed yet.");
+        _parkedRows = meter.CreateObservableGauge(
+            "millrace.outbox.parked", () => Observe(static status => status.Parked), "{message}", "Rows that are parked.");
         _oldest = meter.CreateObservableGauge(
             "millrace.outbox.oldest_age", () => Observe(static status => status.OldestAge.TotalSeconds), "s", "Age of the oldest row not relayed yet.");
     }

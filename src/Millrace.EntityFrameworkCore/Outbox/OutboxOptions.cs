@@ -6,7 +6,8 @@ namespace Millrace.EntityFrameworkCore;
 public sealed class OutboxOptions
 {
     /// <summary>
-    /// Names the outbox in the store. Must be unique among the databases that publish to one store, and the same in all processes of one database: otherwise
+    /// Names the outbox in the store. Must be unique among the databases that publish to one store, and the same in all processes of one database:
+    /// otherwise
     /// relays get in each other's way, and one that dies at the wrong moment may publish a batch twice. Default: the full name of the context's class.
     /// </summary>
     public string? Name { get; set; }
@@ -35,7 +36,8 @@ public sealed class OutboxOptions
     public int MaxAttempts { get; set; } = 10;
 
     /// <summary>
-    /// The wait after the first refusal of a row; it doubles with each. Rows with the same partition key wait, too, or the whole stream when it is the stream
+    /// The wait after the first refusal of a row; it doubles with each. Rows with the same partition key wait, too, or the whole stream when it is the
+    /// stream
     /// that is refused. Default 1 s.
     /// </summary>
     public TimeSpan RetryBaseDelay { get; set; } = TimeSpan.FromSeconds(1);

@@ -1,7 +1,8 @@
 namespace Millrace.EntityFrameworkCore;
 
 /// <summary>
-/// A message in the outbox of a database: written with the application's own changes, taken by a relay. Applications write it with <c>db.Publish</c>; they may
+/// A message in the outbox of a database: written with the application's own changes, taken by a relay. Applications write it with <c>db.Publish</c>;
+/// they may
 /// read it, as to show what is parked.
 /// </summary>
 public sealed class OutboxRow
@@ -20,7 +21,8 @@ public sealed class OutboxRow
     /// <summary>The stream.</summary>
     public string Stream { get; private set; }
 
-    /// <summary>Rows with the same one keep their order also when one of them fails: a hash of stream and partition key, random without such a key.</summary>
+    /// <summary>Rows with the same one keep their order also when one of them fails: a hash of stream and partition key, random without such a
+    /// key.</summary>
     public long OrderKey { get; private set; }
 
     /// <summary>The fields of the entry, as <see cref="Streams.EntryFields.Packed"/>: the message is serialized when it is published.</summary>

@@ -7,7 +7,7 @@ namespace Millrace.EntityFrameworkCore;
 internal sealed class OutboxSource(Type contextType)
 {
     // By context, which may come from a pool: then it has an entry for all its lives.
-    private readonly ConditionalWeakTable<DbContext, List<OutboxRow>> _written = [];
+    private readonly ConditionalWeakTable<DbContext, WrittenRows> _written = [];
 
     public Type ContextType { get; } = contextType;
 
@@ -17,35 +17,45 @@ internal sealed class OutboxSource(Type contextType)
 
     public void Written(DbContext db, OutboxRow row)
     {
-        var rows = _written.GetOrCreateValue(db);
-        lock (rows)
-            rows.Add(row);
+        var written = _written.GetOrCreateValue(db);
+        written.Tracked.Add(row);
+        written.IsUnannounced = true;
     }
 
-    /// <summary>Wakes the relay if the context has written rows.</summary>
+    /// <summary>Wakes the relay if the context has written rows since it did so last.</summary>
     public void Committed(DbContext? db)
     {
-        if (db is null || !_written.TryGetValue(db, out var rows))
+        if (db is null || !_written.TryGetValue(db, out var written) || !written.IsUnannounced)
             return;
-        lock (rows)
-        {
-            if (rows.Count == 0)
-                return;
-            rows.Clear();
-        }
-
+        written.IsUnannounced = false;
         Signal.Wake();
     }
 
     /// <summary>The application has no more use for rows that are saved; a context that lives long would collect them.</summary>
     public void Release(DbContext db)
     {
-        if (!_written.TryGetValue(db, out var rows))
+        if (!_written.TryGetValue(db, out var written))
             return;
-        lock (rows)
+        written.Tracked.RemoveAll(row =>
         {
-            foreach (var entry in rows.Select(row => db.Entry(row)).Where(entry => entry.State == EntityState.Unchanged))
+            var entry = db.Entry(row);
+            if (entry.State == EntityState.Unchanged)
                 entry.State = EntityState.Detached;
+            return entry.State == EntityState.Detached;
+        });
+    }
+
+    /// <summary>Of one context, which is used by one caller at a time. The end of an ambient transaction may come on another thread.</summary>
+    private sealed class WrittenRows
+    {
+        private volatile bool _isUnannounced;
+
+        public List<OutboxRow> Tracked { get; } = [];
+
+        public bool IsUnannounced
+        {
+            get => _isUnannounced;
+            set => _isUnannounced = value;
         }
     }
 }

@@ -93,7 +93,8 @@ internal sealed class OutboxTable(DbContext db)
                 .SetProperty(row => row.Attempts, 0),
             cancellationToken);
 
-    /// <summary>Deletes rows that were relayed longer ago. They were so in about the order of their numbers, so that the first ones tell when to stop.</summary>
+    /// <summary>Deletes rows that were relayed longer ago. They were so in about the order of their numbers, so that the first ones tell when to
+    /// stop.</summary>
     public async Task CleanAsync(TimeSpan keep, CancellationToken cancellationToken)
     {
         var seconds = keep.TotalSeconds;

@@ -39,8 +39,11 @@ internal static class RelayMemory
     {
         var rows = new RelayedRow[bytes.Length / RowBytes];
         for (var i = 0; i < rows.Length; i++)
-            rows[i] = new(
-                BinaryPrimitives.ReadInt64LittleEndian(bytes[(i * RowBytes)..]), BinaryPrimitives.ReadInt64LittleEndian(bytes[((i * RowBytes) + sizeof(long))..]));
+        {
+            var pair = bytes.Slice(i * RowBytes, RowBytes);
+            rows[i] = new(BinaryPrimitives.ReadInt64LittleEndian(pair), BinaryPrimitives.ReadInt64LittleEndian(pair[sizeof(long)..]));
+        }
+
         return rows;
     }
 }

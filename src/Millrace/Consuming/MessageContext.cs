@@ -112,7 +112,8 @@ public sealed class MessageContext
     }
 
     /// <summary>
-    /// Makes the fields of an output as <see cref="Publish"/> does, correlation, cause and derived message ID included, for those who keep it elsewhere, such
+    /// Makes the fields of an output as <see cref="Publish"/> does, correlation, cause and derived message ID included, for those who keep it elsewhere,
+    /// such
     /// as an outbox in a database. Nothing leaves with the acknowledgement.
     /// </summary>
     /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>

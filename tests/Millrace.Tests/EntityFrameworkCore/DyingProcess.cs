@@ -6,10 +6,11 @@ using Millrace.Tests.Fixtures;
 namespace Millrace.Tests.EntityFrameworkCore;
 
 /// <summary>
-/// A process that dies at its n-th step, as far as store and database can see: nothing that it does afterwards reaches them. A step is the moment before, or
-/// after, a call of the store or a command of the database.
+/// A process that dies at its n-th step, as far as store and database can see: nothing that it does afterwards reaches them. A step is the moment
+/// before, or
+/// after, a call of the store, a command of the database or a commit of it.
 /// </summary>
-public sealed class DyingProcess(int diesAt) : DbCommandInterceptor
+public sealed class DyingProcess(int diesAt) : DbCommandInterceptor, IDbTransactionInterceptor
 {
     private readonly Lock _lock = new();
     private readonly TaskCompletionSource _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -56,6 +57,20 @@ public sealed class DyingProcess(int diesAt) : DbCommandInterceptor
     {
         StepOrThrow();
         return new(result);
+    }
+
+    public ValueTask<InterceptionResult> TransactionCommittingAsync(
+        DbTransaction transaction, TransactionEventData eventData, InterceptionResult result, CancellationToken cancellationToken = default)
+    {
+        StepOrThrow();
+        return new(result);
+    }
+
+    public Task TransactionCommittedAsync(
+        DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken = default)
+    {
+        StepOrThrow();
+        return Task.CompletedTask;
     }
 
     private void StepOrThrow()

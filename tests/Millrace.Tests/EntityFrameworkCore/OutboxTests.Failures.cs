@@ -1,6 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.EntityFrameworkCore;
+using Millrace.OutboxWorker;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
 
@@ -10,7 +11,8 @@ namespace Millrace.Tests.EntityFrameworkCore;
 public abstract partial class OutboxTests
 {
     /// <summary>
-    /// Each relay dies a step later than the one before, and leaves to the next what it was at, with more rows on top: before and after every call of the store
+    /// Each relay dies a step later than the one before, and leaves to the next what it was at, with more rows on top: before and after every call of
+    /// the store
     /// and every command of the database.
     /// </summary>
     [Fact]

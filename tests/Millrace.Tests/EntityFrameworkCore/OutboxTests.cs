@@ -3,6 +3,7 @@ using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.EntityFrameworkCore;
 using Millrace.Embedded;
+using Millrace.OutboxWorker;
 using Millrace.Redis;
 using Millrace.Streams;
 using Millrace.Tests.Clients;
@@ -31,7 +32,8 @@ public abstract partial class OutboxTests(Func<Task<TestDatabase>> openDatabase,
         async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()), async () => (await redis.StartedAsync()).Endpoint);
 
     public sealed class OnPostgresAndServer(SharedPostgres postgres, SharedMillrace millrace) : OutboxTests(
-        async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()), async () => $"127.0.0.1:{(await millrace.StartedAsync()).Endpoint.Port}");
+        async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()),
+        async () => $"127.0.0.1:{(await millrace.StartedAsync()).Endpoint.Port}");
 
     public async ValueTask InitializeAsync()
     {

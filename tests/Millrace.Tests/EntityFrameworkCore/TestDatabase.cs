@@ -1,4 +1,5 @@
 using Microsoft.EntityFrameworkCore;
+using Millrace.OutboxWorker;
 using Millrace.Sqlite;
 using Millrace.Tests.Fixtures;
 using Npgsql;

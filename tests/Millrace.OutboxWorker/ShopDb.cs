@@ -1,7 +1,7 @@
 using Microsoft.EntityFrameworkCore;
 using Millrace.EntityFrameworkCore;
 
-namespace Millrace.Tests.EntityFrameworkCore;
+namespace Millrace.OutboxWorker;
 
 /// <summary>A database of an application, with both tables.</summary>
 public sealed class ShopDb(DbContextOptions<ShopDb> options) : DbContext(options)

@@ -1,0 +1,65 @@
+using System.Globalization;
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Millrace.EntityFrameworkCore;
+
+namespace Millrace.OutboxWorker;
+
+/// <summary>What the processes do: orders with an outbox row each, some of them rolled back; and a consumer that notes each order once, with an
+/// inbox.</summary>
+public static class Workload
+{
+    // Enough keys for rows of one to be in flight with those of others.
+    private const int Keys = 4;
+
+    /// <summary>How the noted orders are named.</summary>
+    public const string Noted = "noted ";
+
+    /// <summary>Adds outbox, inbox and consumer to a process.</summary>
+    public static MillraceBuilder AddTo(MillraceBuilder millrace, string database, string stream)
+    {
+        millrace.Services.AddDbContext<ShopDb>(options => options.UseNpgsql(database));
+        return millrace
+            .AddOutbox<ShopDb>(outbox =>
+            {
+                (outbox.Name, outbox.BatchSize) = (stream, 10);
+                (outbox.Lease, outbox.RetryBaseDelay, outbox.RetryMaxDelay) =
+                    (TimeSpan.FromMilliseconds(300), TimeSpan.FromMilliseconds(20), TimeSpan.FromMilliseconds(200));
+            })
+            .AddInboxConsumer<ShopDb, Placed>(
+                stream,
+                "notes",
+                static (placed, db, _, _) =>
+                {
+                    db.Orders.Add(new() { Name = $"{Noted}{placed.Number.ToString(CultureInfo.InvariantCulture)}" });
+                    return Task.CompletedTask;
+                },
+                static options =>
+                {
+                    // Nothing may end in the dead letters: failures are those of the database, and deaths are ours.
+                    (options.MaxAttempts, options.MaxDeliveries) = (1_000, 1_000);
+                    (options.Lease, options.RetryMaxDelay) = (TimeSpan.FromSeconds(1), TimeSpan.FromMilliseconds(200));
+                });
+    }
+
+    /// <summary>One transaction: an order and its message. Every fifth is rolled back.</summary>
+    public static async Task WriteAsync(IServiceProvider services, string stream, int number)
+    {
+        try
+        {
+            await using var scope = services.CreateAsyncScope();
+            var db = scope.ServiceProvider.GetRequiredService<ShopDb>();
+            await using var transaction = await db.Database.BeginTransactionAsync();
+            db.Orders.Add(new() { Name = number.ToString(CultureInfo.InvariantCulture) });
+            db.Publish(stream, new Placed(number), new() { PartitionKey = (number % Keys).ToString(CultureInfo.InvariantCulture) });
+            await db.SaveChangesAsync();
+            if (number % 5 != 4)
+                await transaction.CommitAsync();
+        }
+        catch (Exception exception) when (exception is DbUpdateException or Npgsql.NpgsqlException or InvalidOperationException)
+        {
+            // The database is being killed. Whether this one was committed is for the rows to say.
+            await Task.Delay(TimeSpan.FromMilliseconds(20));
+        }
+    }
+}

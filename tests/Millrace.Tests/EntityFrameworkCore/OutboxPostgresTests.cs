@@ -1,0 +1,227 @@
+using Microsoft.EntityFrameworkCore;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Diagnostics.HealthChecks;
+using Millrace.EntityFrameworkCore;
+using Millrace.Embedded;
+using Millrace.OutboxWorker;
+using Millrace.Streams;
+using Millrace.Tests.Fixtures;
+using Millrace.Tests.Monitoring;
+using Npgsql;
+
+namespace Millrace.Tests.EntityFrameworkCore;
+
+/// <summary>What only PostgreSQL shows: transactions that overlap, and notifications.</summary>
+public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetime
+{
+    private readonly EmbeddedStreamStore _store = new(new());
+    private TestDatabase? _database;
+
+    public async ValueTask InitializeAsync() => _database = await TestDatabase.OnPostgresAsync(await postgres.StartedAsync());
+
+    public async ValueTask DisposeAsync()
+    {
+        await _store.DisposeAsync();
+        await _database!.DisposeAsync();
+    }
+
+    /// <summary>The classic: a relay that remembers the highest number it has seen never finds the lower one.</summary>
+    [Fact]
+    public async Task Row_with_a_lower_number_that_is_committed_later_is_published_later()
+    {
+        await using var host = await HostAsync();
+        await using var scope = host.Host.Services.CreateAsyncScope();
+        var slow = scope.ServiceProvider.GetRequiredService<ShopDb>();
+        await using var transaction = await slow.Database.BeginTransactionAsync();
+        slow.Publish("placed", new Placed(1));
+        await slow.SaveChangesAsync();
+        await WriteAsync(host, 2);
+        Assert.Single(await host.ReadAsync("placed"));
+
+        await transaction.CommitAsync();
+
+        Assert.Equal(2, (await host.ReadAsync("placed", 2)).Count);
+    }
+
+    [Fact]
+    public async Task Commit_of_a_process_that_does_not_relay_wakes_the_relay_of_another_which_never_polls()
+    {
+        await using var relay = await HostAsync(options => options.UsePostgreSqlNotifications());
+        await using var writer = await HostAsync(options =>
+        {
+            options.RunsRelay = false;
+            options.UsePostgreSqlNotifications();
+        });
+
+        // The first may be found because listening has just begun.
+        for (var i = 1; i <= 3; i++)
+        {
+            await WriteAsync(writer, i);
+            await relay.ReadAsync("placed", i);
+        }
+    }
+
+    [Fact]
+    public async Task Listener_that_lost_its_connection_listens_again_and_misses_nothing()
+    {
+        await using var relay = await HostAsync(options => options.UsePostgreSqlNotifications());
+        await using var writer = await HostAsync(options =>
+        {
+            options.RunsRelay = false;
+            options.UsePostgreSqlNotifications();
+        });
+        await WriteAsync(writer, 1);
+        await relay.ReadAsync("placed");
+
+        await using (var db = _database!.Open())
+            await db.Database.ExecuteSqlRawAsync("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'");
+        await WriteAsync(writer, 2);
+
+        await relay.ReadAsync("placed", 2);
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("With\"quote")]
+    public void Name_that_is_no_channel_is_refused(string channel) =>
+        Assert.ThrowsAny<ArgumentException>(() => new OutboxOptions().UsePostgreSqlNotifications(channel));
+
+    /// <summary>The nine days of a peer's silent backlog: any process can see that nobody relays.</summary>
+    [Fact]
+    public async Task Backlog_that_nobody_relays_shows_in_the_health_of_a_process_that_only_writes()
+    {
+        await using var host = await HostAsync(
+            options => (options.RunsRelay, options.DegradedAge) = (false, TimeSpan.FromMinutes(5)),
+            millrace => millrace.Services.AddHealthChecks().AddMillraceOutbox<ShopDb>());
+        var health = host.Host.Services.GetRequiredService<HealthCheckService>();
+        await WriteAsync(host, 1);
+        Assert.Equal(HealthStatus.Healthy, (await health.CheckHealthAsync()).Status);
+
+        await using (var db = _database!.Open())
+            await db.Database.ExecuteSqlRawAsync("UPDATE millrace_outbox SET created_at = created_at - interval '6 minutes'");
+        var late = (await health.CheckHealthAsync()).Entries["millrace-outbox"];
+        Assert.Equal(HealthStatus.Degraded, late.Status);
+        Assert.Equal(1L, late.Data["waiting"]);
+
+        await using (var db = _database.Open())
+            await db.Database.ExecuteSqlRawAsync("UPDATE millrace_outbox SET state = 2");
+        var parked = (await health.CheckHealthAsync()).Entries["millrace-outbox"];
+        Assert.Equal((HealthStatus.Degraded, "1 rows are parked"), (parked.Status, parked.Description));
+    }
+
+    /// <summary>A database that is restored gives its numbers again; the rows that get them are new, and were taken for relayed.</summary>
+    [Fact]
+    public async Task Rows_of_a_restored_database_are_published_although_their_numbers_were_relayed_before()
+    {
+        await using var host = await HostAsync();
+        for (var i = 1; i <= 3; i++)
+            await WriteAsync(host, i);
+        await host.ReadAsync("placed", 3);
+        await using (var db = _database!.Open())
+            await db.Database.ExecuteSqlRawAsync("ALTER TABLE millrace_outbox ALTER COLUMN id RESTART WITH 1");
+        await host.StopAsync();
+
+        await using var restarted = await HostAsync();
+        for (var i = 4; i <= 6; i++)
+            await WriteAsync(restarted, i);
+
+        Assert.Equal(6, (await restarted.ReadAsync("placed", 6)).Count);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Contexts_from_pools_and_factories_publish_too(bool isPooled)
+    {
+        await using var host = await HostAsync(addContext: services =>
+        {
+            if (isPooled)
+                services.AddDbContextPool<ShopDb>(_database!.Configure);
+            else
+                services.AddDbContextFactory<ShopDb>(_database!.Configure);
+        });
+        await WriteAsync(host, 1);
+        if (!isPooled)
+        {
+            await using var db = await host.Host.Services.GetRequiredService<IDbContextFactory<ShopDb>>().CreateDbContextAsync();
+            db.Publish("placed", new Placed(2));
+            await db.SaveChangesAsync();
+        }
+        else
+        {
+            await WriteAsync(host, 2);
+        }
+
+        Assert.Equal(2, (await host.ReadAsync("placed", 2)).Count);
+    }
+
+    /// <summary>A context that lives long would keep every row that it ever wrote.</summary>
+    [Fact]
+    public async Task Rows_that_are_saved_are_not_kept_by_their_context()
+    {
+        await using var host = await HostAsync(options => options.RunsRelay = false);
+        await using var scope = host.Host.Services.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<ShopDb>();
+        for (var i = 0; i < 3; i++)
+        {
+            db.Orders.Add(new() { Name = $"{i}" });
+            db.Publish("placed", new Placed(i));
+            await db.SaveChangesAsync();
+        }
+
+        Assert.Equal((3, 0), (db.ChangeTracker.Entries<Order>().Count(), db.ChangeTracker.Entries<OutboxRow>().Count()));
+        Assert.Equal(3, await db.Outbox.CountAsync());
+    }
+
+    [Fact]
+    public async Task What_waits_and_what_was_relayed_is_measured()
+    {
+        await using var writer = await HostAsync(options => options.RunsRelay = false);
+        await WriteAsync(writer, 1);
+        await using (var db = _database!.Open())
+            await db.Database.ExecuteSqlRawAsync("UPDATE millrace_outbox SET created_at = created_at - interval '6 minutes'");
+        await using var host = await HostAsync(options => options.PollInterval = TimeSpan.FromMilliseconds(10), startsRecorder: true);
+        await host.ReadAsync("placed");
+
+        var recorder = _recorder!;
+        await Eventually.TrueAsync("the row is counted", () => ValueTask.FromResult(recorder.Of("millrace.outbox.relayed").Sum(reading => reading.Value) == 1));
+        recorder.Dispose();
+    }
+
+    private MeterRecorder? _recorder;
+
+    private async Task<ConsumerHost> HostAsync(
+        Action<OutboxOptions>? options = null,
+        Action<MillraceBuilder>? configure = null,
+        Action<IServiceCollection>? addContext = null,
+        bool startsRecorder = false)
+    {
+        var host = await ConsumerHost.StartAsync(
+            millrace =>
+            {
+                if (addContext is not null)
+                    addContext(millrace.Services);
+                else
+                    millrace.Services.AddDbContext<ShopDb>(_database!.Configure);
+                millrace.AddMessage<Placed>().AddOutbox<ShopDb>(outbox =>
+                {
+                    outbox.PollInterval = TimeSpan.FromHours(1);
+                    outbox.RetryBaseDelay = TimeSpan.FromMilliseconds(5);
+                    options?.Invoke(outbox);
+                });
+                configure?.Invoke(millrace);
+            },
+            _store);
+        if (startsRecorder)
+            _recorder = new(host);
+        return host;
+    }
+
+    private static async Task WriteAsync(ConsumerHost host, int number)
+    {
+        await using var scope = host.Host.Services.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<ShopDb>();
+        db.Publish("placed", new Placed(number));
+        await db.SaveChangesAsync();
+    }
+}
