@@ -24,6 +24,7 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["scheduled"] = ScheduledBenchmark.RunAsync,
     ["event-sourcing"] = EventSourcingBenchmark.RunAsync,
     ["sagas"] = SagaBenchmark.RunAsync,
+    ["projections"] = ProjectionBenchmark.RunAsync,
     ["snapshot"] = SnapshotBenchmark.RunAsync,
     ["restart"] = RestartBenchmark.RunAsync,
     ["restart-memory"] = RestartBenchmark.MemoryAsync,

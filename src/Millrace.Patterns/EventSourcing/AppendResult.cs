@@ -1,3 +1,5 @@
+using Millrace.Streams;
+
 namespace Millrace.EventSourcing;
 
 /// <summary>What became of an append.</summary>
@@ -30,5 +32,12 @@ public sealed record AppendResult(AppendOutcome Outcome, long Version, IReadOnly
     /// <summary>Whether the events are in the stream, by this append or by an earlier one with its command ID.</summary>
     public bool IsRecorded => Outcome is AppendOutcome.Appended or AppendOutcome.Duplicate;
 
-    internal static AppendResult Of(AppendOutcome outcome, long version) => new(outcome, version, []);
+    /// <summary>
+    /// After an append, the ID of the last event's entry: in the category if it is kept, otherwise in the stream. What a projection of either has to
+    /// reach before a query sees the events. <see langword="null"/> after any other outcome, and when the answer of the store was lost.
+    /// </summary>
+    public EntryId? Position { get; init; }
+
+    internal static AppendResult Of(AppendOutcome outcome, long version, EntryId? position = null) =>
+        new(outcome, version, []) { Position = position };
 }

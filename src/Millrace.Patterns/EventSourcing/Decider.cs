@@ -1,3 +1,5 @@
+using Millrace.Streams;
+
 namespace Millrace.EventSourcing;
 
 /// <summary>
@@ -18,7 +20,11 @@ public sealed record Decider<TState, TCommand>(Func<TState, TCommand, IReadOnlyL
 /// <param name="State">The state after it.</param>
 /// <param name="Version">The version of the stream after it.</param>
 /// <param name="Events">The events it appended; empty when nothing changed, and for a command that was decided before.</param>
-public sealed record Decided<TState>(TState State, long Version, IReadOnlyList<object> Events);
+public sealed record Decided<TState>(TState State, long Version, IReadOnlyList<object> Events)
+{
+    /// <summary>Where the last of the events is, see <see cref="AppendResult.Position"/>; <see langword="null"/> when it appended none.</summary>
+    public EntryId? Position { get; init; }
+}
 
 /// <summary>A stream that was deleted was asked to decide.</summary>
 public sealed class StreamDeletedException : Exception

@@ -43,7 +43,7 @@ public sealed partial class EventStore
             }
 
             if (result.IsApplied)
-                return AppendResult.Of(AppendOutcome.Appended, append.LastVersion(last));
+                return AppendResult.Of(AppendOutcome.Appended, append.LastVersion(last), result.Ids[^1]);
             if (lost.From is { } from && await FindOursAsync(append, from, cancellationToken).ConfigureAwait(false) is { } ours)
                 return AppendResult.Of(AppendOutcome.Appended, ours + append.Events.Count - 1);
             if (await TellAsync(append, result.Conflict!, cancellationToken).ConfigureAwait(false) is { } told)

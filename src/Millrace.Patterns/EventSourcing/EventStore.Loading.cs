@@ -89,7 +89,7 @@ public sealed partial class EventStore
             {
                 var after = loaded with { State = state, Version = result.Version, LastId = new((ulong)result.Version, 0) };
                 await SnapshotIfDueAsync(stream, decider.Fold, after, cancellationToken).ConfigureAwait(false);
-                return new(state, result.Version, events);
+                return new(state, result.Version, events) { Position = result.Position };
             }
 
             // Somebody was faster, perhaps with this very command.

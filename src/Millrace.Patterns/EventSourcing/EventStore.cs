@@ -176,17 +176,14 @@ public sealed partial class EventStore
         }
     }
 
-    private RecordedEvent Record(string stream, StreamEntry entry) =>
-        new(stream, (long)entry.Id.Milliseconds, _codec.Decode(entry.Id, entry.Fields), entry.Id, new(entry.Id, entry.Fields));
+    private RecordedEvent Record(string stream, StreamEntry entry) => RecordedEvent.Read(_codec, stream, entry);
 
     /// <exception cref="UndecodableMessageException">It is no copy of an event, or its event cannot be read.</exception>
     private RecordedEvent RecordCopy(string category, StreamEntry entry)
     {
-        if (entry.Fields.GetText(EventStoreNames.OriginStream) is not { } stream ||
-            !entry.Fields.TryGet(EventStoreNames.OriginVersion, out var text) ||
-            !long.TryParse(text.Span, System.Globalization.CultureInfo.InvariantCulture, out var version))
+        if (!EventStoreNames.TryReadOrigin(entry.Fields, out _))
             throw new UndecodableMessageException(entry.Id, entry.Fields, $"in the category '{category}' without the name and version of its stream");
-        return new(stream, version, _codec.Decode(entry.Id, entry.Fields), entry.Id, new(entry.Id, entry.Fields));
+        return RecordedEvent.Read(_codec, category, entry);
     }
 
     private async ValueTask<EntryId?> FindLastAsync(string stream, CancellationToken cancellationToken) =>

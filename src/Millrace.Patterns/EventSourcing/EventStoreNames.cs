@@ -34,6 +34,17 @@ internal static class EventStoreNames
         return writer.ToFields();
     }
 
+    /// <summary>Where a copy in a category came from.</summary>
+    public static bool TryReadOrigin(EntryFields fields, out (string Stream, long Version) origin)
+    {
+        origin = default;
+        if (fields.GetText(OriginStream) is not { } stream || !fields.TryGet(OriginVersion, out var text) ||
+            !long.TryParse(text.Span, System.Globalization.CultureInfo.InvariantCulture, out var version))
+            return false;
+        origin = (stream, version);
+        return true;
+    }
+
     public static byte[] Text(long version) => Encoding.ASCII.GetBytes(version.ToString(System.Globalization.CultureInfo.InvariantCulture));
 
     /// <summary>Reads what <see cref="Text"/> wrote.</summary>

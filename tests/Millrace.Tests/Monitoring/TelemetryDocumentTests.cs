@@ -1,6 +1,8 @@
 using System.Diagnostics.Metrics;
+using Millrace.Projections;
 using Millrace.Tests.Consuming;
 using Millrace.Tests.Fixtures;
+using Millrace.Tests.Projections;
 using Millrace.Tests.Tidy;
 
 namespace Millrace.Tests.Monitoring;
@@ -12,7 +14,8 @@ public sealed class TelemetryDocumentTests
     public async Task Every_instrument_is_in_the_table_with_its_kind_and_unit()
     {
         await using var host = await ConsumerHost.StartAsync(
-            static m => m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask));
+            static m => m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask)
+                .AddProjection("tallies", "tallies", Tally.Folds));
         using var recorder = new MeterRecorder(host);
         await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
 

@@ -1,0 +1,70 @@
+using System.Text.Json.Serialization;
+
+namespace Millrace.Projections;
+
+/// <summary>The plan of a projection, as a document. Whoever changes it makes every commit conflict that was prepared under the old one.</summary>
+internal sealed record ProjectionHead
+{
+    /// <summary>Who runs it: a process and a number nobody else has; <see langword="null"/>: nobody.</summary>
+    public string? Owner { get; init; }
+
+    /// <summary>The generation that queries read.</summary>
+    public required Generation Live { get; init; }
+
+    /// <summary>The generation that is to take its place.</summary>
+    public Generation? Building { get; init; }
+
+    /// <summary>Generations whose data are to be removed.</summary>
+    public IReadOnlyList<int> Retired { get; init; } = [];
+
+    /// <summary>The highest number a generation has had.</summary>
+    public required int LastGeneration { get; init; }
+
+    public bool IsPaused { get; init; }
+
+    /// <summary>An entry to pass over whatever the options say.</summary>
+    public string? Skip { get; init; }
+
+    /// <summary>Where losses are accepted: a generation and its position each.</summary>
+    public IReadOnlyList<string> AcceptedLosses { get; init; } = [];
+
+    /// <summary>The version of the newest generation: older processes keep off.</summary>
+    [JsonIgnore]
+    public int Version => Building?.Version ?? Live.Version;
+
+    public static ProjectionHead First(int version) => new() { Live = new(1, version), LastGeneration = 1 };
+
+    /// <summary>With a rebuild in a shape, in place of one that was under way.</summary>
+    public ProjectionHead Rebuild(int version) => WithoutBuilding() with
+    {
+        Building = new(LastGeneration + 1, version),
+        LastGeneration = LastGeneration + 1,
+    };
+
+    public ProjectionHead WithoutBuilding() => Building is { } building ? this with { Building = null, Retired = [.. Retired, building.Number] } : this;
+
+    /// <summary>With the rebuilt generation for queries.</summary>
+    public ProjectionHead Swapped() => this with { Live = Building!, Building = null, Retired = [.. Retired, Live.Number] };
+
+    public ProjectionHead WithFailure(int generation, string? failure) => this with
+    {
+        Live = Live.Number == generation ? Live with { Failure = failure } : Live,
+        Building = Building?.Number == generation ? Building with { Failure = failure } : Building,
+    };
+
+    /// <summary>To be tried again.</summary>
+    public ProjectionHead WithoutFailures() => this with
+    {
+        Live = Live with { Failure = null },
+        Building = Building is null ? null : Building with { Failure = null },
+    };
+}
+
+/// <param name="Number">Its number.</param>
+/// <param name="Version">The version of its shape.</param>
+/// <param name="Failure">Why it has stopped, or <see langword="null"/>.</param>
+internal sealed record Generation(int Number, int Version, string? Failure = null);
+
+[JsonSourceGenerationOptions(System.Text.Json.JsonSerializerDefaults.Web, DefaultIgnoreCondition = JsonIgnoreCondition.WhenWritingNull)]
+[JsonSerializable(typeof(ProjectionHead))]
+internal sealed partial class ProjectionJson : JsonSerializerContext;

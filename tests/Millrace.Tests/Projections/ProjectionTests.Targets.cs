@@ -1,0 +1,237 @@
+using Millrace.EventSourcing;
+using Millrace.Projections;
+using Millrace.Streams;
+using Millrace.Tests.EventSourcing;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Projections;
+
+/// <summary>Targets of the application, and projections that are killed.</summary>
+public abstract partial class ProjectionTests
+{
+    [Fact]
+    public async Task Target_of_the_application_gets_each_event_once_and_keeps_the_checkpoint()
+    {
+        var target = new MemoryTarget();
+        var first = await TargetHostAsync(target);
+        await AppendAsync(1, [.. Enumerable.Range(1, 30)]);
+        await ControlOf(first).WaitForAsync(Name, null, Long);
+        await first.AbortAsync();
+        await AppendAsync(1, [.. Enumerable.Range(31, 30)]);
+
+        // Its answer is lost once, it fails once as a database that is away, and another process has it once.
+        target.Faults.Enqueue(() => throw new InvalidOperationException("saved, but nobody knows"));
+        target.FaultsBefore.Enqueue(() => throw new TimeoutException("away"));
+        var second = await TargetHostAsync(target);
+        await ControlOf(second).WaitForAsync(Name, null, Long);
+        Assert.Equal(Enumerable.Range(1, 60), target.Amounts(1));
+
+        await ControlOf(second).RebuildAsync(Name);
+        await WhenGenerationAsync(second, 2);
+        await Eventually.TrueAsync("the first generation is removed", () => new(target.Amounts(1).Count == 0));
+        Assert.Equal(Enumerable.Range(1, 60), target.Amounts(2));
+        await Assert.ThrowsAsync<InvalidOperationException>(() => ControlOf(second).RebuildStreamAsync(Name, $"{_category}-1").AsTask());
+    }
+
+    [Fact]
+    public async Task Target_says_which_event_it_cannot_take_and_is_given_those_before_it()
+    {
+        var target = new MemoryTarget { Poison = 7 };
+        var host = await TargetHostAsync(target);
+        await AppendAsync(1, [.. Enumerable.Range(1, 10)]);
+
+        await WhenAsync(host, ProjectionState.Stopped);
+        Assert.Equal(Enumerable.Range(1, 6), target.Amounts(1));
+        target.Poison = null;
+        await ControlOf(host).ResumeAsync(Name);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        Assert.Equal(Enumerable.Range(1, 10), target.Amounts(1));
+    }
+
+    /// <summary>Two processes that both think the projection is theirs: the one whose lease is over saves nothing.</summary>
+    [Fact]
+    public async Task Process_that_lost_its_lease_without_knowing_writes_nothing()
+    {
+        using var held = new SemaphoreSlim(0);
+        var isHeld = 0;
+        var first = await HostAsync(
+            Tally.FoldsOf("old", one =>
+            {
+                if (Interlocked.Exchange(ref isHeld, 1) == 0)
+                    held.Wait(Long);
+            }),
+            options => options.Lease = TimeSpan.FromHours(1));
+        await AppendAsync(1, 1, 2, 3);
+        await Eventually.TrueAsync("the first process hangs in a fold", () => new(Volatile.Read(ref isHeld) == 1));
+        var second = await HostAsync(Tally.FoldsOf("new"), ShortLease);
+        await WhenAsync(second, ProjectionState.StandingBy);
+
+        // As if an hour had passed.
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(new(_category, $"millrace/projection/{Name}/pulse"))] });
+        await ControlOf(second).WaitForAsync(Name, null, Long);
+        held.Release();
+        await WhenAsync(first, ProjectionState.StandingBy);
+
+        Assert.Equal(new Tally(6, 3, "new"), await ReaderOf(second).GetAsync($"{_category}-1"));
+    }
+
+    /// <summary>
+    /// Processes on bad lines fold, are killed and come back, while writers append and somebody rebuilds. The checkpoint queries see never goes back, and
+    /// at the end each view is the fold of its stream: the fold itself refuses what comes twice or too early.
+    /// </summary>
+    [Fact]
+    public async Task Views_are_the_fold_of_their_streams_whatever_dies()
+    {
+        var seed = Random.Shared.Next();
+        var budget = TimeSpan.FromSeconds(Math.Min(10, int.TryParse(Environment.GetEnvironmentVariable("MILLRACE_SLICE_SECONDS"), out var all) ? all : 4));
+        var random = new Random(seed);
+        using var end = new CancellationTokenSource(budget);
+        var writing = Task.Run(async () =>
+        {
+            var own = new Random(seed + 1);
+            while (!end.IsCancellationRequested)
+                await AppendAsync(own.Next(8), [.. Enumerable.Range(1, own.Next(1, 6))]);
+        });
+        var reader = await HostAsync(configure: options => options.RunsHere = false, instance: "reader");
+        var watching = WatchAsync(reader, end.Token);
+        var hosts = new ConsumerHost?[2];
+        try
+        {
+            for (var step = 0; !end.IsCancellationRequested; step++)
+            {
+                var slot = random.Next(hosts.Length);
+                if (hosts[slot] is { } alive)
+                    await (random.Next(3) == 0 ? alive.StopAsync() : alive.AbortAsync());
+                hosts[slot] = await ChaosHostAsync(new(seed + step), $"p{slot}");
+                if (random.Next(3) == 0)
+                    await RebuildIfBegunAsync(reader);
+                await Task.Delay(random.Next(50, 700), CancellationToken.None);
+            }
+        }
+        finally
+        {
+            await end.CancelAsync();
+            await writing;
+            foreach (var host in hosts)
+                await (host?.AbortAsync() ?? Task.CompletedTask);
+        }
+
+        var highest = await watching;
+        var last = await HostAsync(configure: ShortLease, instance: "last");
+        await ControlOf(last).WaitForAsync(Name, null, Long);
+        await Eventually.TrueAsync("the rebuild is over", async () => (await ControlOf(last).GetAsync(Name)).BuildingGeneration is null);
+        Assert.True((await ControlOf(last).GetAsync(Name)).Checkpoint.Position >= highest, $"seed {seed}: the checkpoint went back");
+        Assert.True((await ControlOf(last).GetAsync(Name)).State == ProjectionState.Live, $"seed {seed}: {await ControlOf(last).GetAsync(Name)}");
+        await CheckViewsAsync(last, $"seed {seed}");
+    }
+
+    /// <returns>The furthest checkpoint seen.</returns>
+    private static async Task<EntryId> WatchAsync(ConsumerHost reader, CancellationToken end)
+    {
+        var highest = EntryId.Zero;
+        while (!end.IsCancellationRequested)
+        {
+            var report = await ControlOf(reader).GetAsync(Name, CancellationToken.None);
+            Assert.True(report.Checkpoint.Position >= highest, $"the checkpoint went from {highest} back to {report.Checkpoint.Position}");
+            highest = report.Checkpoint.Position;
+            await Task.Yield();
+        }
+
+        return highest;
+    }
+
+    private static async Task RebuildIfBegunAsync(ConsumerHost host)
+    {
+        if ((await ControlOf(host).GetAsync(Name)).Generation > 0)
+            await ControlOf(host).RebuildAsync(Name);
+    }
+
+    private Task<ConsumerHost> ChaosHostAsync(Random random, string instance) => HostAsync(
+        configure: options =>
+        {
+            ShortLease(options);
+            options.BatchSize = 5;
+        },
+        store: FaultyStore.Wrap(Store, member =>
+        {
+            lock (random)
+            {
+                return random.Next(100) switch
+                {
+                    < 5 when member is nameof(IStreamStore.CommitAsync) or nameof(IStreamStore.RangeAsync) or nameof(IStreamStore.GetStatesAsync) =>
+                        FaultyStore.Fault.Before,
+                    < 15 when member is nameof(IStreamStore.CommitAsync) => FaultyStore.Fault.After,
+                    _ => FaultyStore.Fault.None,
+                };
+            }
+        }),
+        instance: instance);
+
+    private async Task<ConsumerHost> TargetHostAsync(MemoryTarget target)
+    {
+        var host = await ConsumerHost.StartAsync(
+            m =>
+            {
+                Messages(m);
+                m.AddProjection(Name, _category, _ => target, options =>
+                {
+                    ShortLease(options);
+                    options.BatchSize = 8;
+                });
+            },
+            _store);
+        _hosts.Add(host);
+        return host;
+    }
+
+    /// <summary>A database with one table, whose rows and checkpoint change together.</summary>
+    private sealed class MemoryTarget : IProjectionTarget
+    {
+        private readonly Lock _lock = new();
+        private readonly Dictionary<int, (ProjectionCheckpoint Checkpoint, List<int> Amounts)> _generations = [];
+
+        /// <summary>What goes wrong before a batch is saved, and after; each once.</summary>
+        public Queue<Action> FaultsBefore { get; } = new();
+
+        public Queue<Action> Faults { get; } = new();
+
+        public int? Poison { get; set; }
+
+        public IReadOnlyList<int> Amounts(int generation)
+        {
+            lock (_lock)
+                return _generations.TryGetValue(generation, out var found) ? [.. found.Amounts] : [];
+        }
+
+        public ValueTask<ProjectionCheckpoint> LoadAsync(int generation, CancellationToken cancellationToken)
+        {
+            lock (_lock)
+                return new(_generations.GetValueOrDefault(generation).Checkpoint);
+        }
+
+        public ValueTask<bool> ApplyAsync(ProjectionBatch batch, CancellationToken cancellationToken)
+        {
+            lock (_lock)
+            {
+                if (FaultsBefore.TryDequeue(out var before))
+                    before();
+                var (checkpoint, amounts) = _generations.GetValueOrDefault(batch.Generation, (ProjectionCheckpoint.Start, []));
+                if (checkpoint != batch.After)
+                    return new(false);
+                if (batch.Events.FirstOrDefault(one => ((PointsEarned)one.Event).Amount == Poison) is { } poison)
+                    throw new ProjectionEventException(poison, new FormatException("bad"));
+                _generations[batch.Generation] = (batch.Checkpoint, [.. amounts, .. batch.Events.Select(one => ((PointsEarned)one.Event).Amount)]);
+                if (Faults.TryDequeue(out var after))
+                    after();
+                return new(true);
+            }
+        }
+
+        public ValueTask<bool> RemoveAsync(int generation, CancellationToken cancellationToken)
+        {
+            lock (_lock)
+                _generations.Remove(generation);
+            return new(true);
+        }
+    }
+}
