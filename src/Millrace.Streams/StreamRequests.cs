@@ -67,6 +67,15 @@ public readonly record struct GroupStart
     /// <summary>The last ID the group counts as delivered, when not <see cref="IsNow"/>.</summary>
     public EntryId LastDelivered { get; private init; }
 
+    /// <summary>
+    /// With the first entry of a moment, by the store's clock. Not for streams whose entries have IDs that are no times, as those of aggregates.
+    /// </summary>
+    public static GroupStart Time(DateTimeOffset time)
+    {
+        var first = EntryId.FromTime(time);
+        return After(first == EntryId.Zero ? first : first.Previous());
+    }
+
     /// <summary>After an ID, as if the group had been delivered all up to it.</summary>
     public static GroupStart After(EntryId id) => new() { LastDelivered = id };
 }

@@ -22,6 +22,9 @@ public sealed partial class MillraceTestHost
         return Read<T>(core, _watched.Published.Where(message => (stream ?? message.Stream) == message.Stream && !own.Contains(message.Stream)));
     }
 
+    /// <summary>Everything that was appended or scheduled since the start, retries and dead letters too.</summary>
+    internal IReadOnlyList<PublishedMessage> AllPublished => _watched.Published;
+
     /// <summary>Runs of handlers of a message type that returned, in the order they ended.</summary>
     /// <typeparam name="T">The type of the message as the handler takes it, or one of its base types.</typeparam>
     /// <param name="group">Only of this group. Default: of any.</param>

@@ -190,6 +190,12 @@ public sealed partial class MillraceTestHost : IAsyncDisposable
         _host = builder.Build();
         var model = _host.Services.GetRequiredService<MillraceModel>();
         (model.HasStore, model.StoreInstanceName, model.RunsConsumers) = (true, "local", Options.RunConsumers);
+        if (Options.Only is { } isWanted)
+        {
+            model.Consumers.RemoveAll(consumer => !isWanted(consumer));
+            model.Recurring.Clear();
+        }
+
         _handlers.Watch(model);
         await _host.StartAsync().ConfigureAwait(false);
         _isRunning = true;

@@ -1,3 +1,5 @@
+using Millrace.Hosting;
+
 namespace Millrace.Testing;
 
 /// <summary>How a <see cref="MillraceTestHost"/> runs.</summary>
@@ -17,6 +19,9 @@ public sealed class TestHostOptions
 
     /// <summary>What the clock shows at first. Default: noon, UTC, of 1 January 2026.</summary>
     public DateTimeOffset Start { get; set; } = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
+
+    /// <summary>The consumers that run; with it, no recurring message does. Default: all.</summary>
+    internal Predicate<ConsumerRegistration>? Only { get; init; }
 
     /// <summary>Configuration of the application, such as <c>Millrace:Consumers:billing:MaxAttempts</c>. Default: none.</summary>
     public IDictionary<string, string?> Configuration { get; } = new Dictionary<string, string?>(StringComparer.OrdinalIgnoreCase);

@@ -74,7 +74,7 @@ public sealed class ConsumerOptions
     /// <summary>
     /// Where the group starts when it does not exist yet. Default: with the first entry of the stream. A group that vanishes later goes on
     /// behind what it had settled, see <see cref="StreamLosses"/>.
-    /// In configuration: <c>Beginning</c>, <c>Now</c> or an entry ID.
+    /// In configuration: <c>Beginning</c>, <c>Now</c>, an entry ID or a time.
     /// </summary>
     public GroupStart Start { get; set; } = GroupStart.Beginning;
 

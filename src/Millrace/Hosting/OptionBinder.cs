@@ -161,7 +161,9 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
             return GroupStart.Now;
         if (EntryId.TryParse(text, null, out var id))
             return GroupStart.After(id);
-        errors.Add($"{path}:{name}: '{text}' is neither Beginning, Now nor an entry ID.");
+        if (DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time))
+            return GroupStart.Time(time);
+        errors.Add($"{path}:{name}: '{text}' is neither Beginning, Now, an entry ID nor a time, such as 2026-11-21T10:00:00Z.");
         return value;
     }
 

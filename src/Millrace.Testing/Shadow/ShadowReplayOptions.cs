@@ -1,0 +1,47 @@
+using Millrace.Streams;
+
+namespace Millrace.Testing;
+
+/// <summary>What is replayed, and what counts as the same outcome.</summary>
+public sealed record ShadowReplayOptions
+{
+    /// <summary>The stream whose past is replayed.</summary>
+    public required string Stream { get; init; }
+
+    /// <summary>The group whose handlers run, and with whose real outcomes theirs are compared.</summary>
+    public required string Group { get; init; }
+
+    /// <summary>Where to begin. Default: with the first entry there is.</summary>
+    public ReadFrom From { get; init; } = ReadFrom.Start;
+
+    /// <summary>The last entry. Default: the last there is.</summary>
+    public EntryId Through { get; init; } = EntryId.Max;
+
+    /// <summary>Entries at most, 1 to 1,000,000. Default 10,000.</summary>
+    public int MaxEntries { get; init; } = 10_000;
+
+    /// <summary>Differences told at most; the others are counted. Default 1,000.</summary>
+    public int MaxDifferences { get; init; } = 1_000;
+
+    /// <summary>
+    /// State documents the handlers are to find, copied from the live store as they are now. Default: none. What the handlers write is found by those
+    /// that come after.
+    /// </summary>
+    public IReadOnlyCollection<StateKey> Documents { get; init; } = [];
+
+    /// <summary>
+    /// Streams on which outputs of the group are looked for, besides those the handlers publish to now: a handler that no longer publishes anywhere
+    /// is only noticed here. Default: none.
+    /// </summary>
+    public IReadOnlyCollection<string> OutputStreams { get; init; } = [];
+
+    /// <summary>How long retries and delays may take after the last entry, by the clock of the replay. Default 1 hour.</summary>
+    public TimeSpan Settle { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>
+    /// Whether two outputs with the same message ID are the same: the live one, then that of the replay. Default: same type, version and data, byte
+    /// by byte.
+    /// </summary>
+    public Func<MessageHeaders, MessageHeaders, bool> IsSame { get; init; } = static (live, shadow) =>
+        (live.Type, live.Version) == (shadow.Type, shadow.Version) && ShadowReplay.Data(live).Span.SequenceEqual(ShadowReplay.Data(shadow).Span);
+}

@@ -1,0 +1,177 @@
+using Millrace.Embedded;
+using Millrace.Redis;
+using Millrace.Streams;
+using Millrace.Testing;
+using Millrace.Tests.Clients;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Testing;
+
+/// <summary>What a replay beside the live application tells, whatever store that has.</summary>
+/// <param name="endpoint">Where the server is, or <see langword="null"/>: the embedded store.</param>
+public abstract class ShadowReplayTests(Func<Task<string>>? endpoint) : IAsyncLifetime
+{
+    private readonly string _stream = $"trips-{Guid.NewGuid():N}";
+    private IStreamStore? _store;
+
+    public sealed class OnEmbedded() : ShadowReplayTests(null);
+
+    public sealed class OnRedis(SharedRedis redis) : ShadowReplayTests(async () => (await redis.StartedAsync()).Endpoint);
+
+    public sealed class OnServer(SharedMillrace millrace) : ShadowReplayTests(async () => $"127.0.0.1:{(await millrace.StartedAsync()).Endpoint.Port}");
+
+    private string Seats => $"{{{_stream}}}:seats";
+
+    public async ValueTask InitializeAsync() =>
+        _store = endpoint is null ? new EmbeddedStreamStore(new()) : new RedisStreamStore(RedisOptions.Parse(await endpoint()));
+
+    public async ValueTask DisposeAsync() => await _store!.DisposeAsync();
+
+    [Fact]
+    public async Task Same_handler_has_the_same_outcomes_and_nothing_gets_out()
+    {
+        await RunLiveAsync(20);
+        var before = await _store!.GetStreamInfoAsync(Seats);
+
+        var report = await ShadowReplay.RunAsync(_store!, Register(BookAsync), Options());
+
+        Assert.Equal((20, 20, 0, 0), (report.Replayed, report.Same, report.Different, report.Unsettled));
+        Assert.Empty(report.Differences);
+        Assert.Equal(before, await _store!.GetStreamInfoAsync(Seats));
+    }
+
+    /// <summary>One seat less from the tenth trip on: outputs change, and a message that failed is handled, and another way round.</summary>
+    [Fact]
+    public async Task Handler_that_does_something_else_is_told_message_by_message()
+    {
+        await RunLiveAsync(20);
+
+        var report = await ShadowReplay.RunAsync(
+            _store!,
+            Register(async (trip, context, token) =>
+            {
+                if (trip.Seats == 4)
+                    throw new InvalidOperationException("no fours");
+                if (trip.Seats == 7)
+                    return;
+                await CountAsync(trip, context, token);
+                context.Publish(Seats, new SeatTaken(trip.Seats == 9 ? "another" : trip.Trip));
+                if (trip.Seats == 11)
+                    context.Publish(Seats, new SeatTaken("second"));
+            }),
+            Options());
+
+        Assert.Equal(
+            [
+                (ShadowDifferenceKind.NowFails, "t4"), (ShadowDifferenceKind.MissingOutput, "t4"), (ShadowDifferenceKind.MissingOutput, "t7"),
+                (ShadowDifferenceKind.ChangedOutput, "t9"), (ShadowDifferenceKind.NewOutput, "t11"),
+                (ShadowDifferenceKind.NowSucceeds, "t13"), (ShadowDifferenceKind.NewOutput, "t13"),
+            ],
+            report.Differences.Select(difference => (difference.Kind, difference.MessageId)));
+        Assert.Equal((20, 15, 5), (report.Replayed, report.Same, report.Different));
+        Assert.Contains("no fours", report.Differences[0].Detail, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Part_of_the_past_is_replayed_with_the_documents_it_needs()
+    {
+        var ids = await RunLiveAsync(20);
+        var found = new List<int>();
+
+        var report = await ShadowReplay.RunAsync(
+            _store!,
+            Register(async (trip, context, token) =>
+            {
+                found.Add((await context.State.GetAsync<SeatCount>("count", token))?.Taken ?? -1);
+                await BookAsync(trip, context, token);
+            }),
+            Options() with { From = ReadFrom.After(ids[14]), Through = ids[17], Documents = [new(_stream, "count")] });
+
+        Assert.Equal((3, 3), (report.Replayed, report.Same));
+        Assert.Equal([19, 20, 21], found);
+    }
+
+    [Fact]
+    public async Task What_the_group_has_not_settled_is_not_compared()
+    {
+        await RunLiveAsync(5);
+        await using var publisher = await ConsumerHost.StartAsync(m => m.AddMessage<TripBooked>(), _store, instance: "p");
+        await publisher.Publisher.PublishAsync(_stream, new TripBooked("late", 1), new() { MessageId = "late" });
+
+        var report = await ShadowReplay.RunAsync(_store!, Register(BookAsync), Options());
+
+        Assert.Equal((6, 5, 1), (report.Replayed, report.Same, report.Unsettled));
+    }
+
+    [Fact]
+    public async Task Group_that_is_not_registered_is_refused()
+    {
+        await RunLiveAsync(1);
+
+        await Assert.ThrowsAsync<ArgumentException>(() => ShadowReplay.RunAsync(_store!, Register(BookAsync), Options() with { Group = "other" }));
+    }
+
+    /// <summary>A group that begins at a moment handles what came from then on.</summary>
+    [Fact]
+    public async Task New_group_begins_at_a_moment_of_the_past()
+    {
+        var ids = await RunLiveAsync(10);
+        var handled = new System.Collections.Concurrent.ConcurrentQueue<string>();
+        var moment = DateTimeOffset.FromUnixTimeMilliseconds((long)ids[6].Milliseconds);
+        var expected = ids.Count(id => id.Milliseconds >= ids[6].Milliseconds);
+
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<TripBooked>(_stream, "newcomer", (trip, _, _) =>
+            {
+                handled.Enqueue(trip.Trip);
+                return Task.CompletedTask;
+            }, o => o.Start = GroupStart.Time(moment)),
+            _store,
+            instance: "n");
+        await host.WhenSettledAsync(_stream, "newcomer");
+
+        Assert.Equal(expected, handled.Count);
+        Assert.Contains("t9", handled);
+    }
+
+    private static Task BookAsync(TripBooked trip, MessageContext context, CancellationToken token)
+    {
+        if (trip.Seats == 13)
+            throw new InvalidOperationException("no thirteenth");
+        context.Publish($"{{{context.Stream}}}:seats", new SeatTaken(trip.Trip));
+        return CountAsync(trip, context, token);
+    }
+
+    private static async Task CountAsync(TripBooked trip, MessageContext context, CancellationToken token)
+    {
+        var count = await context.State.GetAsync<SeatCount>("count", token) ?? new(0);
+        context.State.Put("count", new SeatCount(count.Taken + 1));
+    }
+
+    private ShadowReplayOptions Options() => new() { Stream = _stream, Group = "booking", OutputStreams = [Seats] };
+
+    private Action<MillraceBuilder> Register(Func<TripBooked, MessageContext, CancellationToken, Task> handler) => m => m
+        .AddMessage<SeatTaken>()
+        .AddConsumer(_stream, "booking", handler, o => (o.Concurrency, o.MaxAttempts, o.RetryBaseDelay) = (1, 2, TimeSpan.FromMilliseconds(1)))
+        .AddConsumer<TripBooked>(_stream, "bystander", (_, context, _) =>
+        {
+            context.Publish(Seats, new SeatTaken("bystander"));
+            return Task.CompletedTask;
+        });
+
+    /// <summary>Publishes t0, t1, … and handles them for real.</summary>
+    private async Task<IReadOnlyList<EntryId>> RunLiveAsync(int count)
+    {
+        await using var live = await ConsumerHost.StartAsync(Register(BookAsync), _store);
+        var ids = new List<EntryId>();
+        for (var i = 0; i < count; i++)
+            ids.Add(await live.Publisher.PublishAsync(_stream, new TripBooked($"t{i}", i), new() { MessageId = $"t{i}" }));
+        await live.WhenSettledAsync(_stream, "booking");
+        await Eventually.TrueAsync("what fails is a dead letter", async () =>
+            await live.Store.GetStreamInfoAsync(StreamNames.DeadLetters(_stream, "booking")) is { Length: 1 } || count < 14);
+        await live.StopAsync();
+        return ids;
+    }
+}
+
+public sealed record SeatCount(int Taken);
