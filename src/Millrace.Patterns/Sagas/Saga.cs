@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Diagnostics.CodeAnalysis;
 using System.Reflection;
 
@@ -6,6 +7,9 @@ namespace Millrace.Sagas;
 /// <summary>What all sagas have in common, whatever their state. Derive from <see cref="Saga{TState}"/>.</summary>
 public abstract class Saga
 {
+    // What a class says of itself is the same for all, and slow to ask for.
+    private static readonly ConcurrentDictionary<Type, string> Names = new();
+
     private protected Saga(string name, int stateVersion)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
@@ -24,7 +28,8 @@ public abstract class Saga
     internal abstract void AddTo(MillraceBuilder builder, SagaHome home);
 
     /// <summary>The name a message class travels under, as far as the class says it.</summary>
-    internal static string NameOf(Type type) => type.GetCustomAttribute<MessageAttribute>()?.Type ?? type.Name;
+    internal static string NameOf(Type type) =>
+        Names.GetOrAdd(type, static type => type.GetCustomAttribute<MessageAttribute>()?.Type ?? type.Name);
 }
 
 /// <summary>

@@ -22,6 +22,9 @@ internal static class SagaMachine
 
     private const int MaxDoublings = 10;
 
+    // A commit has a limit; what is left is undone in the next one.
+    private const int MaxUndoneAtOnce = 100;
+
     /// <summary>A message of the application.</summary>
     public static void Handle<TState>(Saga<TState> saga, SagaRule<TState> rule, object message, SagaTurn<TState> turn)
         where TState : notnull
@@ -66,7 +69,7 @@ internal static class SagaMachine
         else if (saga.TryFindTimeout(timeout.Name, out var handle))
             Run(saga, turn, state => handle(state, new(turn)));
         else
-            turn.Notes.Add("this version of the saga has no such time-out");
+            throw new InvalidOperationException($"This version of the saga '{saga.Name}' has no time-out '{timeout.Name}'; a newer one may.");
         Record(saga, turn, phase);
     }
 
@@ -178,8 +181,14 @@ internal static class SagaMachine
     {
         (turn.Document.Status, turn.Document.Attention) = (SagaStatus.Compensating, null);
         turn.CancelTimeout(UndoTimeout);
-        while (Next(turn) is >= 0 and var next)
+        for (var undone = 0; Next(turn) is >= 0 and var next; undone++)
         {
+            if (undone == MaxUndoneAtOnce)
+            {
+                turn.Schedule(UndoTimeout, TimeSpan.Zero);
+                return;
+            }
+
             var record = turn.Document.Steps[next];
             if (!saga.Steps.TryGetValue(record.Name, out var step))
             {
@@ -223,14 +232,11 @@ internal static class SagaMachine
         }
     }
 
-    /// <summary>The answer did not come in time, or the pause after a failure is over.</summary>
+    /// <summary>The answer did not come in time, the pause after a failure is over, or there was too much for one commit.</summary>
     private static void ContinueUndo<TState>(Saga<TState> saga, SagaTurn<TState> turn)
         where TState : notnull
     {
-        var current = Current(turn);
-        if (current < 0)
-            return;
-        if (turn.Document.Steps[current].Undo == SagaUndo.Sent)
+        if (Current(turn) is >= 0 and var current && turn.Document.Steps[current].Undo == SagaUndo.Sent)
             FailUndo(saga, turn, current, "there was no answer in time");
         else
             UndoNext(saga, turn);

@@ -11,7 +11,8 @@ internal sealed class SagaRunner<TState>(
     Saga<TState> saga, SagaHome home, IStreamStore store, MessageCodec codec, TimeProvider time, ILogger<SagaRunner<TState>> logger)
     where TState : notnull
 {
-    private const int PageSize = 128;
+    // Only what began within the time of one commit stands before an instance's own entry.
+    private const int PageSize = 32;
 
     // The name of the document, beside its ID, and of the key around it.
     private readonly int _maxIdLength = (StreamLimits.MaxNameBytes / 4) - saga.Name.Length;

@@ -31,4 +31,30 @@ public sealed class SagaHostTests
         async Task<SagaInstance<CheckoutState>> StatusAsync(string id) =>
             (await host.Services.GetRequiredService<SagaStore<CheckoutState>>().GetAsync(id))!;
     }
+
+    [Fact]
+    public async Task Timeout_that_an_older_version_does_not_know_is_not_lost()
+    {
+        Saga saga = new CheckoutSaga();
+        await using var host = await MillraceTestHost.StartAsync(millrace => millrace.AddSaga(
+            saga, ["shop:orders"], "checkout", options => options.ConfigureConsumer(consumer => consumer.MaxAttempts = 1_000)));
+        await host.PublishAsync("shop:orders", new OrderPlaced("1", 10));
+        await host.WhenIdleAsync();
+        saga = new OldCheckout();
+        await host.RestartAsync();
+        await host.AdvanceAsync(TimeSpan.FromMinutes(16));
+        Assert.Null(await host.Store.GetStreamInfoAsync("shop:out"));
+
+        saga = new CheckoutSaga();
+        await host.RestartAsync();
+        await host.AdvanceAsync(TimeSpan.FromMinutes(2));
+
+        Assert.Equal(1, (await host.Store.GetStreamInfoAsync("shop:out"))!.Length);
+    }
+
+    private sealed class OldCheckout : Saga<CheckoutState>
+    {
+        public OldCheckout()
+            : base("checkout") => On<OrderPlaced>().CorrelateBy(m => m.OrderId).Start((m, _) => new(m.OrderId, m.Amount, "old"));
+    }
 }

@@ -102,6 +102,18 @@ public sealed class SagaScenarioTests
         .When(new Unpacked("1", "c")).ThenStatus(SagaStatus.Compensated);
 
     [Fact]
+    public void Steps_too_many_for_one_commit_are_undone_in_several()
+    {
+        const int steps = 250;
+        var scenario = SagaScenario.Of(new StampingSaga()).Given(new Packed("1", $"{steps}"));
+
+        scenario.When(new PackingFailed("1")).ThenSent([.. Enumerable.Range(0, 100).Select(i => new Unpack("1", $"{steps - i}"))])
+            .ThenStatus(SagaStatus.Compensating)
+            .WhenTimePasses(TimeSpan.Zero).ThenSent([.. Enumerable.Range(100, 150).Select(i => new Unpack("1", $"{steps - i}"))])
+            .ThenStatus(SagaStatus.Compensated);
+    }
+
+    [Fact]
     public void Undoing_whose_command_cannot_be_made_parks_the_saga_and_loses_nothing() => SagaScenario.Of(new PackingSaga())
         .Given(new Packed("1", "bad"))
         .When(new PackingFailed("1")).ThenSent().ThenStatus(SagaStatus.NeedsAttention);
@@ -159,6 +171,22 @@ public sealed class SagaScenarioTests
             On<Packed>().CorrelateBy(m => m.Id).Completes("pack", m => m.Line).Start((m, _) => new(m.Id)).Handle((_, _, _) => { });
             On<PackingFailed>().CorrelateBy(m => m.Id).Handle((_, _, saga) => saga.Compensate("failed"));
             On<Unpacked>().CorrelateBy(m => m.Id).Confirms("pack", m => m.Line);
+        }
+    }
+
+    private sealed class StampingSaga : Saga<Packing>
+    {
+        public StampingSaga()
+            : base("stamping")
+        {
+            Step("stamp").UndoBy("packers", (state, line) => new Unpack(state.Id, line!));
+            On<Packed>().CorrelateBy(m => m.Id).Start((m, saga) =>
+            {
+                for (var i = 1; i <= int.Parse(m.Line, System.Globalization.CultureInfo.InvariantCulture); i++)
+                    saga.Done("stamp", $"{i}");
+                return new(m.Id);
+            });
+            On<PackingFailed>().CorrelateBy(m => m.Id).Handle((_, _, saga) => saga.Compensate("failed"));
         }
     }
 
