@@ -10,6 +10,10 @@ namespace Millrace.Messages;
 /// </summary>
 internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer serializer, string source)
 {
+    // Below the limits of an entry, so that what fails has room for its attempts, errors and cause when it moves: with more it could never leave.
+    private const int MaxFields = StreamLimits.MaxFields - 64;
+    private const int MaxBytes = StreamLimits.MaxEntryBytes - (64 * 1024);
+
     private readonly byte[] _source = Encoding.UTF8.GetBytes(source);
 
     [ThreadStatic]
@@ -41,6 +45,11 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
 
         var fields = writer.ToFields();
         t_writer = writer;
+        if (fields.Count > MaxFields || fields.Packed.Length > MaxBytes)
+            throw new ArgumentException(
+                $"The message '{type.Name}' has {fields.Count} fields and {fields.Packed.Length} bytes; published are at most {MaxFields} and " +
+                $"{MaxBytes}. Keep large data elsewhere and publish where they are.",
+                nameof(message));
         return fields;
     }
 

@@ -20,7 +20,7 @@ public sealed class Publisher
     /// <param name="options">More about the message. Default: nothing.</param>
     /// <param name="cancellationToken">Stops the waiting; the message may still be published.</param>
     /// <returns>The ID of its entry; <see cref="EntryId.Zero"/> when it was scheduled, since it has none yet.</returns>
-    /// <exception cref="ArgumentException">The stream has no such lane.</exception>
+    /// <exception cref="ArgumentException">The stream has no such lane, or the message has more than 960 fields or 8 MiB less 64 KiB.</exception>
     /// <exception cref="InvalidOperationException">The message type has no declared name.</exception>
     /// <exception cref="StreamException">
     /// The store failed. <see cref="StreamErrorCode.OutcomeUnknown"/>: the message may have been published; publish it again with the same

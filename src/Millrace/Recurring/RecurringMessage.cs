@@ -58,7 +58,7 @@ internal sealed class RecurringMessage
     /// <param name="publisher">Begins the commit.</param>
     /// <param name="now">The time.</param>
     /// <param name="isStart">Whether the process starts, and with it perhaps a new version of the application.</param>
-    /// <param name="grace">How late a moment may be before the chain counts as broken.</param>
+    /// <param name="grace">How long a moment may be due, and the chain stand still, before it counts as broken.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>Whether a chain was begun.</returns>
     public async Task<bool> EnsureAsync(
@@ -67,13 +67,15 @@ internal sealed class RecurringMessage
         var commit = publisher.NewCommit(_stream);
         var state = await commit.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
         var isChanged = state is null || (isStart && (state.Recurrence != _recurrence.ToString() || state.Missed != _missed));
-        var isBroken = state?.Next < now - grace;
+
+        // One that makes up for what it missed, or was begun anew just now, is late and not broken.
+        var isBroken = state?.Next < now - grace && !(state.MovedAt > now - grace);
         if (!isChanged && !isBroken)
             return false;
 
         // A chain that broke goes on where it was; a new recurrence begins with its next moment.
         var next = isChanged ? _recurrence.Next(now) : state!.Next;
-        var begun = new RecurringState(_recurrence.ToString(), _missed, (state?.Epoch ?? 0) + 1, next);
+        var begun = new RecurringState(_recurrence.ToString(), _missed, (state?.Epoch ?? 0) + 1, next, now);
         commit.State.Put(_state, begun);
         if (next is { } due)
             commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), new() { Delay = Until(due, now) });
@@ -98,7 +100,7 @@ internal sealed class RecurringMessage
         var due = state.Missed == MissedFirings.Latest ? recurrence.LastUntil(tick.Due, now) : tick.Due;
         _publish(context, _stream, due, new() { MessageId = $"{Name}@{due.UtcDateTime:O}" });
         var next = recurrence.Next(due);
-        context.State.Put(_state, state with { Next = next });
+        context.State.Put(_state, state with { Next = next, MovedAt = now });
         if (next is { } following)
             context.Publish(Ticks, new RecurringTick(following, state.Epoch), new() { Delay = Until(following, now) });
     }

@@ -15,11 +15,13 @@ internal sealed record RecurringTick(
 /// <param name="Missed">What becomes of missed firings.</param>
 /// <param name="Epoch">The chain that is valid.</param>
 /// <param name="Next">The next moment that has not been made a message of, or <see langword="null"/>: there is none any more.</param>
+/// <param name="MovedAt">When the chain was begun or last fired.</param>
 internal sealed record RecurringState(
     [property: JsonPropertyName("recurrence")] string Recurrence,
     [property: JsonPropertyName("missed"), JsonConverter(typeof(JsonStringEnumConverter<MissedFirings>))] MissedFirings Missed,
     [property: JsonPropertyName("epoch")] long Epoch,
-    [property: JsonPropertyName("next")] DateTimeOffset? Next);
+    [property: JsonPropertyName("next")] DateTimeOffset? Next,
+    [property: JsonPropertyName("moved")] DateTimeOffset? MovedAt = null);
 
 [JsonSerializable(typeof(RecurringTick))]
 [JsonSerializable(typeof(RecurringState))]

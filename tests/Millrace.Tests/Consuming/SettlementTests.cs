@@ -171,6 +171,28 @@ public sealed class SettlementTests
         Assert.Equal(0, (await host.Store.PendingSummaryAsync("orders", "billing")).Count);
     }
 
+    /// <summary>Attempts, errors and cause need room, too: a message at the limit of an entry failed for ever.</summary>
+    [Fact]
+    public async Task Largest_message_that_can_be_published_fails_and_ends_in_the_dead_letters()
+    {
+        const int attempts = 20;
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(
+            "orders",
+            "billing",
+            static (_, _, _) => throw new InvalidOperationException(new string('e', 100_000), new InvalidOperationException(new string('i', 100_000))),
+            o => (o.MaxAttempts, o.RetryBaseDelay, o.RetryMaxDelay) = (attempts, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(1))));
+        var headers = Enumerable.Range(0, 940).ToDictionary(i => $"h{i}", _ => "");
+        var size = StreamLimits.MaxEntryBytes - (64 * 1024) - 20_000;
+
+        await Assert.ThrowsAsync<ArgumentException>(async () =>
+            await host.Publisher.PublishAsync("orders", new OrderCreated(new string('x', size + 20_000), 1)));
+        await host.Publisher.PublishAsync("orders", new OrderCreated(new string('x', size), 1), new() { Headers = headers });
+
+        var letter = Assert.Single(await host.ReadAsync(StreamNames.DeadLetters("orders", "billing")));
+        Assert.Equal(attempts.ToString(System.Globalization.CultureInfo.InvariantCulture), letter.Fields.GetText("attempt"u8));
+        await host.WhenSettledAsync("orders", "billing");
+    }
+
     [Fact]
     public async Task State_that_changed_meanwhile_runs_the_handler_again_and_no_count_is_lost()
     {

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Microsoft.Extensions.DependencyInjection;
 using Millrace.Embedded;
 using Millrace.Redis;
 using Millrace.Streams;
@@ -116,6 +117,26 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         }
 
         Assert.Equal(["12:10", "12:20"], (await host.ReadAsync("reports", 2)).Select(Due));
+    }
+
+    /// <summary>While ticks cannot run, every process takes the chain for broken; it is begun anew once in a while, not by each of them each minute.</summary>
+    [Fact]
+    public async Task Chain_that_cannot_fire_is_not_begun_anew_by_every_process_each_minute()
+    {
+        await using var one = await StartAsync("one");
+        await using var two = await StartAsync("two");
+        await WhenBegunAsync(1);
+        foreach (var host in new[] { one, two })
+            Assert.True(host.Host.Services.GetRequiredService<ConsumerControl>().Pause(Ticks, "millrace"));
+
+        for (var minutes = 0; minutes < 20; minutes++)
+        {
+            await _time.WaitForTimerAsync(TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
+            _time.Advance(TimeSpan.FromMinutes(1));
+        }
+
+        var state = await Store.GetStateAsync(new("reports", "recurring/daily"));
+        Assert.InRange(System.Text.Json.JsonDocument.Parse(state!.Payload).RootElement.GetProperty("epoch").GetInt64(), 1, 6);
     }
 
     [Fact]
