@@ -25,6 +25,7 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["event-sourcing"] = EventSourcingBenchmark.RunAsync,
     ["sagas"] = SagaBenchmark.RunAsync,
     ["projections"] = ProjectionBenchmark.RunAsync,
+    ["jobs"] = JobsBenchmark.RunAsync,
     ["snapshot"] = SnapshotBenchmark.RunAsync,
     ["restart"] = RestartBenchmark.RunAsync,
     ["restart-memory"] = RestartBenchmark.MemoryAsync,

@@ -2,7 +2,7 @@
 //   node rivals.mjs PORT
 // Reads lines "RIVAL MESSAGES" and answers each with the milliseconds from the first publish until every message is acknowledged.
 import { createInterface } from 'node:readline';
-import { Queue, Worker } from 'bullmq';
+import { Queue, QueueEvents, Worker } from 'bullmq';
 import Redis from 'ioredis';
 
 const options = { host: '127.0.0.1', port: Number(process.argv[2]) };
@@ -109,7 +109,33 @@ async function bullmq(messages) {
   return elapsed;
 }
 
-const rivals = { pipelined, sequential, bullmq };
+/** Jobs whose result is awaited, a hundred under way. */
+async function bullmqresults(messages) {
+  const queue = new Queue(stream, { connection: options, defaultJobOptions: { removeOnComplete: { age: 3600 } } });
+  const events = new QueueEvents(stream, { connection: { ...options, maxRetriesPerRequest: null } });
+  const work = async (job) => handle(job.data);
+  const worker = new Worker(stream, work, { connection: { ...options, maxRetriesPerRequest: null }, concurrency: 100, autorun: false });
+  await Promise.all([queue.waitUntilReady(), events.waitUntilReady(), worker.waitUntilReady()]);
+  const start = performance.now();
+  worker.run();
+  let sent = 0;
+  const caller = async () => {
+    while (sent < messages) {
+      const number = sent++;
+      const job = await queue.add('event', makeMessage(number));
+      const result = await job.waitUntilFinished(events);
+      if (result.number !== number) throw new Error("The result is another job's.");
+    }
+  };
+  await Promise.all(Array.from({ length: 100 }, caller));
+  const elapsed = performance.now() - start;
+  await worker.close();
+  await events.close();
+  await queue.close();
+  return elapsed;
+}
+
+const rivals = { pipelined, sequential, bullmq, bullmqresults };
 for await (const line of createInterface({ input: process.stdin })) {
   const [rival, messages] = line.split(' ');
   console.log(await rivals[rival](Number(messages)));

@@ -38,4 +38,10 @@ internal static partial class LogMessages
 
     [LoggerMessage(1427, LogLevel.Information, "The generation {Generation} of the projection '{Projection}' serves queries, at {Position}.")]
     public static partial void ProjectionSwapped(ILogger logger, string projection, int generation, EntryId position);
+
+    [LoggerMessage(1440, LogLevel.Warning, "The notes of the job queue '{Queue}' cannot be read; those who wait for jobs wait on.")]
+    public static partial void JobNotesFailed(ILogger logger, Exception exception, string queue);
+
+    [LoggerMessage(1441, LogLevel.Warning, "The progress of the job {JobId} of '{Queue}' was not written.")]
+    public static partial void JobProgressFailed(ILogger logger, Exception exception, string jobId, string queue);
 }

@@ -164,6 +164,14 @@ public sealed class ConsumerOptions
     /// <summary>The period of <see cref="RateLimit"/>. Default 1 s; 100 ms to one day.</summary>
     public TimeSpan RatePeriod { get; set; } = TimeSpan.FromSeconds(1);
 
+    /// <summary>
+    /// Called before a message is settled, by whatever way it ends: handled, failed and tried again, or dead-lettered, also before a handler saw it. What it
+    /// adds is part of the commit that settles the message, so a document of what became of messages is never wrong. It may read the store, and is called
+    /// again when something it required does not hold. What it throws counts as a failure of the handler. Not called for what is handed back or of another
+    /// group's, and not where <see cref="OrderedBy"/> keeps a message that failed in its place. Makes every acknowledgement a commit. Default: none.
+    /// </summary>
+    public Func<Settling, CancellationToken, ValueTask>? OnSettling { get; set; }
+
     /// <summary>Adds a rule to <see cref="RetryRules"/> for an exception and everything derived from it.</summary>
     /// <typeparam name="TException">The class of the exception. A handler that took too long fails with <see cref="TimeoutException"/>.</typeparam>
     /// <param name="maxAttempts">See <see cref="RetryRule.MaxAttempts"/>.</param>

@@ -76,6 +76,9 @@ public sealed class MessageContext
     /// </summary>
     public CancellationToken LeaseLost => _delivery.LeaseLost;
 
+    /// <summary>What code around the handler keeps with this attempt, for <see cref="ConsumerOptions.OnSettling"/>. Default: nothing.</summary>
+    public object? Tag { get; set; }
+
     /// <summary>State documents of <see cref="Stream"/> that are written in the same commit as the acknowledgement.</summary>
     /// <exception cref="InvalidOperationException">The message was settled by hand already.</exception>
     public StateSession State

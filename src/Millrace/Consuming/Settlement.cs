@@ -9,7 +9,7 @@ namespace Millrace.Consuming;
 /// <summary>
 /// The end of every delivery: one switch over <see cref="SettleAction"/>. No other code acknowledges, retries, dead-letters or hands back.
 /// </summary>
-internal sealed class Settlement
+internal sealed partial class Settlement
 {
     private readonly MillraceCore _core;
     private readonly IStreamStore _store;
@@ -57,7 +57,7 @@ internal sealed class Settlement
     {
         if (_abort.IsCancellationRequested)
             action = SettleAction.Abandon.Instance;
-        if (action is not SettleAction.Ack || !IsPlain(delivery, context))
+        if (action is not SettleAction.Ack || !IsPlain(delivery, context) || (context is not null && _plan.Options.OnSettling is not null))
             return SettleSlowAsync(delivery, context, action);
         _acks.Add(delivery, isFirstOfMany: _held.AreSeveral);
         return new(SettleResult.Done);
@@ -80,7 +80,7 @@ internal sealed class Settlement
                 return SettleResult.Done;
 
             case SettleAction.Ack:
-                return await CommitAsync(delivery, context, [], isHandled: context is not null).ConfigureAwait(false);
+                return await CommitAsync(delivery, action, context, [], isHandled: context is not null).ConfigureAwait(false);
 
             case SettleAction.Retry retry when delivery.Turn is { Key: not null } turn:
                 return await ParkAsync(delivery, turn, retry).ConfigureAwait(false);
@@ -91,13 +91,13 @@ internal sealed class Settlement
                     ? MovedEntry.ForRetry(delivery, MovedEntry.Describe(retry.Error), _core.Time.GetUtcNow())
                     : MovedEntry.ForHandBack(delivery);
                 var schedule = new CommitChange.Schedule(_plan.Again, again, retry.Delay);
-                return await CommitAsync(delivery, null, [schedule]).ConfigureAwait(false);
+                return await CommitAsync(delivery, action, context, [schedule], keepsEffects: false).ConfigureAwait(false);
 
             case SettleAction.DeadLetter dead:
                 LogMessages.DeadLettered(_logger, dead.Error, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
                 var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, dead.Error, _core.Time.GetUtcNow());
                 var append = new CommitChange.Append(_plan.DeadLetters, letter);
-                return await CommitAsync(delivery, dead.KeepOutputs ? context : null, [append]).ConfigureAwait(false);
+                return await CommitAsync(delivery, action, context, [append], keepsEffects: dead.KeepOutputs).ConfigureAwait(false);
 
             default:
                 LogMessages.Abandoned(_logger, _plan.Stream, _plan.Group, delivery.Id);
@@ -122,7 +122,7 @@ internal sealed class Settlement
             changes.Add(new CommitChange.Append(_plan.DeadLetters, letter));
         }
 
-        var settling = CommitAsync(delivery, context, changes, isHandled: action is SettleAction.Ack, endsDelivery: false).AsTask();
+        var settling = CommitAsync(delivery, action, context, changes, isHandled: action is SettleAction.Ack, endsDelivery: false).AsTask();
         var result = await settling.WaitAsync(cancellationToken).ConfigureAwait(false);
         if (result.Conflict is { } conflict)
             throw new CommitConflictException(conflict);
@@ -176,7 +176,7 @@ internal sealed class Settlement
             _unwatched++;
         try
         {
-            var result = await CommitAsync(delivery, context, [], isHandled: true).ConfigureAwait(false);
+            var result = await CommitAsync(delivery, SettleAction.Ack.Instance, context, [], isHandled: true).ConfigureAwait(false);
             if (result.Refusal is { } refusal)
                 await _refused(delivery, refusal).ConfigureAwait(false);
         }
@@ -251,10 +251,17 @@ internal sealed class Settlement
 
     /// <summary>The one shape of a fenced settlement: still mine and state unchanged → effects, changes, ack.</summary>
     private async ValueTask<SettleResult> CommitAsync(
-        Delivery delivery, MessageContext? context, List<CommitChange> changes, bool isHandled = false, bool endsDelivery = true)
+        Delivery delivery,
+        SettleAction action,
+        MessageContext? context,
+        List<CommitChange> changes,
+        bool isHandled = false,
+        bool keepsEffects = true,
+        bool endsDelivery = true)
     {
         var conditions = StillOurs(delivery);
-        context?.AddEffectsTo(conditions, changes);
+        if (keepsEffects)
+            context?.AddEffectsTo(conditions, changes);
         if (isHandled && delivery.Seen is { } seen)
         {
             // Where somebody else was faster this conflicts like any other document; the run after it finds a duplicate.
@@ -265,7 +272,9 @@ internal sealed class Settlement
         if (delivery is { Tenure: { } tenure, Turn: { } turn })
             changes.AddRange(tenure.UnparkChanges(turn));
         changes.Add(AckChange(delivery));
-        var result = await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes }).ConfigureAwait(false);
+        var result = _plan.Options.OnSettling is not null && (isHandled || action is not SettleAction.Ack)
+            ? await ApplyJoinedAsync(delivery, context ?? new(delivery, this), action, conditions, changes).ConfigureAwait(false)
+            : await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes }).ConfigureAwait(false);
 
         if (result.IsApplied && delivery.Turn is { } ended)
             ended.End = TurnEnd.Settled;
