@@ -107,6 +107,7 @@ internal static class ShopHost
             useStore(millrace);
             millrace
                 .UseJson(ShopJson.Default)
+                .AddLanes(OrderNames.Stream, lanes => lanes.Add(OrderNames.ExpressLane, weight: 8))
                 .AddUpcaster<OrderCreatedV1, OrderCreated>(version1 => version1.Upcast())
                 .AddConsumers(handlers.Contains);
         });

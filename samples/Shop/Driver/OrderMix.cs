@@ -8,6 +8,7 @@ internal static class OrderMix
     private const int PoisonedOrders = 3;
     private const double DeclinedShare = 0.08;
     private const double ScarceShare = 0.06;
+    private const int OneExpressIn = 10;
 
     public static IReadOnlyList<OrderRequest> Draw(int count, int seed, string warehouse)
     {
@@ -15,7 +16,8 @@ internal static class OrderMix
         var indices = Enumerable.Range(0, count).ToArray();
         random.Shuffle(indices);
         var poisoned = indices.Take(PoisonedOrders).ToHashSet();
-        return [.. Enumerable.Range(0, count).Select(i => DrawOne(random, poisoned.Contains(i), warehouse))];
+        return [.. Enumerable.Range(0, count).Select(
+            i => DrawOne(random, poisoned.Contains(i), warehouse) with { Express = i % OneExpressIn == 0 ? true : null })];
     }
 
     private static OrderRequest DrawOne(Random random, bool isPoisoned, string warehouse)

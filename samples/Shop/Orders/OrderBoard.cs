@@ -28,7 +28,7 @@ public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger)
     private readonly Lock _lock = new();
     private readonly Dictionary<string, OrderView> _views = [];
 
-    // Placed orders by position, oldest first: what GET /orders lists from its end.
+    // Placed orders by position, oldest first: what GET /orders lists from its end. Two lanes have IDs in common now and then.
     private readonly List<OrderView> _placed = [];
 
     // All views by their last change, oldest first: what a live page reads from its end.
@@ -70,6 +70,8 @@ public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger)
         {
             var end = _placed.FindLastIndex(view => view.Position < before) + 1;
             var start = Math.Max(0, end - count);
+            while (start > 0 && _placed[start - 1].Position == _placed[start].Position)
+                start--; // Where the next page begins is said by position, so those that share one are on one page.
             OrderView[] page = [.. _placed[start..end].Select(view => _views.GetValueOrDefault(view.Id, view)).Reverse()];
             return new(page, start > 0 ? _placed[start].Position.ToString() : null);
         }
@@ -103,6 +105,7 @@ public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger)
     /// <inheritdoc/>
     protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.WhenAll(
         FoldAsync(OrderNames.Stream, stoppingToken),
+        FoldAsync(OrderNames.Express, stoppingToken),
         FoldAsync(PaymentNames.Stream, stoppingToken),
         FoldAsync(InventoryNames.Stream, stoppingToken),
         FoldAsync(NotificationNames.Stream, stoppingToken),
@@ -149,7 +152,7 @@ public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger)
             CountNeedsLock(after, +1);
             _views[orderId] = after;
             if (before?.Placed is null && after.Placed is not null)
-                _placed.Add(after);
+                _placed.Insert(_placed.FindLastIndex(view => view.Position <= after.Position) + 1, after);
             MarkChangedNeedsLock(orderId);
             EvictNeedsLock();
         }

@@ -40,8 +40,12 @@ internal static class OrderEndpoints
     private static async Task StoreAndPublishAsync(
         OrderCreated placed, string correlationId, Publisher publisher, CancellationToken cancellationToken)
     {
-        var commit = publisher.NewCommit(
-            OrderNames.Stream, new PublishOptions { CorrelationId = correlationId, Subject = placed.OrderId });
+        var commit = publisher.NewCommit(OrderNames.Stream, new PublishOptions
+        {
+            CorrelationId = correlationId,
+            Subject = placed.OrderId,
+            Lane = placed.Express ? OrderNames.ExpressLane : null,
+        });
         commit.State.Create(Order.Key(placed.OrderId), new Order { Id = placed.OrderId, Placed = placed, CorrelationId = correlationId });
         commit.Publish(OrderNames.Stream, placed);
         var result = await commit.CommitAsync(cancellationToken);

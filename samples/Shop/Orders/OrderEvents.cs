@@ -1,3 +1,4 @@
+using System.Text.Json.Serialization;
 using Millrace;
 
 namespace Shop.Orders;
@@ -10,6 +11,12 @@ public static class OrderNames
 
     /// <summary>The group that moves orders on.</summary>
     public const string Group = "orders";
+
+    /// <summary>The lane of <see cref="Stream"/> for orders that are in a hurry: every group handles them before the others.</summary>
+    public const string ExpressLane = "express";
+
+    /// <summary>The stream of that lane.</summary>
+    public const string Express = "{orders}:lane:express";
 
     /// <summary>Orders that payments gave up on.</summary>
     public const string DeadForPayments = "{orders}:dead:payments";
@@ -44,6 +51,10 @@ public sealed record OrderCreated
     public required string Warehouse { get; init; }
 
     public required DateTimeOffset PlacedAt { get; init; }
+
+    /// <summary>Whether the order is in a hurry.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Express { get; init; }
 }
 
 /// <summary>

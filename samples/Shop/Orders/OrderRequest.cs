@@ -28,6 +28,9 @@ public sealed record OrderRequest
 
     public string? Warehouse { get; init; }
 
+    /// <summary>Whether the order is in a hurry. Default: no.</summary>
+    public bool? Express { get; init; }
+
     /// <summary>One line of the request.</summary>
     /// <param name="Sku">The product.</param>
     /// <param name="Quantity">How many.</param>
@@ -69,6 +72,7 @@ public sealed record OrderRequest
             Card = Card ?? DefaultCard,
             Warehouse = Warehouse ?? DefaultWarehouse,
             PlacedAt = placedAt,
+            Express = Express ?? false,
         };
     }
 

@@ -56,6 +56,9 @@ public sealed record OrderView
 
     public DateTimeOffset? PlacedAt => Placed?.PlacedAt;
 
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)]
+    public bool Express => Placed?.Express ?? false;
+
     public string? CorrelationId { get; init; }
 
     /// <summary>The mail that told how the order ended, once it is out.</summary>
@@ -67,7 +70,7 @@ public sealed record OrderView
     [JsonIgnore]
     public OrderCreated? Placed { get; init; }
 
-    /// <summary>Where <c>order.created</c> stands in its stream: the order of the list.</summary>
+    /// <summary>Where <c>order.created</c> stands in its lane: the order of the list, since IDs are times.</summary>
     [JsonIgnore]
     public EntryId Position { get; init; }
 

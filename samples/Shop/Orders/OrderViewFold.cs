@@ -31,7 +31,7 @@ internal static class OrderViewFold
         {
             (OrderNames.DeadForPayments, OrderCreated) => WithPayment(view, PaymentStage.GivenUp),
             (OrderNames.DeadForInventory, OrderCreated) => WithStock(view, StockStage.GivenUp),
-            (OrderNames.Stream, OrderCreated created) when view.Placed is null =>
+            (OrderNames.Stream or OrderNames.Express, OrderCreated created) when view.Placed is null =>
                 view with { Placed = created, Position = message.EntryId },
             (_, OrderCompleted) => view with { Status = OrderStatus.Completed },
             (OrderNames.Stream, OrderCancelled cancelled) => view with { Status = OrderStatus.Cancelled, Reason = cancelled.Reason },

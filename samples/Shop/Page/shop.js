@@ -147,6 +147,7 @@ function cardOf(order) {
     head.append(element('span', '', shortId(order.id)), element('span', '', euros.format(order.total ?? 0)));
     const chips = element('span', 'chips');
     chips.append(chip(paymentChips[order.payment]), chip(stockChips[order.stock]));
+    if (order.express) chips.prepend(chip(['Express', 'good']));
     if (order.mail) chips.append(chip(['Mailed', '']));
     card.item.firstElementChild.replaceChildren(head, element('span', 'what', describe(order)), chips);
   }
@@ -155,12 +156,13 @@ function cardOf(order) {
 
 function renderServices() {
   for (const [stream, tile] of services) {
-    const row = state.streams.find(one => one.stream === stream);
+    const published = state.streams.filter(one => one.stream === stream || one.stream.startsWith(`{${stream}}:lane:`))
+      .reduce((sum, row) => sum + row.length, 0);
     // A retry waits in the schedule, outside pending and lag, so these two count the orders that still want an answer.
     const groups = state.streams.flatMap(one => one.groups).filter(group => group.name === stream);
     const waiting = { payments: state.counts.awaitingPayment, inventory: state.counts.awaitingStock }[stream]
       ?? groups.reduce((sum, group) => sum + group.pending + (group.lag ?? 0), 0);
-    tile.querySelector('.published').textContent = (row?.length ?? 0).toLocaleString('en');
+    tile.querySelector('.published').textContent = published.toLocaleString('en');
     tile.querySelector('.waiting').textContent = waiting.toLocaleString('en');
   }
   services.get('payments').classList.toggle('broken', state.isPaymentBroken);
@@ -266,6 +268,7 @@ async function placeOne(event) {
     const order = await send('orders', {
       customer: 'visitor@shop.example',
       card: byId('card').value,
+      express: byId('express').checked,
       items: [{ sku: byId('sku').value, quantity: quantity === '' ? null : Number(quantity) }],
     });
     state.watched.add(order.id);
@@ -318,6 +321,7 @@ async function placeHundred() {
       await send('orders', {
         customer: `visitor-${number}@shop.example`,
         card: number % 11 === 5 ? 'tok_declined' : 'tok_visa',
+        express: number % 10 === 0,
         items: [{ sku, quantity: sku === 'moon-lamp' ? 5 : 1 + number % 3 }],
       });
       byId('placed').textContent = `${++placed} of 100 placed.`;

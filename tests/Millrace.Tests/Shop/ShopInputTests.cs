@@ -101,6 +101,24 @@ public sealed class ShopInputTests(ShopInputTests.OpenShop open) : IClassFixture
     }
 
     [Fact]
+    public async Task Express_order_takes_its_lane_and_stands_in_the_list_with_the_others()
+    {
+        using var posted = await open.Client.SendAsync(
+            HttpMethod.Post, "/orders", """{"express":true,"items":[{"sku":"tea","quantity":1}]}""");
+        var id = posted.Headers.Location!.ToString().Split('/')[^1];
+        await open.Client.WaitForEndsAsync([id]);
+        var order = (await open.Client.GetAsync("/orders?limit=500")).GetProperty("orders").EnumerateArray()
+            .Single(order => order.GetProperty("id").GetString() == id);
+
+        Assert.Equal("completed", order.GetProperty("status").GetString());
+        Assert.True(order.GetProperty("express").GetBoolean());
+        Assert.Contains(
+            order.GetProperty("events").EnumerateArray(),
+            one => one.GetProperty("type").GetString() == "order.created" && one.GetProperty("stream").GetString() == "{orders}:lane:express");
+        Assert.True((await open.Client.GetAsync("/streams/%7Borders%7D:lane:express")).GetProperty("length").GetInt32() > 0);
+    }
+
+    [Fact]
     public async Task User_gets_a_profile_from_one_group_and_a_welcome_mail_from_another()
     {
         using var posted = await open.Client.SendAsync(HttpMethod.Post, "/users", """{"name":"Ann","email":"ann@shop.example"}""");
