@@ -19,6 +19,12 @@ public sealed class EventStoreOptions
     /// <summary>How many events a conflict tells at most. Default: 1,000. At least 1.</summary>
     public int MaxBetween { get; set; } = 1_000;
 
+    /// <summary>The stream whose state documents are the keys of <see cref="PersonalDataVault"/>; it has no entries. Default: <c>personal-data</c>.</summary>
+    public string PersonalData { get; set; } = "personal-data";
+
+    /// <summary>For how long a process may use a person's key without asking whether they were erased; zero: never. Default: 1 minute. At most a day.</summary>
+    public TimeSpan PersonalDataCache { get; set; } = TimeSpan.FromMinutes(1);
+
     /// <summary>
     /// Keeps a stream of all events of a category, in one order and without gaps: a copy of each event is appended to the stream named as the
     /// category, in the commit of the event. Streams of the category are those named <c>&lt;category&gt;-…</c>. Every process that appends must keep it,
@@ -56,6 +62,10 @@ public sealed class EventStoreOptions
     {
         if (CommandWindow < TimeSpan.FromSeconds(1) || CommandWindow > StreamLimits.MaxDuration)
             throw new MillraceConfigurationException([$"Event store: CommandWindow is {CommandWindow}; it must be 1 second to {StreamLimits.MaxDuration}."]);
+        if (PersonalDataCache < TimeSpan.Zero || PersonalDataCache > TimeSpan.FromDays(1))
+            throw new MillraceConfigurationException([$"Event store: PersonalDataCache is {PersonalDataCache}; it must be zero to 1 day."]);
+        if (!StreamNames.CanDerive(PersonalData ?? "") || PersonalData is "" or null)
+            throw new MillraceConfigurationException([$"Event store: PersonalData is '{PersonalData}'; it must be the name of a stream."]);
         if (MaxTries < 1)
             throw new MillraceConfigurationException([$"Event store: MaxTries is {MaxTries}; it must be at least 1."]);
         if (MaxBetween < 1)

@@ -11,8 +11,8 @@ public static class MillraceBuilderExtensions
     extension(MillraceBuilder builder)
     {
         /// <summary>
-        /// Adds <see cref="EventStore"/> as a singleton. May be called several times; the calls add up. Events are messages: add them with
-        /// <c>AddMessage</c>.
+        /// Adds <see cref="EventStore"/> and <see cref="PersonalDataVault"/> as singletons. May be called several times; the calls add up. Events are
+        /// messages: add them with <c>AddMessage</c>.
         /// </summary>
         /// <param name="configure">Changes the settings.</param>
         public MillraceBuilder AddEventStore(Action<EventStoreOptions>? configure = null)
@@ -29,6 +29,11 @@ public static class MillraceBuilderExtensions
                     services.GetRequiredService<EventStoreOptions>(),
                     services.GetRequiredService<TimeProvider>(),
                     services.GetRequiredService<ILogger<EventStore>>()));
+                builder.Services.TryAddSingleton(services => new PersonalDataVault(
+                    services.GetRequiredService<IStreamStore>(),
+                    services.GetRequiredService<MessageCodec>(),
+                    services.GetRequiredService<EventStoreOptions>(),
+                    services.GetRequiredService<TimeProvider>()));
             }
 
             configure?.Invoke(options);

@@ -246,6 +246,7 @@ public abstract partial class EventStoreTests(Func<Task<string>>? endpoint) : IA
             .AddMessage<PointsEarned>()
             .AddMessage<PointsEarnedV1>()
             .AddMessage<PointsSpent>()
+            .AddMessage<Moved>()
             .AddUpcaster<PointsEarnedV1, PointsEarned>(v1 => new(v1.Amount, "unknown"))
             .AddAggregate<Account>("points")
             .AddEventStore(configure),
