@@ -26,6 +26,7 @@ var benchmarks = new Dictionary<string, Func<Task>>
     ["sagas"] = SagaBenchmark.RunAsync,
     ["projections"] = ProjectionBenchmark.RunAsync,
     ["jobs"] = JobsBenchmark.RunAsync,
+    ["outbox"] = OutboxBenchmark.RunAsync,
     ["snapshot"] = SnapshotBenchmark.RunAsync,
     ["restart"] = RestartBenchmark.RunAsync,
     ["restart-memory"] = RestartBenchmark.MemoryAsync,

@@ -2,7 +2,7 @@ namespace Millrace;
 
 /// <summary>
 /// Numbers of log events. Consuming has 1100 to 1199, ordered groups 1140 to 1159 of them, monitoring 1200 to 1249, what keeps
-/// groups and streams 1250 to 1299, recurring messages 1300 to 1349, the patterns 1400 to 1499.
+/// groups and streams 1250 to 1299, recurring messages 1300 to 1349, the patterns 1400 to 1499, outbox and inbox 1500 to 1549.
 /// </summary>
 internal static class EventIds
 {

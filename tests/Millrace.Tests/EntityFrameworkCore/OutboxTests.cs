@@ -197,7 +197,7 @@ public abstract partial class OutboxTests(Func<Task<TestDatabase>> openDatabase,
     }
 
     private async Task<ConsumerHost> HostAsync(
-        Action<OutboxOptions>? options = null, Action<MillraceBuilder>? configure = null, DyingProcess? dies = null)
+        Action<OutboxOptions>? options = null, Action<MillraceBuilder>? configure = null, DyingProcess? dies = null, UnreliableLine? line = null)
     {
         var host = await ConsumerHost.StartAsync(
             millrace =>
@@ -207,6 +207,8 @@ public abstract partial class OutboxTests(Func<Task<TestDatabase>> openDatabase,
                     _database!.Configure(context);
                     if (dies is not null)
                         context.AddInterceptors(dies);
+                    if (line is not null)
+                        context.AddInterceptors(line);
                 });
                 millrace.AddMessage<Placed>().AddMessage<Paid>().AddOutbox<ShopDb>(outbox =>
                 {
@@ -220,9 +222,10 @@ public abstract partial class OutboxTests(Func<Task<TestDatabase>> openDatabase,
                 millrace.Services.AddScoped<Handler>();
                 configure?.Invoke(millrace);
             },
-            dies?.Wrap(_store!) ?? _store,
+            dies?.Wrap(_store!) ?? line?.Wrap(_store!) ?? _store,
             instance: $"host-{_hosts.Count}");
-        _hosts.Add(host);
+        lock (_hosts)
+            _hosts.Add(host);
         return host;
     }
 

@@ -1,6 +1,10 @@
 using System.Diagnostics.Metrics;
+using Microsoft.Extensions.DependencyInjection;
+using Millrace.EntityFrameworkCore;
+using Millrace.OutboxWorker;
 using Millrace.Projections;
 using Millrace.Tests.Consuming;
+using Millrace.Tests.EntityFrameworkCore;
 using Millrace.Tests.Fixtures;
 using Millrace.Tests.Projections;
 using Millrace.Tests.Tidy;
@@ -13,9 +17,14 @@ public sealed class TelemetryDocumentTests
     [Fact]
     public async Task Every_instrument_is_in_the_table_with_its_kind_and_unit()
     {
+        await using var database = await TestDatabase.OnSqliteAsync();
         await using var host = await ConsumerHost.StartAsync(
-            static m => m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask)
-                .AddProjection("tallies", "tallies", Tally.Folds));
+            m =>
+            {
+                m.Services.AddDbContext<ShopDb>(database.Configure);
+                m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask)
+                    .AddOutbox<ShopDb>().AddProjection("tallies", "tallies", Tally.Folds);
+            });
         using var recorder = new MeterRecorder(host);
         await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
 
