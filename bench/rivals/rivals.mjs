@@ -115,6 +115,7 @@ async function bullmqresults(messages) {
   const events = new QueueEvents(stream, { connection: { ...options, maxRetriesPerRequest: null } });
   const work = async (job) => handle(job.data);
   const worker = new Worker(stream, work, { connection: { ...options, maxRetriesPerRequest: null }, concurrency: 100, autorun: false });
+  for (const emitter of [queue, events]) emitter.setMaxListeners(0); // Every job that is waited for listens to both.
   await Promise.all([queue.waitUntilReady(), events.waitUntilReady(), worker.waitUntilReady()]);
   const start = performance.now();
   worker.run();

@@ -43,7 +43,6 @@ public abstract partial class JobQueueTests
     {
         var isOut = true;
         var queue = await WorkerAsync((job, _, _) => job.Number == 1 && isOut ? throw new MessageRejectedException("no") : Task.CompletedTask);
-        var pausing = new TaskCompletionSource();
         var parent = await queue.EnqueueAsync(new Resize(1), new() { Delay = TimeSpan.FromMilliseconds(300) });
         var failing = await queue.EnqueueAsync(new Resize(2), new() { After = [parent.Reference] });
         var behind = await queue.EnqueueAsync(new Resize(3), new() { After = [failing.Reference] });

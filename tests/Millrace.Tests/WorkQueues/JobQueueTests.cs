@@ -147,7 +147,7 @@ public abstract partial class JobQueueTests(Func<Task<string>>? endpoint) : IAsy
         var after = await job.WaitAsync(Patience);
 
         Assert.Equal(JobState.Delayed, before!.State);
-        Assert.InRange((before.DueAt - before.EnqueuedAt)!.Value, TimeSpan.FromSeconds(0.9), TimeSpan.FromSeconds(2));
+        Assert.InRange((before.DueAt - before.EnqueuedAt)!.Value, TimeSpan.FromSeconds(0.9), Patience);
         Assert.True(after.StartedAt >= before.DueAt - TimeSpan.FromMilliseconds(100), $"{after.StartedAt} is before {before.DueAt}");
     }
 
@@ -188,6 +188,61 @@ public abstract partial class JobQueueTests(Func<Task<string>>? endpoint) : IAsy
         Assert.Equal(new Size(2, 4), await child.ResultAsync<Size>(Patience));
         Assert.Equal(2, runs);
         Assert.Equal([2], _ran);
+    }
+
+    [Fact]
+    public async Task Many_jobs_whose_answer_is_lost_are_each_enqueued_once()
+    {
+        var lost = 0;
+        var bad = await ClientAsync(FaultyStore.Wrap(_store!, member =>
+            member == nameof(IStreamStore.CommitAsync) && Interlocked.Increment(ref lost) == 1 ? FaultyStore.Fault.After : FaultyStore.Fault.None));
+
+        var jobs = await bad.EnqueueManyAsync([.. Enumerable.Range(0, 20).Select(number => new Resize(number))]);
+
+        Assert.All(jobs, job => Assert.True(job.IsNew));
+        Assert.Equal((20, 20), (jobs.Select(job => job.Id).Distinct().Count(), (await _store!.GetStreamInfoAsync(_queue))!.Length));
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Job_of_a_commit_is_enqueued_with_the_rest_of_it_or_not_at_all(bool isApplied)
+    {
+        var queue = await WorkerAsync();
+        var commit = _hosts[^1].Publisher.NewCommit(_queue);
+        var job = await queue.EnqueueAsync(commit, new Resize(1), new() { UniqueKey = "k" });
+        Assert.Null(await job.GetStatusAsync());
+        if (!isApplied)
+            commit.Require(CommitCondition.EntryExists(_queue, new(1, 1)));
+
+        Assert.Equal(isApplied, (await commit.CommitAsync()).IsApplied);
+
+        if (isApplied)
+            Assert.Equal(new Size(1, 2), await job.ResultAsync<Size>(Patience));
+        else
+            Assert.True((await queue.EnqueueAsync(new Resize(2), new() { UniqueKey = "k" })).IsNew);
+    }
+
+    [Fact]
+    public async Task Handler_of_a_class_is_made_anew_for_each_attempt()
+    {
+        var made = new MadeHandlers();
+        var host = await ConsumerHost.StartAsync(
+            millrace =>
+            {
+                millrace.Services.AddSingleton(made);
+                millrace.AddJob<ResizeHandler, Resize, Size>(
+                    _queue,
+                    (handler, job, context, cancellationToken) => handler.HandleAsync(job, context, cancellationToken),
+                    options => options.RetryBaseDelay = TimeSpan.Zero);
+            },
+            _store);
+        _hosts.Add(host);
+
+        var job = await host.Host.Services.GetRequiredKeyedService<JobQueue>(_queue).EnqueueAsync(new Resize(5));
+
+        Assert.Equal(new Size(5, 2), await job.ResultAsync<Size>(Patience));
+        Assert.Equal(2, made.Count);
     }
 
     [Fact]
@@ -241,3 +296,17 @@ public sealed record Resize(int Number);
 public sealed record ChildMade(string Id);
 
 public sealed record Size(int Width, int Height);
+
+public sealed class MadeHandlers
+{
+    public int Count;
+}
+
+public sealed class ResizeHandler
+{
+    public ResizeHandler(MadeHandlers made) => Interlocked.Increment(ref made.Count);
+
+    public Task<Size> HandleAsync(Resize job, JobContext context, CancellationToken cancellationToken) => context.Attempt == 1
+        ? throw new InvalidOperationException("once")
+        : Task.FromResult(new Size(job.Number, context.Attempt));
+}
