@@ -1,5 +1,7 @@
 using Microsoft.Extensions.Configuration.Memory;
 using Millrace;
+using Millrace.EventSourcing;
+using Millrace.Sagas;
 using Millrace.Streams;
 using Shop.Fakes;
 using Shop.Inventory;
@@ -107,9 +109,15 @@ internal static class ShopHost
             useStore(millrace);
             millrace
                 .UseJson(ShopJson.Default)
+                .AddEventStore(events => events.AddCategory(OrderNames.Category))
                 .AddLanes(OrderNames.Stream, lanes => lanes.Add(OrderNames.ExpressLane, weight: 8))
                 .AddUpcaster<OrderCreatedV1, OrderCreated>(version1 => version1.Upcast())
                 .AddConsumers(handlers.Contains);
+            if (roles.Contains(Role.Orders))
+            {
+                millrace.AddSaga(
+                    new Checkout(options.Patience), [OrderNames.Stream, PaymentNames.Stream, InventoryNames.Stream], OrderNames.Group);
+            }
         });
     }
 

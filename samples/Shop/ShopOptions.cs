@@ -27,6 +27,7 @@ public sealed record ShopOptions
           --data DIR            Where the engine and the fakes keep their files. Default: shop-data.
           --port N              The port of the page and the API on localhost; 0 takes a free one. Default: 5080.
           --role ROLE           Run one service only: orders (with the API), payments, inventory or notifications. Needs --redis.
+          --patience SECONDS    How long the services may take for an order before it is cancelled. Default: 1200.
           --orders N            Place N orders over HTTP, wait until all are settled, check the books, and end.
           --seed N              What the orders of --orders are drawn from. Default: 1.
           --json                Print the result of --orders as one JSON line.
@@ -39,12 +40,17 @@ public sealed record ShopOptions
 
     private const int MaxOrders = 1_000_000;
 
+    // Longer than a service tries: what it gives up on is to end as that, not as an order nobody answered for.
+    private const int DefaultPatienceSeconds = 1_200;
+    private const int MaxPatienceSeconds = 86_400;
+
     private static readonly Dictionary<string, string> Paths = new()
     {
         ["--redis"] = "Shop:Redis",
         ["--data"] = "Shop:Data",
         ["--port"] = "Shop:Port",
         ["--role"] = "Shop:Role",
+        ["--patience"] = "Shop:Patience",
         ["--orders"] = "Shop:Orders",
         ["--seed"] = "Shop:Seed",
         ["--json"] = "Shop:Json",
@@ -69,6 +75,9 @@ public sealed record ShopOptions
 
     /// <summary>The only service to run, or <see langword="null"/>: all.</summary>
     public Role? Role { get; private init; }
+
+    /// <summary>How long payments and inventory may take for an order before the checkout cancels it.</summary>
+    public TimeSpan Patience { get; private init; }
 
     /// <summary>Orders to place, or <see langword="null"/>: run until stopped.</summary>
     public int? Orders { get; private init; }
@@ -104,6 +113,7 @@ public sealed record ShopOptions
             RedisEndpoint = reader.Endpoint("--redis"),
             Data = reader.Text("--data") ?? "shop-data",
             Role = reader.OneOf<Role>("--role"),
+            Patience = TimeSpan.FromSeconds(reader.Number("--patience", 1, MaxPatienceSeconds) ?? DefaultPatienceSeconds),
             Orders = reader.Number("--orders", 1, MaxOrders),
             Seed = reader.Number("--seed", 0, int.MaxValue) ?? 1,
             IsJson = reader.Flag("--json"),

@@ -34,3 +34,8 @@ public sealed record StockRejected(string OrderId, string Reason);
 /// <param name="Lines">What went back, each product once.</param>
 [Message("stock.released")]
 public sealed record StockReleased(string OrderId, string Warehouse, IReadOnlyList<StockLine> Lines);
+
+/// <summary>The checkout asks to put back what was taken for an order.</summary>
+/// <param name="OrderId">The order.</param>
+[Message("stock.release")]
+public sealed record ReleaseStock(string OrderId);

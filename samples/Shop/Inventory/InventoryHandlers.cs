@@ -14,16 +14,12 @@ public sealed class InventoryHandlers
     {
         Catalog.Open(order.Items.Select(line => line.Sku));
         var key = Reservation.Key(order.OrderId);
-        var earlier = await context.State.GetAsync<Reservation>(key, cancellationToken);
-        if (earlier is { Status: not ReservationStatus.Forestalled })
+        if (await context.State.GetAsync<Reservation>(key, cancellationToken) is not null)
             return; // Published twice: the first one decided.
 
         StockLine[] lines =
             [.. order.Items.GroupBy(line => line.Sku).Select(lines => new StockLine(lines.Key, lines.Sum(line => line.Quantity)))];
-        var problem = earlier is null
-            ? await TakeAsync(order.Warehouse, lines, context, cancellationToken)
-            : "The order ended before its goods were reserved.";
-
+        var problem = await TakeAsync(order.Warehouse, lines, context, cancellationToken);
         var options = new PublishOptions { Subject = order.OrderId };
         if (problem is null)
         {
@@ -37,13 +33,26 @@ public sealed class InventoryHandlers
         }
     }
 
-    [StreamConsumer(OrderNames.Stream, Group = InventoryNames.Group)]
-    public Task ReleaseCancelledAsync(OrderCancelled order, MessageContext context, CancellationToken cancellationToken) =>
-        ReleaseAsync(order.OrderId, context, cancellationToken);
+    [StreamConsumer(OrderNames.Checkout, Group = InventoryNames.Group)]
+    public async Task ReleaseAsync(ReleaseStock command, MessageContext context, CancellationToken cancellationToken)
+    {
+        var key = Reservation.Key(command.OrderId);
+        var reservation = await context.State.GetAsync<Reservation>(key, cancellationToken);
+        if (reservation is not { Status: ReservationStatus.Reserved })
+            return; // Asked for twice.
 
-    [StreamConsumer(OrderNames.Stream, Group = InventoryNames.Group)]
-    public Task ReleaseDeadLetteredAsync(OrderDeadLettered order, MessageContext context, CancellationToken cancellationToken) =>
-        ReleaseAsync(order.OrderId, context, cancellationToken);
+        foreach (var line in reservation.Lines)
+        {
+            var level = await LevelAsync(reservation.Warehouse, line.Sku, context, cancellationToken);
+            context.State.Put(StockLevel.Key(reservation.Warehouse, line.Sku), new StockLevel(level.Available + line.Quantity));
+        }
+
+        context.State.Put(key, reservation with { Status = ReservationStatus.Released });
+        context.Publish(
+            InventoryNames.Stream,
+            new StockReleased(command.OrderId, reservation.Warehouse, reservation.Lines),
+            new PublishOptions { Subject = command.OrderId });
+    }
 
     /// <summary>Takes all lines or none. Returns what is missing, or <see langword="null"/>.</summary>
     private static async Task<string?> TakeAsync(
@@ -61,32 +70,6 @@ public sealed class InventoryHandlers
         foreach (var (line, level) in levels)
             context.State.Put(StockLevel.Key(warehouse, line.Sku), new StockLevel(level.Available - line.Quantity));
         return null;
-    }
-
-    private static async Task ReleaseAsync(string orderId, MessageContext context, CancellationToken cancellationToken)
-    {
-        var key = Reservation.Key(orderId);
-        var reservation = await context.State.GetAsync<Reservation>(key, cancellationToken);
-        if (reservation is null)
-        {
-            context.State.Put(key, new Reservation(ReservationStatus.Forestalled, "", []));
-            return;
-        }
-
-        if (reservation.Status != ReservationStatus.Reserved)
-            return;
-
-        foreach (var line in reservation.Lines)
-        {
-            var level = await LevelAsync(reservation.Warehouse, line.Sku, context, cancellationToken);
-            context.State.Put(StockLevel.Key(reservation.Warehouse, line.Sku), new StockLevel(level.Available + line.Quantity));
-        }
-
-        context.State.Put(key, reservation with { Status = ReservationStatus.Released });
-        context.Publish(
-            InventoryNames.Stream,
-            new StockReleased(orderId, reservation.Warehouse, reservation.Lines),
-            new PublishOptions { Subject = orderId });
     }
 
     private static async Task<StockLevel> LevelAsync(

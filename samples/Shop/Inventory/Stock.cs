@@ -26,12 +26,9 @@ public enum ReservationStatus
 
     /// <summary>Taken, and given back.</summary>
     Released,
-
-    /// <summary>The order ended before its goods were taken, so they never will be.</summary>
-    Forestalled,
 }
 
-/// <summary>What the inventory service remembers of an order: makes reserve and release safe in any order, any number of times.</summary>
+/// <summary>What the inventory service remembers of an order: makes reserve and release safe any number of times.</summary>
 /// <param name="Status">What became of the goods.</param>
 /// <param name="Warehouse">Whose stock.</param>
 /// <param name="Lines">What was taken.</param>

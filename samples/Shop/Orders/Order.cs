@@ -1,5 +1,5 @@
 using System.Text.Json.Serialization;
-using Millrace.Streams;
+using Millrace.EventSourcing;
 
 namespace Shop.Orders;
 
@@ -13,56 +13,36 @@ public enum OrderStatus
     DeadLettered,
 }
 
-/// <summary>What another service said about an order.</summary>
-[JsonConverter(typeof(CamelCaseEnumConverter<Answer>))]
-public enum Answer
-{
-    Awaited,
-    Yes,
-    No,
-}
-
 /// <summary>
-/// The order as the orders service keeps it, one state document each. Facts arrive in any order, even before the order itself when
-/// somebody else published it, so each is written down and <see cref="Decide"/> looks at all of them.
+/// The order as its events make it. They are kept in a stream of its own, copies of all in the category; the services hear of them by the
+/// messages that leave in the same commits.
 /// </summary>
-public sealed record Order
+/// <param name="Placed">What was ordered; <see langword="null"/> before the first event.</param>
+/// <param name="Status">Where it stands.</param>
+/// <param name="Reason">Why it did not complete.</param>
+public sealed record Order(OrderCreated? Placed, OrderStatus Status, string? Reason)
 {
-    public required string Id { get; init; }
-
-    /// <summary>What was ordered; <see langword="null"/> until <c>order.created</c> was seen.</summary>
-    public OrderCreated? Placed { get; init; }
-
-    public string? CorrelationId { get; init; }
-
-    public Answer Payment { get; init; }
-
-    public Answer Stock { get; init; }
-
-    public OrderStatus Status { get; init; }
-
-    /// <summary>Why the order did not complete.</summary>
-    public string? Reason { get; init; }
-
-    /// <summary>The service that gave up on the order.</summary>
-    public string? GivenUpBy { get; init; }
-
-    public bool HasEnded => Status != OrderStatus.Processing;
-
-    /// <summary>Names the document of an order.</summary>
-    public static StateKey Key(string orderId) => new(OrderNames.Stream, $"order/{orderId}");
-
-    /// <summary>The same order with the end that follows from what is known, if one does.</summary>
-    public Order Decide() => this switch
-    {
-        { HasEnded: true } or { Placed: null } => this,
-        { GivenUpBy: not null } => this with
+    public static EventFold<Order> Fold { get; } = new(
+        () => new Order(null, OrderStatus.Processing, null),
+        (order, one) => one switch
         {
-            Status = OrderStatus.DeadLettered,
-            Reason = $"The {GivenUpBy} service gave up on the order.",
+            OrderCreated placed => order with { Placed = placed },
+            OrderCompleted => order with { Status = OrderStatus.Completed },
+            OrderCancelled cancelled => order with { Status = OrderStatus.Cancelled, Reason = cancelled.Reason },
+            OrderDeadLettered dead => order with { Status = OrderStatus.DeadLettered, Reason = dead.Reason },
+            _ => order,
+        });
+
+    /// <summary>An order ends once. One that others published has its first event only now.</summary>
+    public static Decider<Order, IEndOrder> Decider { get; } = new(
+        (order, command) => order switch
+        {
+            { Status: not OrderStatus.Processing } => [],
+            { Placed: null } => [command.Order, command.End],
+            _ => [command.End],
         },
-        { Payment: Answer.No } or { Stock: Answer.No } => this with { Status = OrderStatus.Cancelled },
-        { Payment: Answer.Yes, Stock: Answer.Yes } => this with { Status = OrderStatus.Completed },
-        _ => this,
-    };
+        Fold);
+
+    /// <summary>The stream of an order's events. An ID that others made up may hold anything.</summary>
+    public static string Stream(string orderId) => $"{OrderNames.Category}-{Uri.EscapeDataString(orderId)}";
 }

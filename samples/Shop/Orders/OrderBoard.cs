@@ -22,7 +22,7 @@ public readonly record struct OrderCounts(
 /// </summary>
 public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger) : BackgroundService
 {
-    /// <summary>Views kept. The oldest settled ones go first; their documents still answer GET /orders/{id}.</summary>
+    /// <summary>Views kept. The oldest settled ones go first; their histories still answer GET /orders/{id}.</summary>
     private const int MaxViews = 100_000;
 
     private readonly Lock _lock = new();
@@ -147,7 +147,8 @@ public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger)
         lock (_lock)
         {
             var before = _views.GetValueOrDefault(orderId);
-            after = OrderViewFold.Apply(before ?? new OrderView { Id = orderId }, stream, message) with { Change = ++_lastChange };
+            after = OrderViewFold.Apply(before ?? new OrderView { Id = orderId }, stream, message.Body, message.EntryId, message.Headers)
+                with { Change = ++_lastChange };
             CountNeedsLock(before, -1);
             CountNeedsLock(after, +1);
             _views[orderId] = after;

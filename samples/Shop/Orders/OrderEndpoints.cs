@@ -1,6 +1,7 @@
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Millrace;
+using Millrace.EventSourcing;
 using Millrace.Streams;
 
 namespace Shop.Orders;
@@ -20,7 +21,7 @@ internal static class OrderEndpoints
     }
 
     private static async Task<Results<Accepted<OrderAccepted>, ValidationProblem, ProblemHttpResult>> PlaceAsync(
-        HttpContext http, Publisher publisher, TimeProvider time, CancellationToken cancellationToken)
+        HttpContext http, Publisher publisher, EventStore events, TimeProvider time, CancellationToken cancellationToken)
     {
         var (correlationId, badHeader) = HttpInput.CorrelationId(http);
         if (badHeader is not null)
@@ -32,13 +33,16 @@ internal static class OrderEndpoints
             return TypedResults.ValidationProblem(errors);
 
         var orderId = $"ord-{RandomNumberGenerator.GetHexString(16, lowercase: true)}";
-        await StoreAndPublishAsync(request.ToEvent(orderId, time.GetUtcNow()), correlationId, publisher, cancellationToken);
+        await StoreAndPublishAsync(request.ToEvent(orderId, time.GetUtcNow()), correlationId, publisher, events, cancellationToken);
         return TypedResults.Accepted($"/orders/{orderId}", new OrderAccepted(orderId, OrderStatus.Processing));
     }
 
-    /// <summary>The order and its event are one commit: there is never one without the other, whatever dies when.</summary>
+    /// <summary>
+    /// The first event of the order's history and the message that tells of it are one commit: there is never one without the other,
+    /// whatever dies when.
+    /// </summary>
     private static async Task StoreAndPublishAsync(
-        OrderCreated placed, string correlationId, Publisher publisher, CancellationToken cancellationToken)
+        OrderCreated placed, string correlationId, Publisher publisher, EventStore events, CancellationToken cancellationToken)
     {
         var commit = publisher.NewCommit(OrderNames.Stream, new PublishOptions
         {
@@ -46,26 +50,27 @@ internal static class OrderEndpoints
             Subject = placed.OrderId,
             Lane = placed.Express ? OrderNames.ExpressLane : null,
         });
-        commit.State.Create(Order.Key(placed.OrderId), new Order { Id = placed.OrderId, Placed = placed, CorrelationId = correlationId });
+        events.Enlist(
+            commit, Order.Stream(placed.OrderId), ExpectedVersion.NoStream, [placed], new() { CorrelationId = correlationId });
         commit.Publish(OrderNames.Stream, placed);
         var result = await commit.CommitAsync(cancellationToken);
         if (!result.IsApplied)
             throw new InvalidOperationException($"The order ID {placed.OrderId} was drawn twice.");
     }
 
-    /// <summary>From the read model; an order it has not seen yet, from the document that its POST stored.</summary>
+    /// <summary>From the read model; an order it has not seen yet, or has dropped, from the order's own history.</summary>
     private static async Task<Results<Ok<OrderView>, ProblemHttpResult>> FindAsync(
-        string id, OrderBoard board, IStreamStore store, CancellationToken cancellationToken)
+        string id, OrderBoard board, EventStore events, CancellationToken cancellationToken)
     {
         if (board.Find(id) is { Placed: not null } view)
             return TypedResults.Ok(view);
         if (id.Length > 100)
             return HttpInput.NotFound("There is no order of this ID.");
 
-        var document = await store.GetStateAsync(Order.Key(id), cancellationToken);
-        return document is not null && OrderView.FromDocument(document) is { } stored
-            ? TypedResults.Ok(stored)
-            : HttpInput.NotFound($"There is no order '{id}'.");
+        var told = new OrderView { Id = id };
+        await foreach (var one in events.ReadAsync(Order.Stream(id), cancellationToken: cancellationToken))
+            told = OrderViewFold.Apply(told, OrderNames.Stream, one.Event, one.EntryId, one.Headers);
+        return told.Placed is not null ? TypedResults.Ok(told) : HttpInput.NotFound($"There is no order '{id}'.");
     }
 
     private static Results<Ok<OrderPage>, ProblemHttpResult> List(OrderBoard board, string? limit = null, string? before = null)

@@ -12,6 +12,12 @@ public static class OrderNames
     /// <summary>The group that moves orders on.</summary>
     public const string Group = "orders";
 
+    /// <summary>What the checkout asks of the services.</summary>
+    public const string Checkout = "checkout";
+
+    /// <summary>All events of all orders, in one order; those of one order are in a stream beside it, see <see cref="Order.Stream"/>.</summary>
+    public const string Category = "{orders}:order";
+
     /// <summary>The lane of <see cref="Stream"/> for orders that are in a hurry: every group handles them before the others.</summary>
     public const string ExpressLane = "express";
 
@@ -117,4 +123,20 @@ public sealed record OrderCancelled(string OrderId, string Customer, string Reas
 /// <param name="Customer">Who ordered.</param>
 /// <param name="Service">The service that gave up first.</param>
 [Message("order.deadlettered")]
-public sealed record OrderDeadLettered(string OrderId, string Customer, string Service);
+public sealed record OrderDeadLettered(string OrderId, string Customer, string Service)
+{
+    /// <summary>Why it did not complete.</summary>
+    [JsonIgnore]
+    public string Reason => new OrderGivenUp(OrderId, Service).Reason;
+}
+
+/// <summary>An order ended in the dead letters of a service.</summary>
+/// <param name="OrderId">The order.</param>
+/// <param name="Service">The service.</param>
+[Message("order.given-up")]
+public sealed record OrderGivenUp(string OrderId, string Service)
+{
+    /// <summary>The same for people.</summary>
+    [JsonIgnore]
+    public string Reason => $"The {Service} service gave up on the order.";
+}

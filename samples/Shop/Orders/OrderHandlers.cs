@@ -1,85 +1,46 @@
 using Millrace;
+using Millrace.EventSourcing;
 using Shop.Inventory;
 using Shop.Payments;
 
 namespace Shop.Orders;
 
 /// <summary>
-/// Moves orders on: waits for payment and stock, then ends the order. State, event and acknowledgement leave in one commit; when two
-/// answers arrive at once, one commit finds the document changed and its handler runs again on the new one.
+/// Ends orders when the checkout asks for it. The order's own history decides; its event, the message that tells the others and the
+/// acknowledgement leave in one commit.
 /// </summary>
-public sealed class OrderHandlers
+public sealed class OrderHandlers(EventStore events)
 {
-    /// <summary>Orders of our own HTTP API are already there; those that others publish are written down now.</summary>
-    [StreamConsumer(OrderNames.Stream, Group = OrderNames.Group)]
-    public Task NoteCreatedAsync(OrderCreated message, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(message.OrderId, context, order => WithPlaced(order, message, context), cancellationToken);
+    [StreamConsumer(OrderNames.Checkout, Group = OrderNames.Group)]
+    public Task CompleteAsync(CompleteOrder command, MessageContext context, CancellationToken cancellationToken) =>
+        EndAsync(command, context, cancellationToken);
 
-    [StreamConsumer(PaymentNames.Stream, Group = OrderNames.Group)]
-    public Task NotePaidAsync(PaymentCompleted message, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(message.OrderId, context, order => order with { Payment = Answer.Yes }, cancellationToken);
+    [StreamConsumer(OrderNames.Checkout, Group = OrderNames.Group)]
+    public Task CancelAsync(CancelOrder command, MessageContext context, CancellationToken cancellationToken) =>
+        EndAsync(command, context, cancellationToken);
 
-    [StreamConsumer(PaymentNames.Stream, Group = OrderNames.Group)]
-    public Task NoteNotPaidAsync(PaymentFailed message, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(message.OrderId, context, order => WithReason(order, message.Reason) with { Payment = Answer.No }, cancellationToken);
+    [StreamConsumer(OrderNames.Checkout, Group = OrderNames.Group)]
+    public Task GiveUpAsync(GiveUpOrder command, MessageContext context, CancellationToken cancellationToken) =>
+        EndAsync(command, context, cancellationToken);
 
-    [StreamConsumer(InventoryNames.Stream, Group = OrderNames.Group)]
-    public Task NoteReservedAsync(StockReserved message, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(message.OrderId, context, order => order with { Stock = Answer.Yes }, cancellationToken);
-
-    [StreamConsumer(InventoryNames.Stream, Group = OrderNames.Group)]
-    public Task NoteRejectedAsync(StockRejected message, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(message.OrderId, context, order => WithReason(order, message.Reason) with { Stock = Answer.No }, cancellationToken);
-
+    /// <summary>Tells the checkout of an order that ended in the dead letters of a service.</summary>
     [StreamConsumer(OrderNames.DeadForPayments, Group = OrderNames.Group)]
-    public Task NoteGivenUpByPaymentsAsync(OrderCreated message, MessageContext context, CancellationToken cancellationToken) =>
-        GiveUpAsync(message, PaymentNames.Group, context, cancellationToken);
+    public static void NoteGivenUpByPayments(OrderCreated order, MessageContext context) =>
+        NoteGivenUp(order, PaymentNames.Group, context);
 
+    /// <inheritdoc cref="NoteGivenUpByPayments"/>
     [StreamConsumer(OrderNames.DeadForInventory, Group = OrderNames.Group)]
-    public Task NoteGivenUpByInventoryAsync(OrderCreated message, MessageContext context, CancellationToken cancellationToken) =>
-        GiveUpAsync(message, InventoryNames.Group, context, cancellationToken);
+    public static void NoteGivenUpByInventory(OrderCreated order, MessageContext context) =>
+        NoteGivenUp(order, InventoryNames.Group, context);
 
-    private static Task GiveUpAsync(OrderCreated message, string service, MessageContext context, CancellationToken cancellationToken) =>
-        AdvanceAsync(
-            message.OrderId, context, order => WithPlaced(order, message, context) with { GivenUpBy = service }, cancellationToken);
+    private static void NoteGivenUp(OrderCreated order, string service, MessageContext context) =>
+        context.Publish(OrderNames.Stream, new OrderGivenUp(order.OrderId, service), new PublishOptions { Subject = order.OrderId });
 
-    private static Order WithReason(Order order, string reason) => order with { Reason = order.Reason ?? reason };
-
-    private static Order WithPlaced(Order order, OrderCreated placed, MessageContext context) =>
-        order with { Placed = order.Placed ?? placed, CorrelationId = order.CorrelationId ?? context.CorrelationId };
-
-    private static async Task AdvanceAsync(
-        string orderId, MessageContext context, Func<Order, Order> note, CancellationToken cancellationToken)
+    private async Task EndAsync(IEndOrder command, MessageContext context, CancellationToken cancellationToken)
     {
-        var before = await context.State.GetAsync<Order>(Order.Key(orderId), cancellationToken) ?? new Order { Id = orderId };
-        if (before.HasEnded)
-            return; // A late answer. The end stands, and the order's last event makes the services give back what they took.
-
-        var after = note(before).Decide();
-        if (after == before)
-            return;
-
-        context.State.Put(Order.Key(orderId), after);
-        PublishEnd(after, context);
-    }
-
-    private static void PublishEnd(Order order, MessageContext context)
-    {
-        if (order.Placed is not { Customer: var customer, Total: var total })
-            return;
-
-        var options = new PublishOptions { Subject = order.Id };
-        switch (order.Status)
-        {
-            case OrderStatus.Completed:
-                context.Publish(OrderNames.Stream, new OrderCompleted(order.Id, customer, total), options);
-                break;
-            case OrderStatus.Cancelled:
-                context.Publish(OrderNames.Stream, new OrderCancelled(order.Id, customer, order.Reason ?? "unknown"), options);
-                break;
-            case OrderStatus.DeadLettered:
-                context.Publish(OrderNames.Stream, new OrderDeadLettered(order.Id, customer, order.GivenUpBy ?? "unknown"), options);
-                break;
-        }
+        var orderId = command.Order.OrderId;
+        var decided = await events.EnlistDecisionAsync(context, Order.Stream(orderId), Order.Decider, command, cancellationToken);
+        if (decided.Events is [.., var end])
+            context.Publish(OrderNames.Stream, end, new PublishOptions { Subject = orderId });
     }
 }

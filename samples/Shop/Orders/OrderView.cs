@@ -1,4 +1,3 @@
-using System.Text.Json;
 using System.Text.Json.Serialization;
 using Millrace.Streams;
 
@@ -85,29 +84,6 @@ public sealed record OrderView
     public bool IsSettled =>
         Status != OrderStatus.Processing && Mail is not null && Payment != PaymentStage.Awaited && Stock != StockStage.Awaited &&
         (Status == OrderStatus.Completed || (Payment != PaymentStage.Paid && Stock != StockStage.Reserved));
-
-    /// <summary>
-    /// The view of an order's document, for the moments before its events are folded; <see langword="null"/> when it is not placed yet.
-    /// </summary>
-    public static OrderView? FromDocument(StateDocument document)
-    {
-        var order = JsonSerializer.Deserialize(document.Payload.Span, ShopJson.Default.Order);
-        return order?.Placed is null
-            ? null
-            : new()
-            {
-                Id = order.Id,
-                Status = order.Status,
-                Placed = order.Placed,
-                CorrelationId = order.CorrelationId,
-                Reason = order.Reason,
-                Payment = Stage(order.Payment, PaymentStage.Paid, PaymentStage.Failed),
-                Stock = Stage(order.Stock, StockStage.Reserved, StockStage.Rejected),
-            };
-    }
-
-    private static TStage Stage<TStage>(Answer answer, TStage yes, TStage no)
-        where TStage : struct, Enum => answer switch { Answer.Yes => yes, Answer.No => no, _ => default };
 }
 
 /// <summary>A page of <c>GET /orders</c>.</summary>

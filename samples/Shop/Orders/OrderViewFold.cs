@@ -1,4 +1,5 @@
 using Millrace;
+using Millrace.Streams;
 using Shop.Inventory;
 using Shop.Notifications;
 using Shop.Payments;
@@ -25,18 +26,18 @@ internal static class OrderViewFold
         _ => null,
     };
 
-    public static OrderView Apply(OrderView view, string stream, ReceivedMessage<object> message)
+    public static OrderView Apply(OrderView view, string stream, object message, EntryId position, MessageHeaders headers)
     {
-        var next = (stream, message.Body) switch
+        var next = (stream, message) switch
         {
             (OrderNames.DeadForPayments, OrderCreated) => WithPayment(view, PaymentStage.GivenUp),
             (OrderNames.DeadForInventory, OrderCreated) => WithStock(view, StockStage.GivenUp),
             (OrderNames.Stream or OrderNames.Express, OrderCreated created) when view.Placed is null =>
-                view with { Placed = created, Position = message.EntryId },
+                view with { Placed = created, Position = position },
             (_, OrderCompleted) => view with { Status = OrderStatus.Completed },
             (OrderNames.Stream, OrderCancelled cancelled) => view with { Status = OrderStatus.Cancelled, Reason = cancelled.Reason },
             (OrderNames.Stream, OrderDeadLettered dead) =>
-                view with { Status = OrderStatus.DeadLettered, Reason = $"The {dead.Service} service gave up on the order." },
+                view with { Status = OrderStatus.DeadLettered, Reason = dead.Reason },
             (_, PaymentCompleted) => WithPayment(view, PaymentStage.Paid),
             (_, PaymentFailed) => WithPayment(view, PaymentStage.Failed),
             (_, PaymentRefunded) => WithPayment(view, PaymentStage.Refunded),
@@ -46,11 +47,11 @@ internal static class OrderViewFold
             (_, NotificationSent sent) => view with { Mail = sent.Kind },
             _ => view,
         };
-        var type = message.Headers.DeadReason is null ? message.Headers.Type : $"{message.Headers.Type} given up";
+        var type = headers.DeadReason is null ? headers.Type : $"{headers.Type} given up";
         return next with
         {
-            CorrelationId = next.CorrelationId ?? message.Headers.CorrelationId,
-            Events = [.. next.Events, new OrderEvent(type, stream, message.Headers.Time)],
+            CorrelationId = next.CorrelationId ?? headers.CorrelationId,
+            Events = [.. next.Events, new OrderEvent(type, stream, headers.Time)],
         };
     }
 

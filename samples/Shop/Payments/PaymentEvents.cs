@@ -27,3 +27,8 @@ public sealed record PaymentFailed(string OrderId, string Reason);
 /// <param name="Amount">How much, in euros.</param>
 [Message("payment.refunded")]
 public sealed record PaymentRefunded(string OrderId, decimal Amount);
+
+/// <summary>The checkout asks to give back what an order was charged.</summary>
+/// <param name="OrderId">The order.</param>
+[Message("payment.refund")]
+public sealed record RefundPayment(string OrderId);

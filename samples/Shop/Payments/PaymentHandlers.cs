@@ -6,8 +6,8 @@ namespace Shop.Payments;
 
 /// <summary>
 /// Charges orders through the payment provider, which is outside the store: a handler that died after the charge runs again, and the
-/// provider recognises the message ID and answers as before. The provider also remembers cancelled orders, so that a charge that
-/// comes after the cancellation is refused; this service needs no state of its own.
+/// provider recognises the message ID and answers as before. This service needs no state of its own: the checkout asks for the money of a
+/// failed order back once it has been told of the charge, however late.
 /// </summary>
 public sealed class PaymentHandlers(PaymentProvider provider)
 {
@@ -29,19 +29,15 @@ public sealed class PaymentHandlers(PaymentProvider provider)
             context.Publish(PaymentNames.Stream, new PaymentFailed(order.OrderId, charge.Reason), options);
     }
 
-    [StreamConsumer(OrderNames.Stream, Group = PaymentNames.Group)]
-    public Task RefundCancelledAsync(OrderCancelled order, MessageContext context, CancellationToken cancellationToken) =>
-        RefundAsync(order.OrderId, context, cancellationToken);
-
-    [StreamConsumer(OrderNames.Stream, Group = PaymentNames.Group)]
-    public Task RefundDeadLetteredAsync(OrderDeadLettered order, MessageContext context, CancellationToken cancellationToken) =>
-        RefundAsync(order.OrderId, context, cancellationToken);
-
-    private async Task RefundAsync(string orderId, MessageContext context, CancellationToken cancellationToken)
+    [StreamConsumer(OrderNames.Checkout, Group = PaymentNames.Group)]
+    public async Task RefundAsync(RefundPayment command, MessageContext context, CancellationToken cancellationToken)
     {
-        var refunded = await provider.CancelAsync(context.MessageId, orderId, cancellationToken);
+        var refunded = await provider.CancelAsync(context.MessageId, command.OrderId, cancellationToken);
         if (refunded > 0)
-            context.Publish(PaymentNames.Stream, new PaymentRefunded(orderId, refunded), new PublishOptions { Subject = orderId });
+        {
+            context.Publish(
+                PaymentNames.Stream, new PaymentRefunded(command.OrderId, refunded), new PublishOptions { Subject = command.OrderId });
+        }
     }
 
     private static void OpenCatalog(OrderCreated order, MessageContext context)

@@ -3,6 +3,9 @@ using Shop.Fakes;
 
 namespace Shop.Users;
 
+// A new user is welcomed by choreography: two services react to user.created, each by itself, and nobody conducts them. Orders, of which
+// the whole has to end one way or the other, have a saga: Orders/Checkout.cs.
+
 /// <summary>Sends the welcome mail.</summary>
 public sealed class WelcomeHandlers(MailGateway mails)
 {

@@ -52,6 +52,31 @@ public sealed partial class EventStore
     }
 
     /// <summary>
+    /// Appends events in a commit that is made outside of a handler: together with its messages and documents, or not at all. Nothing is written
+    /// yet; the result of the commit tells whether the stream had the version.
+    /// </summary>
+    /// <param name="commit">The commit, see <see cref="Publisher.NewCommit"/>.</param>
+    /// <param name="stream">The stream; on a cluster, in the hash slot of the commit. Once a commit.</param>
+    /// <param name="expected">The version the stream must have; not any.</param>
+    /// <param name="events">See <see cref="AppendAsync"/>.</param>
+    /// <param name="options">More about the append. Default: nothing.</param>
+    /// <exception cref="ArgumentException">Any version is expected: the commit has to name one.</exception>
+    /// <exception cref="InvalidOperationException">The class of an event has no declared name, or the commit was sent.</exception>
+    public void Enlist(
+        CommitScope commit, string stream, ExpectedVersion expected, IReadOnlyList<object> events, AppendOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(commit);
+        ArgumentNullException.ThrowIfNull(events);
+        if (expected.IsAny)
+            throw new ArgumentException("A commit appends after a version it names; any version will not do.", nameof(expected));
+        var append = MakeAppend(stream, events, (options ?? new()).ToPublishOptions(), options?.CommandId).ToCommit(expected.LastId, _options.CommandWindow);
+        foreach (var condition in append.Conditions)
+            commit.Require(condition);
+        foreach (var change in append.Changes)
+            commit.Enlist(change);
+    }
+
+    /// <summary>
     /// Loads a state, decides in it and appends what follows in the commit that acknowledges the message a handler works on, see
     /// <see cref="EnlistAsync"/>. A snapshot that is due joins it. Costs the load.
     /// </summary>

@@ -54,6 +54,29 @@ public abstract partial class EventStoreTests
         Assert.Equal(new PointsSpent(4), Assert.Single(await Events.ReadAsync(_stream).ToListAsync()).Event);
     }
 
+    /// <summary>Outside of a handler: the event and the message that tells of it are there together, or neither is.</summary>
+    [Fact]
+    public async Task Events_join_a_commit_with_messages_and_all_of_it_or_nothing_is_applied()
+    {
+        var told = $"{{{_stream}}}:told";
+        async Task<bool> EarnAsync(ExpectedVersion expected)
+        {
+            var commit = _host!.Publisher.NewCommit(told);
+            EventsOf(_host!).Enlist(commit, _stream, expected, [new PointsSpent(4)]);
+            commit.Publish(told, new PointsSpent(4));
+            return (await commit.CommitAsync()).IsApplied;
+        }
+
+        Assert.True(await EarnAsync(ExpectedVersion.NoStream));
+        Assert.False(await EarnAsync(ExpectedVersion.NoStream));
+        Assert.False(await EarnAsync(ExpectedVersion.Exactly(2)));
+        Assert.True(await EarnAsync(ExpectedVersion.Exactly(1)));
+        await Assert.ThrowsAsync<ArgumentException>(() => EarnAsync(ExpectedVersion.Any));
+
+        Assert.Equal([1L, 2L], (await Events.ReadAsync(_stream).ToListAsync()).Select(one => one.Version));
+        Assert.Equal(2, (await _store!.RangeAsync(told, new())).Count);
+    }
+
     [Fact]
     public async Task Handler_that_expects_another_version_fails_and_appends_nothing()
     {

@@ -60,6 +60,22 @@ public sealed class ShopClient(Uri address) : IDisposable
         throw new InvalidOperationException("The live feed ended.");
     }
 
+    /// <summary>Follows the live feed until an order is as it should be.</summary>
+    public async Task<JsonElement> WaitForAsync(string id, Func<JsonElement, bool> isSo)
+    {
+        using var deadline = new CancellationTokenSource(Deadline);
+        await foreach (var update in FollowAsync(deadline.Token))
+        {
+            foreach (var order in update.GetProperty("orders").EnumerateArray())
+            {
+                if (order.GetProperty("id").GetString() == id && isSo(order))
+                    return order;
+            }
+        }
+
+        throw new InvalidOperationException("The live feed ended.");
+    }
+
     public void Dispose() => _http.Dispose();
 
     private async IAsyncEnumerable<JsonElement> FollowAsync([EnumeratorCancellation] CancellationToken cancellationToken)

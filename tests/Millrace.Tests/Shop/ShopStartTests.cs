@@ -49,7 +49,7 @@ public sealed class ShopStartTests
         var (exitCode, output, _) = await ShopProcess.RunAsync(directory.Path, "--help");
 
         Assert.Equal(0, exitCode);
-        foreach (var option in (string[])["--redis", "--data", "--port", "--role", "--orders", "--seed", "--json", "--kill-workers"])
+        foreach (var option in (string[])["--redis", "--data", "--port", "--role", "--patience", "--orders", "--seed", "--json", "--kill-workers"])
             Assert.Contains(output, line => line.Contains(option, StringComparison.Ordinal));
     }
 

@@ -1,0 +1,74 @@
+using Millrace.EventSourcing;
+using Millrace.Sagas;
+using Shop.Inventory;
+using Shop.Orders;
+using Shop.Payments;
+
+namespace Millrace.Tests.Shop;
+
+/// <summary>How orders end, without a host: what the checkout asks for, and what the order's own history makes of it.</summary>
+public sealed class CheckoutScenarios
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(20);
+
+    private static readonly OrderCreated Placed = new OrderRequest { Items = [new("tea", 2, null)] }.ToEvent("o-1", DateTimeOffset.UnixEpoch);
+    private static readonly PaymentCompleted Paid = new("o-1", 13);
+    private static readonly StockReserved Reserved = new("o-1", "main", []);
+
+    public static TheoryData<object[]> AnswersInEveryOrder => new(
+        [[Placed, Paid, Reserved], [Placed, Reserved, Paid], [Paid, Placed, Reserved], [Reserved, Paid, Placed]]);
+
+    [Theory]
+    [MemberData(nameof(AnswersInEveryOrder), DisableDiscoveryEnumeration = true)]
+    public void Order_completes_when_both_said_yes_whatever_came_first(object[] messages) => Checkout()
+        .Given(messages[..^1])
+        .When(messages[^1])
+        .ThenSent(new CompleteOrder(Placed))
+        .ThenStatus(SagaStatus.Completed)
+        .ThenTimeouts();
+
+    [Fact]
+    public void Goods_go_back_when_the_card_is_declined() => Checkout()
+        .Given(Placed, Reserved)
+        .When(new PaymentFailed("o-1", "declined"))
+        .ThenSent(new ReleaseStock("o-1"), new CancelOrder(Placed, "declined"));
+
+    [Fact]
+    public void Nobody_is_told_of_a_failure_before_the_order_is_known() => Checkout()
+        .Given(new StockRejected("o-1", "sold out"))
+        .When(Placed)
+        .ThenSent(new CancelOrder(Placed, "sold out"));
+
+    [Fact]
+    public void Silence_cancels_and_what_is_done_later_is_undone() => Checkout()
+        .Given(Placed, Reserved)
+        .WhenTimePasses(Patience)
+        .ThenSent(new ReleaseStock("o-1"), new CancelOrder(Placed, "The services did not answer in time."))
+        .When(Paid)
+        .ThenSent(new RefundPayment("o-1"))
+        .ThenStatus(SagaStatus.Compensated);
+
+    [Fact]
+    public void Order_a_service_gave_up_ends_as_that_and_is_undone_last_step_first() => Checkout()
+        .Given(Placed, Reserved, new OrderGivenUp("o-2", "payments"))
+        .When(new OrderGivenUp("o-1", "payments"))
+        .ThenSent(new ReleaseStock("o-1"), new GiveUpOrder(Placed, "payments"))
+        .When(new OrderGivenUp("o-1", "inventory"))
+        .ThenSent();
+
+    [Fact]
+    public void Order_ends_once() => Scenario.Of(Order.Decider)
+        .Given(Placed)
+        .When(new CancelOrder(Placed, "sold out"))
+        .Then(new OrderCancelled("o-1", Placed.Customer, "sold out"))
+        .ThenState(order => order.Status == OrderStatus.Cancelled)
+        .When(new CompleteOrder(Placed))
+        .Then();
+
+    [Fact]
+    public void Order_that_others_published_has_its_history_from_its_end_on() => Scenario.Of(Order.Decider)
+        .When(new CompleteOrder(Placed))
+        .Then(Placed, new OrderCompleted("o-1", Placed.Customer, Placed.Total));
+
+    private static SagaScenario<CheckoutState> Checkout() => SagaScenario.Of(new Checkout(Patience));
+}
