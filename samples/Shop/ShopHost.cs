@@ -3,6 +3,7 @@ using Millrace;
 using Millrace.EventSourcing;
 using Millrace.Sagas;
 using Millrace.Streams;
+using Millrace.WorkQueues;
 using Shop.Fakes;
 using Shop.Inventory;
 using Shop.Notifications;
@@ -28,7 +29,7 @@ internal static class ShopHost
 
     private static readonly string[] Groups =
     [
-        OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, UserNames.WelcomeGroup,
+        OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, NotificationNames.Mails, UserNames.WelcomeGroup,
         UserNames.ProfilesGroup,
     ];
 
@@ -113,6 +114,12 @@ internal static class ShopHost
                 .AddLanes(OrderNames.Stream, lanes => lanes.Add(OrderNames.ExpressLane, weight: 8))
                 .AddUpcaster<OrderCreatedV1, OrderCreated>(version1 => version1.Upcast())
                 .AddConsumers(handlers.Contains);
+            if (roles.Contains(Role.Notifications))
+            {
+                millrace.AddJob<MailWorker, SendMail>(
+                    NotificationNames.Mails, (worker, mail, context, cancellationToken) => worker.SendAsync(mail, context, cancellationToken));
+            }
+
             if (roles.Contains(Role.Orders))
             {
                 millrace.AddSaga(

@@ -31,6 +31,7 @@ namespace Shop;
 [JsonSerializable(typeof(StockRejected))]
 [JsonSerializable(typeof(StockReleased))]
 [JsonSerializable(typeof(NotificationSent))]
+[JsonSerializable(typeof(SendMail))]
 [JsonSerializable(typeof(UserCreated))]
 [JsonSerializable(typeof(CheckoutState))]
 [JsonSerializable(typeof(StockLevel))]

@@ -8,6 +8,9 @@ public static class NotificationNames
     public const string Stream = "notifications";
 
     public const string Group = "notifications";
+
+    /// <summary>The work queue of mails: its stream, and the group of its workers.</summary>
+    public const string Mails = "mails";
 }
 
 /// <summary>A mail about an order was handed to the mail gateway.</summary>

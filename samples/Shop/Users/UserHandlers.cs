@@ -1,17 +1,19 @@
 using Millrace;
+using Millrace.WorkQueues;
 using Shop.Fakes;
+using Shop.Notifications;
 
 namespace Shop.Users;
 
 // A new user is welcomed by choreography: two services react to user.created, each by itself, and nobody conducts them. Orders, of which
 // the whole has to end one way or the other, have a saga: Orders/Checkout.cs.
 
-/// <summary>Sends the welcome mail.</summary>
-public sealed class WelcomeHandlers(MailGateway mails)
+/// <summary>Has the welcome mail sent.</summary>
+public sealed class WelcomeHandlers([FromKeyedServices(NotificationNames.Mails)] JobQueue mails)
 {
     [StreamConsumer(UserNames.Stream, Group = UserNames.WelcomeGroup)]
-    public Task MailWelcomeAsync(UserCreated user, MessageContext context, CancellationToken cancellationToken) =>
-        mails.SendAsync(context.MessageId, user.UserId, MailKinds.Welcome, user.Email, cancellationToken);
+    public async Task MailWelcomeAsync(UserCreated user, MessageContext context, CancellationToken cancellationToken) =>
+        await mails.EnqueueAsync(context, new SendMail(user.UserId, MailKinds.Welcome, user.Email), cancellationToken: cancellationToken);
 }
 
 /// <summary>Creates the profile.</summary>
