@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Configuration.Memory;
 using Millrace;
 using Millrace.EventSourcing;
+using Millrace.Projections;
 using Millrace.Sagas;
 using Millrace.Streams;
 using Millrace.WorkQueues;
@@ -37,7 +38,11 @@ internal static class ShopHost
     public static WebApplication BuildWeb(ShopOptions options, IReadOnlyCollection<Role> roles)
     {
         var builder = WebApplication.CreateSlimBuilder();
-        AddShop(builder, options, roles, millrace => UseOwnStore(millrace, options));
+        AddShop(builder, options, roles, millrace =>
+        {
+            UseOwnStore(millrace, options);
+            millrace.AddProjection<CustomerView>(CustomerView.Projection, OrderNames.Category, CustomerView.Fold);
+        });
         builder.Services.AddSingleton<OrderBoard>();
         builder.Services.AddHostedService(services => services.GetRequiredService<OrderBoard>());
         builder.Services.AddSingleton<StreamTable>();

@@ -41,6 +41,7 @@ namespace Shop;
 [JsonSerializable(typeof(OrderAccepted))]
 [JsonSerializable(typeof(OrderView))]
 [JsonSerializable(typeof(OrderPage))]
+[JsonSerializable(typeof(CustomerView))]
 [JsonSerializable(typeof(UserRequest))]
 [JsonSerializable(typeof(UserAccepted))]
 [JsonSerializable(typeof(BreakRequest))]

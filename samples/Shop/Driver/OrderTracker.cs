@@ -100,8 +100,12 @@ internal sealed class OrderTracker : IDisposable
 
     private static int HandlersOf(string eventType) => eventType switch
     {
-        "order.created" or "order.cancelled" or "order.deadlettered" => 3,
-        "order.completed" or "payment.completed" or "payment.failed" or "stock.reserved" or "stock.rejected" => 1,
+        "order.created" => 3,
+        // The command that led to it, the event itself, and the mail.
+        "order.completed" or "order.cancelled" or "order.deadlettered" => 3,
+        "payment.completed" or "payment.failed" or "stock.reserved" or "stock.rejected" => 1,
+        // The commands that led to them.
+        "payment.refunded" or "stock.released" => 1,
         "order.created given up" => 1,
         _ => 0,
     };

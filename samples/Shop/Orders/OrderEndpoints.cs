@@ -2,6 +2,7 @@ using System.Security.Cryptography;
 using Microsoft.AspNetCore.Http.HttpResults;
 using Millrace;
 using Millrace.EventSourcing;
+using Millrace.Projections;
 using Millrace.Streams;
 
 namespace Shop.Orders;
@@ -12,11 +13,15 @@ internal static class OrderEndpoints
     private const int DefaultPageSize = 50;
     private const int MaxPageSize = 500;
 
+    // Of the customers' views, which follow the orders within milliseconds.
+    private static readonly TimeSpan FreshWithin = TimeSpan.FromSeconds(5);
+
     public static void MapOrders(this IEndpointRouteBuilder routes)
     {
         routes.MapPost("/orders", PlaceAsync);
         routes.MapGet("/orders/{id}", FindAsync);
         routes.MapGet("/orders", List);
+        routes.MapGet("/customers/{customer}", FindCustomerAsync);
         routes.MapGet("/catalog", () => TypedResults.Ok(Catalog.All));
     }
 
@@ -71,6 +76,16 @@ internal static class OrderEndpoints
         await foreach (var one in events.ReadAsync(Order.Stream(id), cancellationToken: cancellationToken))
             told = OrderViewFold.Apply(told, OrderNames.Stream, one.Event, one.EntryId, one.Headers);
         return told.Placed is not null ? TypedResults.Ok(told) : HttpInput.NotFound($"There is no order '{id}'.");
+    }
+
+    /// <summary>Whoever was told that an order is placed, or has ended, finds it here: the answer waits for what there is by now.</summary>
+    private static async Task<Results<Ok<CustomerView>, ProblemHttpResult>> FindCustomerAsync(
+        string customer, ProjectionControl projections, ProjectionReader<CustomerView> views, CancellationToken cancellationToken)
+    {
+        await projections.WaitForAsync(CustomerView.Projection, position: null, FreshWithin, cancellationToken);
+        return customer.Length <= OrderRequest.MaxTextLength && await views.GetAsync(customer, cancellationToken) is { } view
+            ? TypedResults.Ok(view)
+            : HttpInput.NotFound("There is no customer of this name.");
     }
 
     private static Results<Ok<OrderPage>, ProblemHttpResult> List(OrderBoard board, string? limit = null, string? before = null)

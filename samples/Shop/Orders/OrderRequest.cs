@@ -15,7 +15,9 @@ public sealed record OrderRequest
     /// <summary>Where goods come from, when the client does not say.</summary>
     public const string DefaultWarehouse = "main";
 
-    private const int MaxTextLength = 100;
+    /// <summary>Characters of a name.</summary>
+    public const int MaxTextLength = 100;
+
     private const int MaxItems = 50;
     private const int MaxQuantity = 100_000;
     private const decimal MaxPrice = 1_000_000;

@@ -43,6 +43,7 @@ public sealed class ShopInputTests(ShopInputTests.OpenShop open) : IClassFixture
     [InlineData("/orders?limit=0", HttpStatusCode.BadRequest, "limit")]
     [InlineData("/orders?limit=many", HttpStatusCode.BadRequest, "limit")]
     [InlineData("/orders?before=yesterday", HttpStatusCode.BadRequest, "before")]
+    [InlineData("/customers/nobody", HttpStatusCode.NotFound, "customer")]
     [InlineData("/users/usr-unknown", HttpStatusCode.NotFound, "profile")]
     [InlineData("/streams/unknown", HttpStatusCode.NotFound, "stream")]
     [InlineData("/streams/orders/groups/unknown", HttpStatusCode.NotFound, "group")]
@@ -116,6 +117,20 @@ public sealed class ShopInputTests(ShopInputTests.OpenShop open) : IClassFixture
             order.GetProperty("events").EnumerateArray(),
             one => one.GetProperty("type").GetString() == "order.created" && one.GetProperty("stream").GetString() == "{orders}:lane:express");
         Assert.True((await open.Client.GetAsync("/streams/%7Borders%7D:lane:express")).GetProperty("length").GetInt32() > 0);
+    }
+
+    [Fact]
+    public async Task Customer_is_shown_with_each_order_that_was_placed_or_has_ended()
+    {
+        using var posted = await open.Client.SendAsync(
+            HttpMethod.Post, "/orders", """{"customer":"ida@shop.example","items":[{"sku":"tea","quantity":2}]}""");
+        var id = posted.Headers.Location!.ToString().Split('/')[^1];
+        var first = await open.Client.GetAsync("/customers/ida@shop.example");
+        await open.Client.WaitForEndsAsync([id]);
+        var last = await open.Client.GetAsync("/customers/ida@shop.example");
+
+        Assert.Equal((1, id), (first.GetProperty("orders").GetInt32(), first.GetProperty("lastOrder").GetString()));
+        Assert.Equal((1, 13m), (last.GetProperty("completed").GetInt32(), last.GetProperty("spent").GetDecimal()));
     }
 
     [Fact]
