@@ -41,36 +41,27 @@ public sealed class ShopClient(Uri address) : IDisposable
     /// <summary>Follows the live feed until all these orders have ended, and returns their ends. Nothing is polled.</summary>
     public async Task<IReadOnlyDictionary<string, string>> WaitForEndsAsync(IEnumerable<string> orders)
     {
+        var ended = await WaitForAsync(orders, static order => order.GetProperty("status").GetString() != "processing");
+        return ended.ToDictionary(order => order.Key, order => order.Value.GetProperty("status").GetString()!);
+    }
+
+    /// <summary>Follows the live feed until each of these orders was as it should be, and returns them as they were then.</summary>
+    public async Task<IReadOnlyDictionary<string, JsonElement>> WaitForAsync(IEnumerable<string> orders, Func<JsonElement, bool> isSo)
+    {
         var waiting = orders.ToHashSet();
-        var ends = new Dictionary<string, string>();
+        var found = new Dictionary<string, JsonElement>();
         using var deadline = new CancellationTokenSource(Deadline);
         await foreach (var update in FollowAsync(deadline.Token))
         {
             foreach (var order in update.GetProperty("orders").EnumerateArray())
             {
                 var id = order.GetProperty("id").GetString()!;
-                if (order.GetProperty("status").GetString() is { } status and not "processing" && waiting.Remove(id))
-                    ends[id] = status;
+                if (isSo(order) && waiting.Remove(id))
+                    found[id] = order;
             }
 
             if (waiting.Count == 0)
-                return ends;
-        }
-
-        throw new InvalidOperationException("The live feed ended.");
-    }
-
-    /// <summary>Follows the live feed until an order is as it should be.</summary>
-    public async Task<JsonElement> WaitForAsync(string id, Func<JsonElement, bool> isSo)
-    {
-        using var deadline = new CancellationTokenSource(Deadline);
-        await foreach (var update in FollowAsync(deadline.Token))
-        {
-            foreach (var order in update.GetProperty("orders").EnumerateArray())
-            {
-                if (order.GetProperty("id").GetString() == id && isSo(order))
-                    return order;
-            }
+                return found;
         }
 
         throw new InvalidOperationException("The live feed ended.");

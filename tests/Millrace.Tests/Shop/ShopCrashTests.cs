@@ -21,6 +21,7 @@ public sealed class ShopCrashTests
         await using var shop = await ShopProcess.OpenAsync(directory.Path, arguments);
         using var client = new ShopClient(shop.Address);
         var ends = await client.WaitForEndsAsync(answered);
+        await client.WaitForAsync(answered, order => order.TryGetProperty("mail", out _));
 
         Assert.True(answered.Count >= AnswersBeforeKill);
         Assert.All(ends.Values, end => Assert.Equal("completed", end));

@@ -14,7 +14,7 @@ public sealed class ShopPatienceTests
 
         var ends = await client.WaitForEndsAsync([id]);
         await BreakPaymentsAsync(client, "false");
-        var last = await client.WaitForAsync(id, order => order.GetProperty("payment").GetString() == "refunded");
+        var last = (await client.WaitForAsync([id], order => order.GetProperty("payment").GetString() == "refunded"))[id];
 
         Assert.Equal("cancelled", ends[id]);
         Assert.Equal("released", last.GetProperty("stock").GetString());
