@@ -10,8 +10,8 @@ public sealed partial class EventStore
     private static readonly byte[] NewLine = "\n"u8.ToArray();
 
     /// <summary>
-    /// Writes a stream's events to an archive: a line of JSON for each, with its ID and fields as they are. Reads a page at a time; snapshots and the
-    /// memory of commands are not part of it.
+    /// Writes a stream's events to an archive: a line of JSON for each, with its ID and fields as they are, and a last line that says how many they are.
+    /// Reads a page at a time; snapshots and the memory of commands are not part of it.
     /// </summary>
     /// <param name="stream">The stream.</param>
     /// <param name="archive">Where to; flushed at the end, and left open.</param>
@@ -23,7 +23,7 @@ public sealed partial class EventStore
         _options.CheckStream(stream);
         ArgumentNullException.ThrowIfNull(archive);
         var range = new StreamRange { Count = PageSize };
-        var last = EntryId.Zero;
+        var (last, count) = (EntryId.Zero, 0L);
         while (true)
         {
             var page = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
@@ -31,7 +31,7 @@ public sealed partial class EventStore
             {
                 await archive.WriteAsync(ToLine(stream, entry), cancellationToken).ConfigureAwait(false);
                 await archive.WriteAsync(NewLine, cancellationToken).ConfigureAwait(false);
-                last = entry.Id;
+                (last, count) = (entry.Id, count + 1);
             }
 
             if (page.Count < PageSize)
@@ -39,34 +39,49 @@ public sealed partial class EventStore
             range = range with { Start = last.Next() };
         }
 
+        var end = JsonSerializer.SerializeToUtf8Bytes(new ArchiveEnd(stream, last.ToString(), count), EventSourcingJson.Default.ArchiveEnd);
+        await archive.WriteAsync(end, cancellationToken).ConfigureAwait(false);
+        await archive.WriteAsync(NewLine, cancellationToken).ConfigureAwait(false);
         await archive.FlushAsync(cancellationToken).ConfigureAwait(false);
         return (long)last.Milliseconds;
     }
 
     /// <summary>
-    /// Moves a stream to an archive: writes its events, then deletes it, if nobody appended meanwhile. After a conflict the archive holds what was there
-    /// before; begin anew with an empty one. Make sure the archive is safe where it is before you rely on it: flushed is not synced.
+    /// Moves a stream to an archive: writes its events, waits until they are safe, and deletes it, if nobody appended meanwhile. After a conflict the
+    /// archive holds what was there before; begin anew with another one. A stream that was deleted writes nothing: its archive is the one there is.
     /// </summary>
     /// <param name="stream">The stream.</param>
-    /// <param name="archive">Where to, see <see cref="ExportAsync"/>.</param>
+    /// <param name="archive">Where to, see <see cref="ExportAsync"/>; never over an earlier archive of the stream.</param>
+    /// <param name="makeSafe">
+    /// Ends when what was written survives a power cut: a file is flushed to the disk, an upload complete. Afterwards the events are deleted.
+    /// </param>
     /// <param name="reason">Why, in the tombstone. Default: <c>archived</c>.</param>
     /// <param name="cancellationToken">Stops it; events stay in the stream until all were written.</param>
     /// <returns>See <see cref="DeleteAsync"/>. A stream without events is a conflict.</returns>
     /// <exception cref="StreamException">The store failed, see <see cref="DeleteAsync"/>.</exception>
     public async ValueTask<AppendResult> ArchiveAsync(
-        string stream, Stream archive, string reason = "archived", CancellationToken cancellationToken = default)
+        string stream,
+        Stream archive,
+        Func<CancellationToken, Task> makeSafe,
+        string reason = "archived",
+        CancellationToken cancellationToken = default)
     {
+        _options.CheckStream(stream);
+        ArgumentNullException.ThrowIfNull(makeSafe);
+        if (await _store.GetStateAsync(EventStoreNames.Deleted(stream), cancellationToken).ConfigureAwait(false) is not null)
+            return await DeleteAsync(stream, ExpectedVersion.Any, cancellationToken: cancellationToken).ConfigureAwait(false);
         var version = await ExportAsync(stream, archive, cancellationToken).ConfigureAwait(false);
-        return version == 0
-            ? AppendResult.Of(AppendOutcome.Conflict, 0)
-            : await DeleteAsync(stream, ExpectedVersion.Exactly(version), reason, cancellationToken: cancellationToken).ConfigureAwait(false);
+        if (version == 0)
+            return AppendResult.Of(AppendOutcome.Conflict, 0);
+        await makeSafe(cancellationToken).ConfigureAwait(false);
+        return await DeleteAsync(stream, ExpectedVersion.Exactly(version), reason, cancellationToken: cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Reads an archive, as <see cref="ReadAsync"/> reads a stream.</summary>
     /// <param name="archive">What <see cref="ExportAsync"/> wrote.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="UndecodableMessageException">An event cannot be read.</exception>
-    /// <exception cref="FormatException">A line is not one of an archive; the message says which.</exception>
+    /// <exception cref="FormatException">A line is not one of an archive, or lines are missing; the message says which.</exception>
     public async IAsyncEnumerable<RecordedEvent> ReadArchiveAsync(
         Stream archive, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
@@ -83,7 +98,10 @@ public sealed partial class EventStore
     /// <param name="cancellationToken">Stops it; events up to some version may be there.</param>
     /// <returns>The version of the last event.</returns>
     /// <exception cref="InvalidOperationException">The stream has other events, somebody appends to it, or it was deleted.</exception>
-    /// <exception cref="FormatException">A line is not one of an archive; the message says which.</exception>
+    /// <exception cref="FormatException">
+    /// A line is not one of an archive, or lines are missing; the message says which. Events before it may have been imported: with the whole archive
+    /// the import goes on.
+    /// </exception>
     /// <exception cref="StreamException">The store failed; import again.</exception>
     public async ValueTask<long> ImportAsync(string stream, Stream archive, CancellationToken cancellationToken = default)
     {
@@ -190,27 +208,40 @@ public sealed partial class EventStore
     {
         ArgumentNullException.ThrowIfNull(archive);
         using var reader = new StreamReader(archive, Encoding.UTF8, leaveOpen: true);
-        var number = 0;
+        var (number, last) = (0L, EntryId.Zero);
         while (await reader.ReadLineAsync(cancellationToken).ConfigureAwait(false) is { } line)
         {
-            number++;
-            (string, StreamEntry) read;
+            (string Stream, StreamEntry Entry)? read;
             try
             {
-                read = FromLine(line);
+                read = FromLine(line, number, last);
             }
             catch (Exception exception) when (exception is JsonException or InvalidOperationException or KeyNotFoundException or FormatException)
             {
-                throw new FormatException($"Line {number} is not that of an event in an archive: {exception.Message}", exception);
+                throw new FormatException($"Line {number + 1} is not what follows in an archive: {exception.Message}", exception);
             }
 
-            yield return read;
+            if (read is not { } found)
+                yield break;
+            (number, last) = (number + 1, found.Entry.Id);
+            yield return found;
         }
+
+        throw new FormatException($"The archive ends after line {number} without the line that says so: the rest is missing.");
     }
 
-    private static (string Stream, StreamEntry Entry) FromLine(string line)
+    /// <summary>The event of a line; <see langword="null"/>: it is the last one, and nothing is missing.</summary>
+    private static (string Stream, StreamEntry Entry)? FromLine(string line, long before, EntryId last)
     {
         using var json = JsonDocument.Parse(line);
+        if (json.RootElement.TryGetProperty("count"u8, out var count))
+        {
+            var end = json.Deserialize(EventSourcingJson.Default.ArchiveEnd);
+            return end?.Count == before && end.Last == last.ToString()
+                ? null
+                : throw new FormatException($"it says that there are {count} events up to {end?.Last}; there are {before} up to {last}.");
+        }
+
         var fields = new EntryFieldsWriter();
         var parts = json.RootElement.GetProperty("fields"u8);
         if (parts.GetArrayLength() == 0 || parts.GetArrayLength() % 2 != 0)
@@ -220,6 +251,9 @@ public sealed partial class EventStore
         var id = EntryId.Parse(json.RootElement.GetProperty("id"u8).GetString() ?? "", null);
         return (json.RootElement.GetProperty("stream"u8).GetString() ?? "", new(id, fields.ToFields()));
     }
+
+    /// <summary>The last line.</summary>
+    internal sealed record ArchiveEnd(string Stream, string Last, long Count);
 
     private static byte[] ReadPart(JsonElement part) => part.ValueKind == JsonValueKind.Object
         ? part.GetProperty("base64"u8).GetBytesFromBase64()

@@ -70,8 +70,8 @@ public sealed class PersonalDataVault
     }
 
     /// <summary>
-    /// Erases a person: deletes the key for good, so that nothing kept of them can be read any more, and nothing new be kept. Other processes may still
-    /// read for <see cref="EventStoreOptions.PersonalDataCache"/>. One round trip. May be called again.
+    /// Erases a person: deletes the key for good, so that nothing kept of them can be read any more, and nothing new be kept. Whoever used the key just
+    /// now may still read for <see cref="EventStoreOptions.PersonalDataCache"/>. One round trip. May be called again.
     /// </summary>
     /// <param name="subject">The person.</param>
     /// <param name="cancellationToken">Stops the waiting; the person may still be erased.</param>

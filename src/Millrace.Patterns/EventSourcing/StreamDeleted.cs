@@ -10,4 +10,5 @@ public sealed record StreamDeleted(string? Reason);
 /// <summary>JSON of the event store's own event, for applications without reflection.</summary>
 [JsonSourceGenerationOptions(System.Text.Json.JsonSerializerDefaults.Web)]
 [JsonSerializable(typeof(StreamDeleted))]
+[JsonSerializable(typeof(EventStore.ArchiveEnd))]
 internal sealed partial class EventSourcingJson : JsonSerializerContext;

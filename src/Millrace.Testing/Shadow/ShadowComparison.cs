@@ -18,6 +18,8 @@ internal sealed record ShadowOutcomes
 /// <summary>Lays what a replay did beside what really happened.</summary>
 internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcomes shadow)
 {
+    private const int PendingPage = 10_000;
+
     private readonly List<ShadowDifference> _differences = [];
 
     // By message ID: outputs that the group really made.
@@ -26,6 +28,7 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
     private HashSet<string> _dead = [];
     private HashSet<EntryId> _pending = [];
     private EntryId _lastDelivered;
+    private bool _retriesWait;
 
     /// <summary>Reads what the live group did with the entries.</summary>
     public async Task ReadLiveAsync(IStreamStore live, List<StreamEntry> entries, int moreOutputs, CancellationToken cancellationToken)
@@ -61,7 +64,7 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
         foreach (var entry in entries)
         {
             var message = new MessageHeaders(entry.Id, entry.Fields).MessageId;
-            if (!_dead.Contains(message) && (entry.Id > _lastDelivered || _pending.Contains(entry.Id)))
+            if (!_dead.Contains(message) && (entry.Id > _lastDelivered || _pending.Contains(entry.Id) || MayWait(message)))
                 unsettled++;
             else if (!Differs(entry.Id, message))
                 same++;
@@ -95,10 +98,20 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
             .Select(static entry => new MessageHeaders(entry.Id, entry.Fields).SourceId)];
         if (_lastDelivered == EntryId.Zero)
             return;
-        var query = new PendingQuery { Count = 10_000 };
-        foreach (var pending in await live.PendingAsync(options.Stream, options.Group, query, cancellationToken).ConfigureAwait(false))
-            _pending.Add(pending.Id);
+        _retriesWait = (await live.GetScheduleAsync(again, cancellationToken).ConfigureAwait(false)).Count > 0;
+        for (var start = EntryId.Zero; ;)
+        {
+            var query = new PendingQuery { Start = start, Count = PendingPage };
+            var page = await live.PendingAsync(options.Stream, options.Group, query, cancellationToken).ConfigureAwait(false);
+            _pending.UnionWith(page.Select(static pending => pending.Id));
+            if (page.Count < PendingPage)
+                return;
+            start = page[^1].Id.Next();
+        }
     }
+
+    /// <summary>A retry that waits for its time shows nowhere by name: while there are any, a message without a trace may be one.</summary>
+    private bool MayWait(string message) => _retriesWait && !_liveByCause.ContainsKey(message);
 
     private bool Differs(EntryId id, string message)
     {

@@ -21,7 +21,16 @@ public abstract partial class EventStoreTests
         var before = await Events.ReadAsync(_stream).ToListAsync();
         using var archive = new MemoryStream();
 
-        var archived = await Events.ArchiveAsync(_stream, archive);
+        var isSafe = false;
+        var archived = await Events.ArchiveAsync(_stream, archive, async token =>
+        {
+            isSafe = true;
+            Assert.Equal(300, await Events.GetVersionAsync(_stream, token));
+        });
+        Assert.True(isSafe);
+        using var second = new MemoryStream();
+        Assert.Equal(AppendOutcome.Deleted, (await Events.ArchiveAsync(_stream, second, _ => throw new InvalidOperationException("nothing to keep"))).Outcome);
+        Assert.Equal(0, second.Length);
         var late = await Events.AppendAsync(_stream, ExpectedVersion.Any, [new PointsSpent(1)]);
 
         Assert.Equal((AppendOutcome.Appended, AppendOutcome.Deleted), (archived.Outcome, late.Outcome));
@@ -45,7 +54,10 @@ public abstract partial class EventStoreTests
         await Events.ExportAsync(_stream, archive);
         var lines = Encoding.UTF8.GetString(archive.ToArray()).Split('\n', StringSplitOptions.RemoveEmptyEntries);
 
-        Assert.Equal(130, await Events.ImportAsync($"{_stream}-back", Lines(lines.Take(130))));
+        await Assert.ThrowsAsync<FormatException>(() => Events.ImportAsync($"{_stream}-back", Lines(lines.Take(130))).AsTask());
+        await Assert.ThrowsAsync<FormatException>(async () => await Events.ReadArchiveAsync(Lines(lines.Take(130))).ToListAsync());
+        await Assert.ThrowsAsync<FormatException>(async () => await Events.ReadArchiveAsync(Lines(lines.Where((_, i) => i != 7))).ToListAsync());
+        Assert.InRange(await Events.GetVersionAsync($"{_stream}-back"), 1, 130);
         Assert.Equal(200, await Events.ImportAsync($"{_stream}-back", Lines(lines)));
         Assert.Equal(200, await Events.ImportAsync($"{_stream}-back", Lines(lines)));
         await Events.AppendAsync($"{_stream}-other", ExpectedVersion.Any, [new PointsSpent(1)]);
