@@ -19,7 +19,7 @@ public static class MillraceBuilderExtensions
         /// Events are messages: add them with <c>AddMessage</c>, all that the source may hold.
         /// </summary>
         /// <typeparam name="TView">The view; JSON must bring it back.</typeparam>
-        /// <param name="name">The projection's name, unique in the application; at most 128 bytes.</param>
+        /// <param name="name">The projection's name, unique in the application; at most 128 bytes, without a slash or a colon.</param>
         /// <param name="source">The category or stream.</param>
         /// <param name="configureFolds">Says which events change which views.</param>
         /// <param name="configure">Changes the settings.</param>
@@ -43,7 +43,7 @@ public static class MillraceBuilderExtensions
         }
 
         /// <summary>Folds a category or any stream into a target of the application, which keeps the checkpoint. Otherwise as the other overload.</summary>
-        /// <param name="name">The projection's name, unique in the application; at most 128 bytes.</param>
+        /// <param name="name">The projection's name, unique in the application; at most 128 bytes, without a slash or a colon.</param>
         /// <param name="source">The category or stream.</param>
         /// <param name="target">Makes the target. Called once.</param>
         /// <param name="configure">Changes the settings.</param>
@@ -60,6 +60,8 @@ public static class MillraceBuilderExtensions
             ArgumentException.ThrowIfNullOrEmpty(definition.Source);
             if (Encoding.UTF8.GetByteCount(definition.Name) > ProjectionNames.MaxNameBytes)
                 throw new ArgumentException($"The name '{definition.Name}' has more than {ProjectionNames.MaxNameBytes} bytes.", nameof(definition));
+            if (definition.Name.AsSpan().ContainsAny('/', ':'))
+                throw new ArgumentException($"The name '{definition.Name}' has a slash or a colon, which separate it from what is kept.", nameof(definition));
             StreamArguments.CheckName(definition.Names.Notes);
             var others = builder.Services.Select(static service => service.ImplementationInstance).OfType<ProjectionDefinition>().ToList();
             if (others.Exists(other => other.Name == definition.Name))

@@ -31,6 +31,6 @@ internal sealed class ProjectionCheck(ProjectionControl control, TimeSpan? maxTi
         var text = $"{report.State.ToString().ToLowerInvariant()} at {report.Checkpoint.Position}, {report.Lag} behind";
         if (report.Detail is { } detail)
             text += $": {detail}";
-        return report.BuildingFailure is { } failure ? $"{text}; its rebuild has stopped: {failure}" : text;
+        return report.BuildingFailure is { } failure ? $"{text}; its rebuild has stopped or fails: {failure}" : text;
     }
 }

@@ -67,7 +67,7 @@ public sealed class ProjectionControl
             BuildingCheckpoint = head.Building is { } building
                 ? await target.LoadAsync(building.Number, cancellationToken).ConfigureAwait(false)
                 : ProjectionCheckpoint.Start,
-            BuildingFailure = head.Building?.Failure,
+            BuildingFailure = head.Building is null ? null : head.Building.Failure ?? (status.IsRunning ? local.BuildingFailure : null),
         };
     }
 
@@ -121,7 +121,10 @@ public sealed class ProjectionControl
 
     /// <summary>Goes on after a pause, and tries again what had stopped. Two round trips, about four to accept a loss.</summary>
     /// <param name="projection">Its name.</param>
-    /// <param name="acceptLoss">Whether to go on without the entries that the source lacks where it stands now. Default: no.</param>
+    /// <param name="acceptLoss">
+    /// Whether to go on without the entries that the source lacks where it stands now. A source that was deleted or went back is then read from its first
+    /// entry on, into the views as they are: where it still has some that are in them, rebuild the projection as well. Default: no.
+    /// </param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <returns>Whether it was paused or had stopped.</returns>
     /// <exception cref="ArgumentException">This process adds no such projection.</exception>

@@ -16,7 +16,7 @@ public enum WhenTrimmed
     /// <summary>The projection stops and says so, until somebody accepts the loss, see <see cref="ProjectionControl.ResumeAsync"/>.</summary>
     Stop,
 
-    /// <summary>It logs an error, counts it, and goes on with the first entry there is.</summary>
+    /// <summary>It logs an error, counts it, and goes on with the first entry there is. A source that was deleted stops it all the same.</summary>
     GoOn,
 }
 
@@ -24,8 +24,9 @@ public enum WhenTrimmed
 public sealed class ProjectionOptions
 {
     /// <summary>
-    /// The version of the read model's shape. Raise it when the fold or the view's class changes: the first process with the new version begins a rebuild,
-    /// during which the old generation serves queries as it is. Processes with an older version stand by for good. Default: 1. At least 1.
+    /// The version of the read model's shape. Raise it when the fold or the view's class changes: the first process with the new version that runs the
+    /// projection, as soon as none with the old one does, begins a rebuild, during which the old generation serves queries as it is. Processes with an older
+    /// version then stand by for good. Default: 1. At least 1.
     /// </summary>
     public int Version { get; set; } = 1;
 

@@ -37,7 +37,9 @@ public sealed class ProjectionReader<TView>
         return (await GetManyAsync([key], cancellationToken).ConfigureAwait(false))[0];
     }
 
-    /// <summary>Reads views at one moment. One round trip, two after a rebuild.</summary>
+    /// <summary>
+    /// Reads views. One round trip, two after a rebuild. All are of one generation; of those that change just now some may be newer than others.
+    /// </summary>
     /// <param name="keys">Their keys, at most 900.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <returns>The views in the order of the keys; <see langword="null"/> where there is none.</returns>
@@ -50,17 +52,19 @@ public sealed class ProjectionReader<TView>
         while (true)
         {
             var generation = _generation;
-            StateKey[] states = [_names.Head, .. keys.Select(key => _names.View(generation, key))];
+
+            // The head last: not every store reads all at one moment, and a generation that still serves queries then was there while its views were read.
+            StateKey[] states = [.. keys.Select(key => _names.View(generation, key)), _names.Head];
             var documents = await _store.GetStatesAsync(states, cancellationToken).ConfigureAwait(false);
-            if (ProjectionPlan.Parse(documents[0]) is not { } plan || plan.Head.Live.Number == generation)
-                return [.. documents.Skip(1).Select(document => document is null ? null : _codec.Deserialize<TView>(document.Payload.Span))];
+            if (ProjectionPlan.Parse(documents[^1]) is not { } plan || plan.Head.Live.Number == generation)
+                return [.. documents.SkipLast(1).Select(document => document is null ? null : _codec.Deserialize<TView>(document.Payload.Span))];
             _generation = plan.Head.Live.Number;
         }
     }
 
     /// <summary>
-    /// Reads all views, page by page, each as it is when its page is read. In no particular order; one that is deleted and made again meanwhile may
-    /// come twice, and after a rebuild in the middle some may be missing.
+    /// Reads all views, page by page, each as it is when its page is read, and once. In no particular order; after a rebuild in the middle some may be
+    /// missing. Holds their keys in memory.
     /// </summary>
     /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="StreamException">The store failed.</exception>
@@ -68,10 +72,13 @@ public sealed class ProjectionReader<TView>
     {
         await GetManyAsync([], cancellationToken).ConfigureAwait(false);
         var (list, after) = (_names.Keys(_generation), EntryId.Zero);
+
+        // A view that was deleted and made again is listed twice, perhaps on different pages.
+        var seen = new HashSet<string>(StringComparer.Ordinal);
         while (true)
         {
             var page = await _store.RangeAsync(list, new() { Start = after.Next(), Count = PageSize }, cancellationToken).ConfigureAwait(false);
-            foreach (var keys in page.SelectMany(ViewTarget<TView>.KeysIn).Distinct(StringComparer.Ordinal).Chunk(MaxKeys))
+            foreach (var keys in page.SelectMany(ViewTarget<TView>.KeysIn).Where(seen.Add).Chunk(MaxKeys))
             {
                 var views = await GetManyAsync(keys, cancellationToken).ConfigureAwait(false);
                 for (var i = 0; i < keys.Length; i++)

@@ -66,7 +66,7 @@ public sealed record ProjectionReport
     /// <summary>How far the rebuild has come.</summary>
     public ProjectionCheckpoint BuildingCheckpoint { get; init; }
 
-    /// <summary>Why the rebuild has stopped, or <see langword="null"/>.</summary>
+    /// <summary>Why the rebuild has stopped, or, in the process that runs it, what fails there and is tried again; or <see langword="null"/>.</summary>
     public string? BuildingFailure { get; init; }
 }
 

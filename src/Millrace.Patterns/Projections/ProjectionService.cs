@@ -31,7 +31,10 @@ internal sealed class ProjectionService(
     {
         _releases = !cancellationToken.IsCancellationRequested;
         await _stop.CancelAsync().ConfigureAwait(false);
-        await _running.ConfigureAwait(false);
+
+        // A target that does not heed its token must not keep the rest of the application from stopping; its lease ends by itself.
+        await _running.WaitAsync(cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        _releases &= _running.IsCompleted;
     }
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;

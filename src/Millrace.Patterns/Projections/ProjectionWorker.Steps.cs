@@ -10,11 +10,14 @@ internal sealed partial class ProjectionWorker
 
     private long _sampledAt;
 
+    // What a target refused, and under which plan.
+    private (int Generation, ProjectionCheckpoint After, long HeadVersion)? _refused;
+
     /// <summary>Reads, folds and saves a batch. Two round trips for views and one to read.</summary>
     private async ValueTask<Turn> StepAsync(Cursor cursor, CancellationToken cancellationToken)
     {
         if (!IsRunnable(cursor))
-            return Turn.Idle;
+            return await StandAsync(cursor, cancellationToken).ConfigureAwait(false);
 
         // From the checkpoint itself: while its entry is there, nothing after it was trimmed.
         var range = new StreamRange { Start = cursor.Saved.Position, Count = Options.BatchSize + 1 };
@@ -23,8 +26,9 @@ internal sealed partial class ProjectionWorker
         if (!isAnchored && await CheckSourceAsync(cursor, page, cancellationToken).ConfigureAwait(false) is { } turn)
             return turn;
         var skipped = isAnchored ? 1 : 0;
-        if (ReferenceEquals(cursor, _live))
-            await SampleAsync(cursor, page.Count > skipped ? page[skipped] : null, cancellationToken).ConfigureAwait(false);
+        if (await SampleAsync(cursor, page.Count > skipped ? page[skipped] : null, cancellationToken).ConfigureAwait(false) is { } info &&
+            info.EntriesAdded < cursor.Saved.Entries)
+            return await BeginAnewAsync(cursor, info, cancellationToken).ConfigureAwait(false);
         if (page.Count == skipped)
             return Turn.Idle;
 
@@ -72,7 +76,10 @@ internal sealed partial class ProjectionWorker
         {
             if (!await _target.ApplyAsync(batch, cancellationToken).ConfigureAwait(false))
             {
-                _refused = (batch.After, _headVersion);
+                var refused = (batch.Generation, batch.After, _headVersion);
+                if (_refused == refused)
+                    throw new InvalidOperationException($"The target refused a batch after the checkpoint {batch.After}, which is the one it has.");
+                _refused = refused;
                 return Turn.Stale;
             }
         }
@@ -143,9 +150,8 @@ internal sealed partial class ProjectionWorker
         var info = await _store.GetStreamInfoAsync(source, cancellationToken).ConfigureAwait(false);
         if (info is null && position == EntryId.Zero)
             return null;
-        if (info is null || info.LastGeneratedId < position)
-            return await LoseAsync(cursor, $"'{source}' ends before the checkpoint {position}: it was deleted, or went back with its store", cancellationToken)
-                .ConfigureAwait(false);
+        if (info is null || info.LastGeneratedId < position || info.EntriesAdded < cursor.Saved.Entries)
+            return await BeginAnewAsync(cursor, info, cancellationToken).ConfigureAwait(false);
         var first = info.FirstEntry?.Id;
         if (first <= position)
             return null;
@@ -156,7 +162,7 @@ internal sealed partial class ProjectionWorker
         if (gone > cursor.Entries)
         {
             var loss = $"{gone - cursor.Entries} entries of '{source}' after the checkpoint {position} were trimmed before they were folded in";
-            if (await LoseAsync(cursor, loss, cancellationToken).ConfigureAwait(false) is { } turn)
+            if (await LoseAsync(cursor, loss, Options.WhenTrimmed == WhenTrimmed.GoOn, cancellationToken).ConfigureAwait(false) is { } turn)
                 return turn;
         }
 
@@ -164,38 +170,68 @@ internal sealed partial class ProjectionWorker
         return null;
     }
 
+    /// <summary>
+    /// Stops where the source is not the one that was folded in; once that is accepted, begins with its first entry. The old checkpoint would hide all that
+    /// comes under lower IDs.
+    /// </summary>
+    private async ValueTask<Turn> BeginAnewAsync(Cursor cursor, StreamInfo? info, CancellationToken cancellationToken)
+    {
+        var loss = $"'{_definition.Source}' ends before the checkpoint {cursor.Saved}: it was deleted, or went back with its store";
+        if (await LoseAsync(cursor, loss, mayGoOn: false, cancellationToken).ConfigureAwait(false) is { } turn)
+            return turn;
+        cursor.Entries = info is null ? 0 : info.EntriesAdded - info.Length;
+        return await SaveAsync(cursor, [], EntryId.Zero, 0, cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Stops, or goes on if that is wanted.</summary>
-    private async ValueTask<Turn?> LoseAsync(Cursor cursor, string loss, CancellationToken cancellationToken)
+    private async ValueTask<Turn?> LoseAsync(Cursor cursor, string loss, bool mayGoOn, CancellationToken cancellationToken)
     {
         if (IsAccepted(cursor))
             return null;
         LogMessages.ProjectionSourceLost(_logger, _definition.Name, loss);
         _meter.Lost(_definition);
-        return Options.WhenTrimmed == WhenTrimmed.GoOn ? null : await StopAsync(cursor, loss, cancellationToken).ConfigureAwait(false);
+        return mayGoOn ? null : await StopAsync(cursor, loss, cancellationToken).ConfigureAwait(false);
     }
 
     private bool IsAccepted(Cursor cursor) => _head.AcceptedLosses.Contains(Acceptance(cursor.Generation.Number, cursor.Saved.Position));
 
     public static string Acceptance(int generation, EntryId position) => $"{generation} {position}";
 
-    /// <summary>Tells the lag once a second, and counts anew where the end of the source is reached.</summary>
-    private async ValueTask SampleAsync(Cursor cursor, StreamEntry? next, CancellationToken cancellationToken)
+    /// <summary>Nothing to fold, but the lag of what queries see is told.</summary>
+    private async ValueTask<Turn> StandAsync(Cursor cursor, CancellationToken cancellationToken)
     {
-        if (_sampledAt != 0 && _time.GetElapsedTime(_sampledAt) < SampleInterval)
-            return;
+        if (!IsSampleDue(cursor))
+            return Turn.Idle;
+        var range = new StreamRange { Start = cursor.Saved.Position.Next(), Count = 1 };
+        var next = await _store.RangeAsync(_definition.Source, range, cancellationToken).ConfigureAwait(false);
+        await SampleAsync(cursor, next is [var entry, ..] ? entry : null, cancellationToken).ConfigureAwait(false);
+        return Turn.Idle;
+    }
+
+    // At once where a loss was accepted, as the source may have begun anew.
+    private bool IsSampleDue(Cursor cursor) => ReferenceEquals(cursor, _live) &&
+        (_sampledAt == 0 || _time.GetElapsedTime(_sampledAt) >= SampleInterval || IsAccepted(cursor));
+
+    /// <summary>Tells the lag of the live generation once a second, and counts anew where the end of the source is reached.</summary>
+    /// <returns>The source, or <see langword="null"/>: it was not looked at.</returns>
+    private async ValueTask<StreamInfo?> SampleAsync(Cursor cursor, StreamEntry? next, CancellationToken cancellationToken)
+    {
+        if (!IsSampleDue(cursor))
+            return null;
         _sampledAt = _time.GetTimestamp();
         if (await _store.GetStreamInfoAsync(_definition.Source, cancellationToken).ConfigureAwait(false) is not { } info)
-            return;
+            return null;
         if (info.LastGeneratedId == cursor.Saved.Position)
             cursor.Entries = info.EntriesAdded;
         var age = next is { } entry ? _time.GetUtcNow() - new MessageHeaders(entry.Id, entry.Fields).Time : TimeSpan.Zero;
         _status.Change(report => report with
         {
             Head = info.LastGeneratedId,
-            Lag = Math.Max(0, info.EntriesAdded - cursor.Entries),
+            Lag = next is null ? 0 : Math.Max(1, info.EntriesAdded - cursor.Entries),
             TimeLag = age < TimeSpan.Zero ? TimeSpan.Zero : age,
-            State = next is null ? report.State : ProjectionState.CatchingUp,
+            State = next is null || !IsRunnable(cursor) ? report.State : ProjectionState.CatchingUp,
         });
+        return info;
     }
 
     private static string Shorten(string reason) => reason.Length <= 1_000 ? reason : reason[..1_000];

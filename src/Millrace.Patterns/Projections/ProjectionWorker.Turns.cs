@@ -11,10 +11,10 @@ internal sealed partial class ProjectionWorker
     private long _headVersion;
     private EntryId _lastNote;
     private Cursor _live = null!;
-    private Cursor? _building;
 
-    // What a target refused, and under which plan.
-    private (ProjectionCheckpoint After, long HeadVersion)? _refused;
+    // As last known; read anew when it has its turn, as a target that fails there must not stop the live generation.
+    private Cursor? _building;
+    private bool _isBuildingRead;
 
     /// <summary>Reads the plan and the checkpoints.</summary>
     /// <returns>Whether the lease is still this process's.</returns>
@@ -29,7 +29,7 @@ internal sealed partial class ProjectionWorker
             return false;
         (_head, _headVersion) = known;
         _live = await LoadAsync(_head.Live, _live, _building, cancellationToken).ConfigureAwait(false);
-        _building = _head.Building is { } building ? await LoadAsync(building, _building, null, cancellationToken).ConfigureAwait(false) : null;
+        _isBuildingRead = false;
         _status.Change(Describe);
         return true;
     }
@@ -38,12 +38,6 @@ internal sealed partial class ProjectionWorker
     {
         var saved = await _target.LoadAsync(generation.Number, cancellationToken).ConfigureAwait(false);
         var earlier = first?.Generation.Number == generation.Number ? first : second?.Generation.Number == generation.Number ? second : null;
-        if (_refused == (saved, _headVersion))
-        {
-            _refused = null;
-            throw new InvalidOperationException($"The target refused a batch after the checkpoint {saved}, which is the one it has.");
-        }
-
         var isSame = earlier?.Saved.Position == saved.Position;
         return new(generation, saved) { Entries = isSame ? earlier!.Entries : saved.Entries, Poison = earlier?.Poison };
     }
@@ -52,28 +46,54 @@ internal sealed partial class ProjectionWorker
     {
         State = _head.IsPaused ? ProjectionState.Paused
             : _head.Live.Failure is not null ? ProjectionState.Stopped
+            : _folding.Failure is not null ? ProjectionState.Failing
             : report.State == ProjectionState.Live ? ProjectionState.Live : ProjectionState.CatchingUp,
-        Detail = _head.Live.Failure,
+        Detail = _head.Live.Failure ?? _folding.Failure,
         Generation = _live.Generation.Number,
         Checkpoint = _live.Saved,
-        BuildingGeneration = _building?.Generation.Number,
-        BuildingCheckpoint = _building?.Saved ?? default,
-        BuildingFailure = _building?.Generation.Failure,
+        BuildingGeneration = _head.Building?.Number,
+        BuildingCheckpoint = _building is { } known && known.Generation.Number == _head.Building?.Number ? known.Saved : default,
+        BuildingFailure = _head.Building is { } building ? building.Failure ?? _rebuilding.Failure : null,
     };
 
     /// <summary>One part of all that is to be done, or a wait for something to do.</summary>
     private async ValueTask<Turn> TakeTurnAsync(CancellationToken cancellationToken)
     {
-        if (_head.Retired is [var oldest, ..] && await RemoveAsync(oldest, cancellationToken).ConfigureAwait(false))
-            return Turn.Stale;
-        var turn = await StepAsync(_live, cancellationToken).ConfigureAwait(false);
-        if (turn != Turn.Stale && _building is { } building)
-            turn = await BuildAsync(building, turn, cancellationToken).ConfigureAwait(false);
-        return turn == Turn.Idle && _head.Retired.Count == 0 ? await WaitAsync(cancellationToken).ConfigureAwait(false) : turn;
+        var turn = await TryAsync(_folding, Turn.Idle, token => StepAsync(_live, token), cancellationToken).ConfigureAwait(false);
+        turn = await TryAsync(_rebuilding, turn, BuildAsync, cancellationToken).ConfigureAwait(false);
+        turn = await TryAsync(_removing, turn, RemoveAsync, cancellationToken).ConfigureAwait(false);
+        return turn == Turn.Idle ? await WaitAsync(cancellationToken).ConfigureAwait(false) : turn;
     }
 
-    private async ValueTask<Turn> BuildAsync(Cursor building, Turn turn, CancellationToken cancellationToken)
+    /// <summary>Does one thing, unless it failed and is not to be tried yet.</summary>
+    /// <returns>What the turn has come to with it; <see cref="Turn.Stale"/> when it failed, or does so no longer.</returns>
+    private async ValueTask<Turn> TryAsync(
+        ProjectionChore chore, Turn before, Func<CancellationToken, ValueTask<Turn>> work, CancellationToken cancellationToken)
     {
+        if (before == Turn.Stale || chore.Left > TimeSpan.Zero)
+            return before;
+        try
+        {
+            var turn = await work(cancellationToken).ConfigureAwait(false);
+            return chore.Succeed() ? Turn.Stale : turn > before ? turn : before;
+        }
+        catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
+        {
+            LogMessages.ProjectionFailing(_logger, exception, _definition.Name, _definition.Source);
+            chore.Fail(exception);
+            return Turn.Stale;
+        }
+    }
+
+    private async ValueTask<Turn> BuildAsync(CancellationToken cancellationToken)
+    {
+        if (_head.Building is not { } generation)
+            return Turn.Idle;
+        if (!_isBuildingRead)
+            _building = await LoadAsync(generation, _building, null, cancellationToken).ConfigureAwait(false);
+        _isBuildingRead = true;
+        var building = _building!;
+
         // More than one for each of the live generation: it has further to go, and would never overtake one that is busy.
         var built = Turn.Progress;
         for (var i = 0; i < BuildingSteps && built == Turn.Progress; i++)
@@ -81,10 +101,33 @@ internal sealed partial class ProjectionWorker
         if (built == Turn.Stale)
             return built;
         _status.Change(report => report with { BuildingCheckpoint = building.Saved });
+        if (!IsRunnable(building))
+            return built;
 
         // Queries never see less than they saw, and a rebuild of what is behind is over as soon as it is no longer.
-        if (!IsRunnable(building) || building.Saved.Position < _live.Saved.Position)
-            return built == Turn.Idle ? turn : built;
+        if (building.Saved.Position >= _live.Saved.Position)
+            return await SwapAsync(building, cancellationToken).ConfigureAwait(false);
+        return built == Turn.Idle ? await EndAsync(building, cancellationToken).ConfigureAwait(false) : built;
+    }
+
+    /// <summary>Deals with a rebuild that has read all there is and is behind the live generation: entries that one has folded in are gone.</summary>
+    private async ValueTask<Turn> EndAsync(Cursor building, CancellationToken cancellationToken)
+    {
+        var info = await _store.GetStreamInfoAsync(_definition.Source, cancellationToken).ConfigureAwait(false);
+        if (info?.LastGeneratedId >= _live.Saved.Position)
+        {
+            // They were trimmed, and no others will come in their place.
+            building.Entries = _live.Entries;
+            return await SaveAsync(building, [], _live.Saved.Position, 0, cancellationToken).ConfigureAwait(false);
+        }
+
+        var loss = $"'{_definition.Source}' ends before the checkpoint {_live.Saved} of the generation that is to be replaced: it was deleted, or went back";
+        return await LoseAsync(building, loss, mayGoOn: false, cancellationToken).ConfigureAwait(false)
+            ?? await SwapAsync(building, cancellationToken).ConfigureAwait(false);
+    }
+
+    private async ValueTask<Turn> SwapAsync(Cursor building, CancellationToken cancellationToken)
+    {
         var isSwapped = await _plan.ChangeAsync(
             head => head.Owner == _lease.Owner && head.Building is { Failure: null } next && next.Number == building.Generation.Number
                 ? head.Swapped()
@@ -97,11 +140,12 @@ internal sealed partial class ProjectionWorker
     }
 
     /// <summary>Removes a part of a generation.</summary>
-    /// <returns>Whether that was the last part, and the plan has changed.</returns>
-    private async ValueTask<bool> RemoveAsync(int generation, CancellationToken cancellationToken)
+    private async ValueTask<Turn> RemoveAsync(CancellationToken cancellationToken)
     {
+        if (_head.Retired is not [var generation, ..])
+            return Turn.Idle;
         if (!await _target.RemoveAsync(generation, cancellationToken).ConfigureAwait(false))
-            return false;
+            return Turn.Progress;
         await _store.DeleteStreamAsync(_definition.Names.Skipped(generation), cancellationToken).ConfigureAwait(false);
         await _plan.ChangeAsync(
             head => head.Owner == _lease.Owner && head.Retired.Contains(generation)
@@ -109,20 +153,28 @@ internal sealed partial class ProjectionWorker
                 : null,
             $"generation {generation} is removed",
             cancellationToken).ConfigureAwait(false);
-        return true;
+        return Turn.Stale;
     }
 
-    /// <summary>Waits for an entry, or for a note that the plan has changed. Real blocking, never polling.</summary>
+    /// <summary>
+    /// Waits for an entry, or for a note that the plan has changed. Real blocking; only what failed, and the lag of a projection that stands still, are
+    /// looked at again after a time.
+    /// </summary>
     private async ValueTask<Turn> WaitAsync(CancellationToken cancellationToken)
     {
         List<StreamPosition> positions = [new(_definition.Names.Notes, _lastNote)];
-        if (IsRunnable(_live))
+        if (IsRunnable(_live) && _folding.Failure is null)
         {
             positions.Add(new(_definition.Source, _live.Saved.Position));
             _status.Change(report => report with { State = ProjectionState.Live, Detail = null, Lag = 0, TimeLag = TimeSpan.Zero });
         }
 
-        var batches = await _store.ReadAsync(positions, 1, Block, cancellationToken).ConfigureAwait(false);
+        // A millisecond more than is left, as stores count in whole ones.
+        var block = new[] { _folding, _rebuilding, _removing }.Where(static chore => chore.Failure is not null)
+            .Select(static chore => chore.Left + TimeSpan.FromMilliseconds(1))
+            .Append(IsRunnable(_live) ? Block : StandingBlock)
+            .Min();
+        var batches = await _store.ReadAsync(positions, 1, block, cancellationToken).ConfigureAwait(false);
         return batches.Any(batch => batch.Stream == _definition.Names.Notes) ? Turn.Stale : Turn.Progress;
     }
 

@@ -5,15 +5,16 @@ namespace Millrace.Projections;
 
 /// <summary>
 /// Runs a projection in this process whenever the lease is its own. One loop does everything in turns, a batch of the live generation, a batch of the
-/// rebuilt one, a part of a removal, so that nothing has to be agreed upon but with other processes, and those the commits keep off.
+/// rebuilt one, a part of a removal, so that nothing has to be agreed upon but with other processes, and those the commits keep off. One of them that
+/// fails keeps nothing from the others.
 /// </summary>
 internal sealed partial class ProjectionWorker
 {
-    private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(100);
-
     // Long enough to cost nothing, short enough that a server which forgot us is noticed.
     private static readonly TimeSpan Block = TimeSpan.FromSeconds(30);
+
+    // How often the lag is looked at while nothing is folded.
+    private static readonly TimeSpan StandingBlock = TimeSpan.FromSeconds(5);
 
     // Notes are for people afterwards; who waits for one is told at once.
     private const int NotesKept = 1_000;
@@ -28,11 +29,15 @@ internal sealed partial class ProjectionWorker
     private readonly ILogger _logger;
     private readonly ProjectionPlan _plan;
     private readonly ProjectionLease _lease;
+    private readonly ProjectionChore _folding;
+    private readonly ProjectionChore _rebuilding;
+    private readonly ProjectionChore _removing;
 
     public ProjectionWorker(ProjectionRuntime runtime, IStreamStore store, MessageCodec codec, TimeProvider time, ProjectionMeter meter, ILogger logger)
     {
         (_definition, _target, _status) = (runtime.Definition, runtime.Target, runtime.Status);
         (_store, _codec, _time, _meter, _logger) = (store, codec, time, meter, logger);
+        (_folding, _rebuilding, _removing) = (new(time), new(time), new(time));
         _plan = new(store, _definition.Names);
         _lease = new(store, _definition.Names, _plan, _definition.Options, time, logger);
     }
@@ -115,8 +120,7 @@ internal sealed partial class ProjectionWorker
     {
         LogMessages.ProjectionFailing(_logger, exception, _definition.Name, _definition.Source);
         _status.Become(ProjectionState.Failing, exception.Message);
-        var wait = TimeSpan.FromTicks(Math.Min(LongestWait.Ticks, FirstWait.Ticks << Math.Min(failures - 1, 20)));
-        await Task.Delay(wait, _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        await Task.Delay(ProjectionChore.WaitAfter(failures), _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }
 
     private async Task ReleaseAsync()

@@ -9,9 +9,9 @@ internal sealed partial class ViewTarget<TView>
     private const int PageSize = 500;
 
     /// <summary>
-    /// Folds a view from its stream up to the last event that the category's checkpoint covers. Both are read after the checkpoint and the view, so that
-    /// an event that is folded in meanwhile changes the view first; the commit then conflicts. It also puts the head, so that a batch under way, which may have
-    /// read the old view, conflicts in its turn.
+    /// Folds a view from its stream up to the last event that the category's checkpoint covers. The view is read first, then the checkpoint, then both
+    /// streams: an event that is folded in meanwhile changes the view, and the commit conflicts. It also puts the head, so that a batch under way, which may
+    /// have read the old view, conflicts in its turn.
     /// </summary>
     public async ValueTask RebuildAsync(string stream, int version, CancellationToken cancellationToken)
     {
@@ -37,9 +37,9 @@ internal sealed partial class ViewTarget<TView>
         if (head.Live.Version != version)
             throw new InvalidOperationException($"Views of '{names.Projection}' have the version {head.Live.Version}, this process folds {version}.");
         var key = names.View(generation, stream);
-        var documents = await store.GetStatesAsync([names.Checkpoint(generation), key], cancellationToken).ConfigureAwait(false);
+        var documents = await store.GetStatesAsync([key, names.Checkpoint(generation)], cancellationToken).ConfigureAwait(false);
         var events = await ReadAllAsync(stream, cancellationToken).ConfigureAwait(false);
-        var next = await FindNextAsync(stream, Read(documents[0]).Position, cancellationToken).ConfigureAwait(false);
+        var next = await FindNextAsync(stream, Read(documents[1]).Position, cancellationToken).ConfigureAwait(false);
         var covered = events.TakeWhile(one => one.Version < next).ToList();
 
         var view = Fold(null, stream, covered.Where(one => folds.KeysOf(one).Any()));
@@ -48,14 +48,14 @@ internal sealed partial class ViewTarget<TView>
             changes.Add(new CommitChange.PutState(key, Write(covered[^1], view)!.Value));
         else
             changes.Add(new CommitChange.DeleteState(key));
-        if (view is not null && documents[1] is null)
+        if (view is not null && documents[0] is null)
             changes.Add(new CommitChange.Append(names.Keys(generation), new EntryFieldsWriter().Add(KeyField, stream).ToFields()));
         var commit = new Commit
         {
             Conditions =
             [
                 plan.Unchanged(headVersion),
-                documents[1] is { } known ? CommitCondition.StateIs(key, known.Version) : CommitCondition.StateAbsent(key),
+                documents[0] is { } known ? CommitCondition.StateIs(key, known.Version) : CommitCondition.StateAbsent(key),
             ],
             Changes = changes,
         };

@@ -6,7 +6,7 @@ namespace Millrace.Projections;
 
 /// <summary>
 /// Views as state documents in the slot of the source, saved in one commit with the checkpoint. Keeps nothing in memory: each batch reads the
-/// checkpoint and the documents at one moment, and its commit holds only while both the checkpoint and the plan are unchanged.
+/// checkpoint and then the documents, and its commit holds only while both the checkpoint and the plan are unchanged.
 /// </summary>
 internal sealed partial class ViewTarget<TView>(
     ProjectionNames names, ViewFolds<TView> folds, IStreamStore store, MessageCodec codec, int parallelism) : IProjectionTarget, IStreamRebuilder

@@ -27,6 +27,8 @@ public abstract partial class ProjectionTests
         var report = await ControlOf(second).GetAsync(Name);
         Assert.Equal((ProjectionState.Paused, 1L, 1), (report.State, report.Lag, report.Generation));
         Assert.True(report.TimeLag > TimeSpan.Zero);
+        await Eventually.TrueAsync("the process knows its lag", () => new(ControlOf(second).Local[0] is { Lag: 1, TimeLag.Ticks: > 0 }));
+        Assert.Equal(ProjectionState.Paused, ControlOf(second).Local[0].State);
         Assert.Equal(1, (await ReaderOf(second).GetAsync($"{_category}-1"))!.Version);
 
         Assert.True(await ControlOf(second).ResumeAsync(Name));

@@ -197,6 +197,17 @@ public abstract partial class ProjectionTests
 
         public int? Poison { get; set; }
 
+        /// <summary>A generation that no batch can be saved in.</summary>
+        public int? Broken { get; set; }
+
+        /// <summary>Whether nothing can be removed.</summary>
+        public bool KeepsAll { get; set; }
+
+        public int Removals { get; private set; }
+
+        /// <summary>What each batch waits for, whatever its token says.</summary>
+        public Func<Task>? Hang { get; init; }
+
         public IReadOnlyList<int> Amounts(int generation)
         {
             lock (_lock)
@@ -209,28 +220,38 @@ public abstract partial class ProjectionTests
                 return new(_generations.GetValueOrDefault(generation).Checkpoint);
         }
 
-        public ValueTask<bool> ApplyAsync(ProjectionBatch batch, CancellationToken cancellationToken)
+        public async ValueTask<bool> ApplyAsync(ProjectionBatch batch, CancellationToken cancellationToken)
         {
+            if (Hang is not null)
+                await Hang();
             lock (_lock)
             {
+                if (batch.Generation == Broken)
+                    throw new InvalidOperationException("no such table");
                 if (FaultsBefore.TryDequeue(out var before))
                     before();
                 var (checkpoint, amounts) = _generations.GetValueOrDefault(batch.Generation, (ProjectionCheckpoint.Start, []));
                 if (checkpoint != batch.After)
-                    return new(false);
+                    return false;
                 if (batch.Events.FirstOrDefault(one => ((PointsEarned)one.Event).Amount == Poison) is { } poison)
                     throw new ProjectionEventException(poison, new FormatException("bad"));
                 _generations[batch.Generation] = (batch.Checkpoint, [.. amounts, .. batch.Events.Select(one => ((PointsEarned)one.Event).Amount)]);
                 if (Faults.TryDequeue(out var after))
                     after();
-                return new(true);
+                return true;
             }
         }
 
         public ValueTask<bool> RemoveAsync(int generation, CancellationToken cancellationToken)
         {
             lock (_lock)
+            {
+                Removals++;
+                if (KeepsAll)
+                    throw new InvalidOperationException("may not drop tables");
                 _generations.Remove(generation);
+            }
+
             return new(true);
         }
     }

@@ -209,6 +209,8 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
         Assert.Throws<MillraceConfigurationException>(() => Add("a", options => options.Version = 0, Tally.Folds));
         Assert.Throws<ArgumentException>(() => Add("", null, Tally.Folds));
         Assert.Throws<ArgumentException>(() => Add(new('a', 129), null, Tally.Folds));
+        Assert.Throws<ArgumentException>(() => Add("a/2", null, Tally.Folds));
+        Assert.Throws<ArgumentException>(() => Add("a:1", null, Tally.Folds));
         Assert.Throws<ArgumentException>(() => Add("a", null, _ => { }));
         Assert.Throws<ArgumentException>(() => new ServiceCollection().AddMillrace(m => m
             .AddProjection("a", "source", Tally.Folds).AddProjection("a", "other", Tally.Folds)));

@@ -1,0 +1,206 @@
+using Millrace.EventSourcing;
+using Millrace.Projections;
+using Millrace.Streams;
+using Millrace.Tests.EventSourcing;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Projections;
+
+/// <summary>What a review found: one part that fails and the others, sources that begin anew, reads that are torn.</summary>
+public abstract partial class ProjectionTests
+{
+    [Fact]
+    public async Task Rebuild_or_removal_that_fails_keeps_nothing_from_the_live_generation_and_is_tried_again()
+    {
+        var target = new MemoryTarget { Broken = 2, KeepsAll = true };
+        var host = await TargetHostAsync(target);
+        await AppendAsync(1, 1, 2);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        await ControlOf(host).RebuildAsync(Name);
+        await Eventually.TrueAsync("the rebuild fails", async () => (await ControlOf(host).GetAsync(Name)).BuildingFailure == "no such table");
+        await AppendAsync(1, 3);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        Assert.Equal([1, 2, 3], target.Amounts(1));
+        Assert.Equal("no such table", ControlOf(host).Local[0].BuildingFailure);
+
+        target.Broken = null;
+        await WhenGenerationAsync(host, 2);
+        await Eventually.TrueAsync("the removal has failed", () => new(target.Removals > 1));
+        await AppendAsync(1, 4);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        Assert.Equal([1, 2, 3, 4], target.Amounts(2));
+        Assert.Equal([1, 2, 3], target.Amounts(1));
+
+        target.KeepsAll = false;
+        await Eventually.TrueAsync("the old generation is removed", () => new(target.Amounts(1).Count == 0));
+        Assert.Null((await ControlOf(host).GetAsync(Name)).BuildingFailure);
+    }
+
+    [Fact]
+    public async Task Live_generation_that_fails_each_time_is_replaced_by_a_rebuild()
+    {
+        var target = new MemoryTarget { Broken = 1 };
+        var host = await TargetHostAsync(target);
+        await AppendAsync(1, 1, 2);
+        await WhenAsync(host, ProjectionState.Failing);
+
+        await ControlOf(host).RebuildAsync(Name);
+
+        await WhenGenerationAsync(host, 2);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        Assert.Equal([1, 2], target.Amounts(2));
+        await WhenAsync(host, ProjectionState.Live);
+    }
+
+    /// <summary>It ends before the checkpoint, or at it by chance, or has passed it while nobody looked.</summary>
+    [Theory]
+    [InlineData(80)]
+    [InlineData(100)]
+    [InlineData(120)]
+    public async Task Source_that_began_anew_stops_the_projection_and_is_read_from_its_first_entry_once_the_loss_is_accepted(int last)
+    {
+        await _writer!.Publisher.PublishAsync(_category, new PointsEarned(1, "test"));
+        var fields = (await Store.RangeAsync(_category, new() { Count = 1 }))[0].Fields;
+        async Task BeginAsync(params int[] ids)
+        {
+            await Store.DeleteStreamAsync(_category);
+            await Store.CommitAsync(new Commit { Changes = [.. ids.Select(id => new CommitChange.Append(_category, fields, new EntryId((ulong)id, 0)))] });
+        }
+
+        await BeginAsync(97, 98, 99, 100);
+        var first = await HostAsync(folds: Sums, configure: options => options.WhenTrimmed = WhenTrimmed.GoOn);
+        await ControlOf(first).WaitForAsync(Name, null, Long);
+        await first.StopAsync();
+        await BeginAsync(last - 1, last);
+
+        var second = await HostAsync(folds: Sums, configure: options => options.WhenTrimmed = WhenTrimmed.GoOn);
+        await WhenAsync(second, ProjectionState.Stopped);
+        Assert.Contains("deleted", ControlOf(second).Local[0].Detail, StringComparison.Ordinal);
+        Assert.Equal(4, (await ReaderOf(second).GetAsync("all"))!.Balance);
+
+        await ControlOf(second).ResumeAsync(Name, acceptLoss: true);
+        await Eventually.TrueAsync("what there is now is folded in", async () => (await ReaderOf(second).GetAsync("all"))!.Balance == 6);
+        await WhenAsync(second, ProjectionState.Live);
+        Assert.Equal(new EntryId((ulong)last, 0), (await ControlOf(second).GetAsync(Name)).Checkpoint.Position);
+    }
+
+    [Fact]
+    public async Task Rebuild_of_a_source_whose_last_entries_are_gone_takes_its_place()
+    {
+        var host = await HostAsync(folds: Sums, configure: options => options.WhenTrimmed = WhenTrimmed.GoOn);
+        await AppendAsync(1, 1, 2);
+        var last = (await AppendAsync(1, 4)).Position!.Value;
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        await Store.DeleteAsync(_category, [last]);
+
+        await ControlOf(host).RebuildAsync(Name);
+
+        await WhenGenerationAsync(host, 2);
+        Assert.Equal(last, (await ControlOf(host).GetAsync(Name)).Checkpoint.Position);
+        await AppendAsync(1, 8);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        Assert.Equal(11, (await ReaderOf(host).GetAsync("all"))!.Balance);
+    }
+
+    [Fact]
+    public async Task Rebuild_of_a_source_that_was_deleted_does_not_empty_the_views_unless_the_loss_is_accepted()
+    {
+        var host = await HostAsync(folds: Sums);
+        await AppendAsync(1, 1, 2);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        await Store.DeleteStreamAsync(_category);
+
+        await ControlOf(host).RebuildAsync(Name);
+        await Eventually.TrueAsync("the rebuild has stopped", async () => (await ControlOf(host).GetAsync(Name)).BuildingFailure is not null);
+        Assert.Equal(3, (await ReaderOf(host).GetAsync("all"))!.Balance);
+
+        await ControlOf(host).ResumeAsync(Name, acceptLoss: true);
+        await WhenGenerationAsync(host, 2);
+        Assert.Null(await ReaderOf(host).GetAsync("all"));
+    }
+
+    [Fact]
+    public async Task View_that_was_deleted_and_made_again_long_after_is_listed_once()
+    {
+        var host = await HostAsync(
+            folds => folds.On<PointsEarned>((earned, _) => [earned.For], (_, earned, _) => earned.Amount == 0 ? null : new(earned.Amount, 0)),
+            options => options.BatchSize = 1);
+        var others = Enumerable.Range(0, 110).Select(i => new PointsEarned(1, $"o{i}"));
+        object[] events = [new PointsEarned(1, "k"), new PointsEarned(0, "k"), .. others, new PointsEarned(2, "k")];
+        await Events.AppendAsync($"{_category}-1", ExpectedVersion.NoStream, events);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+
+        var all = await ReaderOf(host).ReadAllAsync().ToListAsync();
+
+        Assert.Equal(111, all.Count);
+        Assert.Equal(2, Assert.Single(all, view => view.Key == "k").Value.Balance);
+    }
+
+    [Fact]
+    public async Task Rebuild_of_one_stream_keeps_an_event_that_is_folded_in_between_its_reads()
+    {
+        var host = await HostAsync();
+        await AppendAsync(1, 1, 2);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        var isArmed = 1;
+        var other = await HostAsync(
+            configure: options => options.RunsHere = false,
+            store: TornStore.Wrap(Store, async () =>
+            {
+                if (Interlocked.Exchange(ref isArmed, 0) == 1)
+                    await ControlOf(host).WaitForAsync(Name, (await AppendAsync(1, 4)).Position, Long);
+            }),
+            instance: "other");
+
+        await ControlOf(other).RebuildStreamAsync(Name, $"{_category}-1");
+
+        Assert.Equal(0, isArmed);
+        Assert.Equal(new Tally(7, 3), await ReaderOf(host).GetAsync($"{_category}-1"));
+    }
+
+    [Fact]
+    public async Task Views_are_found_while_a_rebuild_takes_their_place()
+    {
+        var host = await HostAsync();
+        await AppendAsync(1, 1);
+        await AppendAsync(2, 2);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        var isArmed = 1;
+        var other = await HostAsync(
+            configure: options => options.RunsHere = false,
+            store: TornStore.Wrap(Store, async () =>
+            {
+                if (Interlocked.Exchange(ref isArmed, 0) == 0)
+                    return;
+                await ControlOf(host).RebuildAsync(Name);
+                await Eventually.TrueAsync("the first generation is gone", async () =>
+                    (await ControlOf(host).GetAsync(Name)).Generation == 2 && !await HasAsync(1));
+            }),
+            instance: "other");
+
+        var views = await ReaderOf(other).GetManyAsync([$"{_category}-1", $"{_category}-2"]);
+
+        Assert.Equal(0, isArmed);
+        Assert.Equal([new Tally(1, 1), new Tally(2, 1)], views);
+    }
+
+    [Fact]
+    public async Task Target_that_hangs_does_not_keep_the_application_from_stopping()
+    {
+        var (entered, end) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await AppendAsync(1, 1);
+        var host = await TargetHostAsync(new MemoryTarget
+        {
+            Hang = () =>
+            {
+                entered.TrySetResult();
+                return end.Task;
+            },
+        });
+        await entered.Task.WaitAsync(Long);
+
+        await host.AbortAsync().WaitAsync(Long);
+
+        end.SetResult();
+    }
+}
