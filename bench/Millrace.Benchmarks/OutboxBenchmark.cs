@@ -80,7 +80,7 @@ internal static class OutboxBenchmark
         builder.Services.AddMillrace(millrace =>
         {
             useStore(millrace);
-            millrace.AddMessage<BenchMessage>("bench.message", 1).AddOutbox<BenchDb>(outbox => outbox.RunsRelay = relays);
+            millrace.AddMessage<BenchMessage>("bench.message", 1).AddOutbox<BenchDb>(outbox => (outbox.Name, outbox.RunsRelay) = ("bench", relays));
         });
         return builder.Build();
     }

@@ -10,6 +10,9 @@ namespace Millrace.EntityFrameworkCore;
 /// </summary>
 internal sealed class PostgreSqlWakeUp(string channel) : OutboxWakeUp
 {
+    // A router that forgets a connection in silence does so after minutes; until that is noticed, nobody is told of commits.
+    private static readonly TimeSpan QuietTime = TimeSpan.FromSeconds(30);
+
     public override Task SendAsync(DbContext db, CancellationToken cancellationToken) =>
         db.Database.ExecuteSqlAsync($"SELECT pg_notify({channel}, '')", cancellationToken);
 
@@ -28,6 +31,20 @@ internal sealed class PostgreSqlWakeUp(string channel) : OutboxWakeUp
 
         wake();
         while (true)
-            await connection.WaitAsync(cancellationToken).ConfigureAwait(false);
+        {
+            if (!await connection.WaitAsync(QuietTime, cancellationToken).ConfigureAwait(false))
+                await CheckAsync(connection, cancellationToken).ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>Fails on a line that is dead.</summary>
+    private static async Task CheckAsync(NpgsqlConnection connection, CancellationToken cancellationToken)
+    {
+        var check = connection.CreateCommand();
+        await using (check.ConfigureAwait(false))
+        {
+            check.CommandText = "SELECT 1";
+            await check.ExecuteScalarAsync(cancellationToken).ConfigureAwait(false);
+        }
     }
 }

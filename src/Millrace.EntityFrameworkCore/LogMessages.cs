@@ -20,6 +20,9 @@ internal static partial class LogMessages
     [LoggerMessage(1504, LogLevel.Warning, "The relays of the outbox '{Outbox}' could not be told of a commit; they poll.")]
     public static partial void WakeUpFailed(ILogger logger, Exception exception, string outbox);
 
+    [LoggerMessage(1505, LogLevel.Warning, "The rows of the outbox '{Outbox}' could not be counted or cleaned up; it is tried again.")]
+    public static partial void CareFailed(ILogger logger, Exception exception, string outbox);
+
     [LoggerMessage(1520, LogLevel.Warning, "The inbox of {Context} could not be cleaned up; it is tried again.")]
     public static partial void CleaningFailed(ILogger logger, Exception exception, string context);
 }

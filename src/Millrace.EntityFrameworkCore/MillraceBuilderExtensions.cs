@@ -17,11 +17,10 @@ public static class MillraceBuilderExtensions
     {
         /// <summary>
         /// Makes <c>db.Publish</c> of a context work, and relays what it wrote. The context itself is added as usual, before or after, and its model
-        /// maps the
-        /// table with <c>AddMillraceOutbox</c>. Adds <see cref="Outbox{TDbContext}"/> as a singleton.
+        /// maps the table with <c>AddMillraceOutbox</c>. Adds <see cref="Outbox{TDbContext}"/> as a singleton.
         /// </summary>
         /// <typeparam name="TDbContext">The context.</typeparam>
-        /// <param name="configure">Changes the settings.</param>
+        /// <param name="configure">Changes the settings; one call for the context sets <see cref="OutboxOptions.Name"/>, which has no default.</param>
         public MillraceBuilder AddOutbox<TDbContext>(Action<OutboxOptions>? configure = null)
             where TDbContext : DbContext
         {
@@ -43,29 +42,42 @@ public static class MillraceBuilderExtensions
             return builder;
         }
 
-        /// <summary>Cleans up the inbox of a context, whose model maps the table with <c>AddMillraceInbox</c>.</summary>
+        /// <summary>
+        /// Cleans up the inbox of a context, whose model maps the table with <c>AddMillraceInbox</c>. Several calls change the same settings, and
+        /// <c>AddInboxConsumer</c> is one of them: this one is needed for other settings, and where messages are handled by <c>HandleOnceAsync</c> alone.
+        /// </summary>
         /// <typeparam name="TDbContext">The context.</typeparam>
         /// <param name="configure">Changes the settings.</param>
         public MillraceBuilder AddInbox<TDbContext>(Action<InboxOptions>? configure = null)
             where TDbContext : DbContext
         {
-            var options = new InboxOptions();
-            configure?.Invoke(options);
-            builder.Services.AddSingleton<IHostedService>(provider =>
+            var services = builder.Services;
+            var source = services.Select(service => service.ImplementationInstance).OfType<InboxSource>()
+                .FirstOrDefault(one => one.ContextType == typeof(TDbContext));
+            if (source is null)
             {
-                options.Check(typeof(TDbContext).Name);
-                return new InboxCleaner<TDbContext>(
-                    options,
-                    provider.GetRequiredService<IServiceScopeFactory>(),
-                    provider.GetRequiredService<TimeProvider>(),
-                    LoggerOf(provider, "Millrace.Inbox"));
-            });
+                source = new(typeof(TDbContext));
+                services.AddSingleton(source);
+                services.TryAddScoped<InboxScope<TDbContext>>();
+                services.AddSingleton<IHostedService>(provider =>
+                {
+                    source.Options.Check(typeof(TDbContext).Name);
+                    return new InboxCleaner<TDbContext>(
+                        source.Options,
+                        provider.GetRequiredService<IServiceScopeFactory>(),
+                        provider.GetRequiredService<TimeProvider>(),
+                        LoggerOf(provider, "Millrace.Inbox"));
+                });
+            }
+
+            configure?.Invoke(source.Options);
             return builder;
         }
 
         /// <summary>
         /// Adds a handler whose effects in the database happen exactly once: it runs in a transaction of its context that also records the message, and is
-        /// not run when the message is there already. See <c>HandleOnceAsync</c>; changes that it leaves in the context are saved.
+        /// not run when the message is there already. See <c>HandleOnceAsync</c>; changes that it leaves in the context are saved. The inbox is cleaned up as
+        /// <c>AddInbox</c> says, after 7 days without it.
         /// </summary>
         /// <typeparam name="TDbContext">The context; one of its own for each delivery.</typeparam>
         /// <typeparam name="TMessage">The message type.</typeparam>
@@ -82,8 +94,7 @@ public static class MillraceBuilderExtensions
             where TMessage : notnull
         {
             ArgumentNullException.ThrowIfNull(handler);
-            builder.Services.TryAddScoped<InboxScope<TDbContext>>();
-            return builder.AddConsumer<InboxScope<TDbContext>, TMessage>(
+            return builder.AddInbox<TDbContext>().AddConsumer<InboxScope<TDbContext>, TMessage>(
                 stream,
                 group,
                 (scope, message, context, cancellationToken) =>
@@ -113,8 +124,7 @@ public static class MillraceBuilderExtensions
         {
             ArgumentNullException.ThrowIfNull(handler);
             builder.Services.TryAddScoped<THandler>();
-            builder.Services.TryAddScoped<InboxScope<TDbContext>>();
-            return builder.AddConsumer<InboxScope<TDbContext>, TMessage>(
+            return builder.AddInbox<TDbContext>().AddConsumer<InboxScope<TDbContext>, TMessage>(
                 stream,
                 group,
                 (scope, message, context, cancellationToken) => scope.Db.HandleOnceAsync(
@@ -151,6 +161,7 @@ public static class MillraceBuilderExtensions
         where TDbContext : DbContext
     {
         source.Options.Check(typeof(TDbContext).Name);
+        OutboxTwins.Check(provider);
         var scopes = provider.GetRequiredService<IServiceScopeFactory>();
         var logger = LoggerOf(provider, "Millrace.Outbox");
         if (source.Options.RunsRelay)

@@ -1,4 +1,6 @@
+using System.Runtime.ExceptionServices;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Storage;
 
 namespace Millrace.EntityFrameworkCore;
 
@@ -18,12 +20,13 @@ public static class InboxDbContextExtensions
         /// by hand, and
         /// not have effects in the store (<c>context.Publish</c>, <c>context.State</c>): they leave after the transaction, and would be lost with a process
         /// that dies in between. With a retrying execution strategy the work may run several times, each time from a clean context.
+        /// Rows are cleaned up by processes that call <c>AddInbox</c> or <c>AddInboxConsumer</c>, and by no others.
         /// </remarks>
         /// <param name="context">The context of the message.</param>
         /// <param name="work">What the handler does; changes that it leaves in the context are saved.</param>
         /// <param name="cancellationToken">The handler's.</param>
-        /// <returns><see langword="false"/>: the message was handled before, and nothing was done. Let the handler return, so that it is
-        /// acknowledged.</returns>
+        /// <returns><see langword="false"/>: the message was handled before, by an earlier delivery or by a try of this call whose answer was lost, and nothing
+        /// more was done. Let the handler return, so that it is acknowledged.</returns>
         /// <exception cref="InvalidOperationException">
         /// The model has no inbox, a transaction has begun already, or the work had effects in the store. Nothing was done.
         /// </exception>
@@ -62,12 +65,11 @@ public static class InboxDbContextExtensions
         await using (transaction.ConfigureAwait(false))
         {
             // First of all, so that another process with the same message waits here, and has done nothing yet when it learns that it comes second.
-            if (!await TryRecordAsync(db, row, cancellationToken).ConfigureAwait(false))
+            if (await TryRecordAsync(db, row, cancellationToken).ConfigureAwait(false) is { } failure)
             {
-                await transaction.RollbackAsync(cancellationToken).ConfigureAwait(false);
-                return await IsHandledAsync(db, row, cancellationToken).ConfigureAwait(false)
-                    ? false
-                    : throw new DbUpdateException($"Another transaction records the message {row.MessageId} at this moment; it is tried again.");
+                if (!await IsHandledByAnotherAsync(db, transaction, row, cancellationToken).ConfigureAwait(false))
+                    failure.Throw();
+                return false;
             }
 
             await work(cancellationToken).ConfigureAwait(false);
@@ -80,23 +82,39 @@ public static class InboxDbContextExtensions
         }
     }
 
-    /// <summary>Inserts the row, unless there is one.</summary>
-    private static async Task<bool> TryRecordAsync(DbContext db, InboxRow row, CancellationToken cancellationToken)
+    /// <summary>Inserts the row.</summary>
+    /// <returns>Why it could not, which may be that there is one.</returns>
+    private static async Task<ExceptionDispatchInfo?> TryRecordAsync(DbContext db, InboxRow row, CancellationToken cancellationToken)
     {
         var entry = db.Add(row);
         try
         {
             await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
-            return true;
+            return null;
         }
         catch (DbUpdateException exception) when (exception.Entries.Any(failed => failed.Entity == row))
         {
             // Providers name a duplicate key each in its own way; whether the row is there tells.
-            return false;
+            return ExceptionDispatchInfo.Capture(exception);
         }
         finally
         {
             entry.State = EntityState.Detached;
+        }
+    }
+
+    private static async Task<bool> IsHandledByAnotherAsync(
+        DbContext db, IDbContextTransaction transaction, InboxRow row, CancellationToken cancellationToken)
+    {
+        try
+        {
+            await transaction.RollbackAsync(cancellationToken).ConfigureAwait(false);
+            return await IsHandledAsync(db, row, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException)
+        {
+            // The line is broken, or the table gone: the failure of the insert says it better, and decides whether it is tried again.
+            return false;
         }
     }
 

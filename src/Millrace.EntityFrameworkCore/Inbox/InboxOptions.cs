@@ -10,7 +10,7 @@ public sealed class InboxOptions
     /// </summary>
     public TimeSpan Window { get; set; } = TimeSpan.FromDays(7);
 
-    /// <summary>How often what is older is deleted, by each process; one statement. Default 10 minutes; 10 ms to one day.</summary>
+    /// <summary>How often what is older is deleted, by each process, in statements of about 1,000 rows. Default 10 minutes; 10 ms to one day.</summary>
     public TimeSpan CleaningInterval { get; set; } = TimeSpan.FromMinutes(10);
 
     internal void Check(string context)

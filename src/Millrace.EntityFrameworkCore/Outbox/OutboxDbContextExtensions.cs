@@ -18,19 +18,20 @@ public static class OutboxDbContextExtensions
         /// </summary>
         /// <remarks>
         /// Costs one insert in the batch of <c>SaveChanges</c>, and none of the store. Messages of one context are relayed in the order of the calls; a
-        /// transaction that begins to save after another was committed comes after it. <see cref="PublishOptions.Delay"/> begins when the relay hands the
+        /// transaction that begins to save after another was committed comes after it, provided that the database numbers rows as they come (an identity
+        /// column; not a sequence with a cache). <see cref="PublishOptions.Delay"/> begins when the relay hands the
         /// message to the store, usually some milliseconds after the commit.
         /// </remarks>
         /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
         /// <param name="stream">The stream.</param>
         /// <param name="message">The message; serialized now.</param>
-        /// <param name="options">More about the message; rows with one <see cref="PublishOptions.PartitionKey"/> keep their order whatever fails.
-        /// Default: nothing.</param>
+        /// <param name="options">More about the message; rows with one <see cref="PublishOptions.PartitionKey"/> keep their order while one of them is
+        /// refused and tried again, until it is parked: then those behind it go on. Default: nothing.</param>
         /// <exception cref="ArgumentException">The store would refuse the name of the stream, the delay or the size of the message; or a trim is asked
         /// for.</exception>
         /// <exception cref="InvalidOperationException">
         /// The message type has no declared name, or the context has no outbox: it was not made by the container, <c>AddOutbox</c> is missing, or
-        /// <c>AddMillraceOutbox</c> in its model.
+        /// <c>AddMillraceOutbox</c> in its model; or the model numbers rows before they are saved, as with HiLo.
         /// </exception>
         public void Publish<T>(string stream, T message, PublishOptions? options = null)
             where T : notnull

@@ -57,28 +57,97 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
     /// <exception cref="StreamException">The store failed. What it took is found by the next page.</exception>
     public async Task<Outcome> RelayPageAsync(OutboxTable table, CancellationToken cancellationToken)
     {
+        try
+        {
+            return await RelayPageCoreAsync(table, cancellationToken).ConfigureAwait(false);
+        }
+        catch
+        {
+            Distrust();
+            throw;
+        }
+    }
+
+    /// <summary>The database failed, and may have come back without what it acknowledged last: what the documents name is settled once more.</summary>
+    public void Distrust() => _settled.Clear();
+
+    private async Task<Outcome> RelayPageCoreAsync(OutboxTable table, CancellationToken cancellationToken)
+    {
         _holds.Expire();
-        var documents = await ReadMemoryAsync(cancellationToken).ConfigureAwait(false);
+        var (documents, refusals) = await ReadMemoryAsync(cancellationToken).ConfigureAwait(false);
         await SettleRememberedAsync(table, documents, cancellationToken).ConfigureAwait(false);
 
         var page = await table.ReadAsync(options.BatchSize, _holds.Keys, _holds.Streams, cancellationToken).ConfigureAwait(false);
         if (page.Count == 0)
             return Outcome.Empty;
 
-        var batches = page.Where(row => documents.ContainsKey(row.Stream)).GroupBy(row => row.Stream, StringComparer.Ordinal)
+        var streams = page.GroupBy(row => row.Stream, StringComparer.Ordinal).ToList();
+        var batches = streams.Where(rows => documents.ContainsKey(rows.Key))
             .Select(rows => new Batch([.. rows.Take(_limits.GetValueOrDefault(rows.Key, int.MaxValue))], documents[rows.Key])).ToList();
-        RememberStreams(page);
-        return await RelayAsync(table, batches, cancellationToken).ConfigureAwait(false);
+        RememberStreams(streams.Select(rows => rows.Key).Where(stream => !refusals.ContainsKey(stream)));
+        var outcome = await RelayAsync(table, batches, cancellationToken).ConfigureAwait(false);
+        foreach (var rows in streams.Where(rows => refusals.ContainsKey(rows.Key)))
+            await RefusedAsync(table, new([rows.First()], last: null), refusals[rows.Key], isOfStream: true, cancellationToken).ConfigureAwait(false);
+        return outcome;
     }
 
-    private async Task<Dictionary<string, StateDocument?>> ReadMemoryAsync(CancellationToken cancellationToken)
+    /// <summary>
+    /// Reads the documents of the streams. One that cannot be read is the matter of its own rows: the stream is forgotten until rows of it are seen again.
+    /// </summary>
+    private async Task<(Dictionary<string, StateDocument?> Documents, Dictionary<string, StreamException> Refusals)> ReadMemoryAsync(
+        CancellationToken cancellationToken)
     {
+        var refusals = new Dictionary<string, StreamException>(StringComparer.Ordinal);
+        foreach (var stream in _streams)
+        {
+            if (RefusalOf(stream) is { } refusal)
+                refusals.Add(stream, refusal);
+        }
+
+        _streams.ExceptWith(refusals.Keys);
         if (_streams.Count == 0)
-            return [];
+            return ([], refusals);
         List<string> streams = [.. _streams];
         var keys = streams.ConvertAll(stream => OutboxNames.Memory(options.Name!, stream));
-        var documents = await store.GetStatesAsync(keys, cancellationToken).ConfigureAwait(false);
-        return streams.Zip(documents).ToDictionary(one => one.First, one => one.Second, StringComparer.Ordinal);
+        try
+        {
+            var read = await store.GetStatesAsync(keys, cancellationToken).ConfigureAwait(false);
+            return (streams.Zip(read).ToDictionary(one => one.First, one => one.Second, StringComparer.Ordinal), refusals);
+        }
+        catch (StreamException exception) when (!IsOfTheStore(exception))
+        {
+            // One of them is at fault, and the store does not say which.
+        }
+
+        var documents = new Dictionary<string, StateDocument?>(StringComparer.Ordinal);
+        for (var i = 0; i < streams.Count; i++)
+        {
+            try
+            {
+                documents[streams[i]] = await store.GetStateAsync(keys[i], cancellationToken).ConfigureAwait(false);
+            }
+            catch (StreamException exception) when (!IsOfTheStore(exception))
+            {
+                refusals.Add(streams[i], exception);
+                _streams.Remove(streams[i]);
+            }
+        }
+
+        return (documents, refusals);
+    }
+
+    /// <summary>Why a stream cannot have a document: a row that somebody else wrote, or an earlier version of us with other limits.</summary>
+    private StreamException? RefusalOf(string stream)
+    {
+        try
+        {
+            StreamArguments.Check(OutboxNames.Memory(options.Name!, stream));
+            return null;
+        }
+        catch (ArgumentException exception)
+        {
+            return new(StreamErrorCode.LimitExceeded, exception.Message, exception);
+        }
     }
 
     private async Task SettleRememberedAsync(
@@ -96,7 +165,7 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
     private bool IsKept => options.KeepRelayed > TimeSpan.Zero;
 
     /// <summary>The streams of this page come next, too; their documents are then read before their rows.</summary>
-    private void RememberStreams(List<OutboxRow> page)
+    private void RememberStreams(IEnumerable<string> streams)
     {
         if (_streams.Count > MaxStreams)
         {
@@ -104,7 +173,7 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
             _settled.Clear();
         }
 
-        _streams.UnionWith(page.Select(row => row.Stream));
+        _streams.UnionWith(streams);
     }
 
     private async Task<Outcome> RelayAsync(OutboxTable table, List<Batch> batches, CancellationToken cancellationToken)
@@ -121,7 +190,7 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
             if (results[i].Conflict is not null)
                 outcome = Outcome.Overtaken;
             else if (results[i].Failure is { } failure)
-                await RefusedAsync(table, batches[i], failure, cancellationToken).ConfigureAwait(false);
+                await RefusedAsync(table, batches[i], failure, failure.Code != StreamErrorCode.LimitExceeded, cancellationToken).ConfigureAwait(false);
         }
 
         return outcome;
@@ -167,11 +236,14 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
         return results;
     }
 
-    private async Task RefusedAsync(OutboxTable table, Batch batch, StreamException failure, CancellationToken cancellationToken)
+    /// <summary>Not the row's fault, nor the stream's: nothing can be relayed at the moment.</summary>
+    private static bool IsOfTheStore(StreamException failure) => failure.IsTransient ||
+        failure.Code is StreamErrorCode.AuthenticationFailed or StreamErrorCode.Closed or StreamErrorCode.Corrupt or StreamErrorCode.Locked;
+
+    private async Task RefusedAsync(
+        OutboxTable table, Batch batch, StreamException failure, bool isOfStream, CancellationToken cancellationToken)
     {
-        // Not the row's fault, nor the stream's: nothing can be relayed at the moment.
-        if (failure.IsTransient ||
-            failure.Code is StreamErrorCode.AuthenticationFailed or StreamErrorCode.Closed or StreamErrorCode.Corrupt or StreamErrorCode.Locked)
+        if (IsOfTheStore(failure))
             throw failure;
         if (batch.Rows.Count > 1)
         {
@@ -183,7 +255,7 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
         var row = batch.Rows[0];
         var attempts = row.Attempts + 1;
         var isParked = attempts >= options.MaxAttempts;
-        await table.RefuseAsync(row.Id, $"{failure.Code}: {failure.Message}", isParked, cancellationToken).ConfigureAwait(false);
+        await table.RefuseAsync(RelayedRow.Of(row), $"{failure.Code}: {failure.Message}", isParked, cancellationToken).ConfigureAwait(false);
         if (isParked)
         {
             meter.Parked(row.Stream);
@@ -193,17 +265,18 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
 
         LogMessages.RowRefused(logger, failure, row.Id, row.Stream, attempts);
         var wait = Wait(attempts, options);
-        if (failure.Code == StreamErrorCode.LimitExceeded)
-            _holds.HoldKey(row, wait);
-        else
+        if (isOfStream)
             _holds.HoldStream(row.Stream, wait);
+        else
+            _holds.HoldKey(row, wait);
     }
 
     /// <summary>The wait after so many failures.</summary>
     public static TimeSpan Wait(int failures, OutboxOptions options)
     {
-        var wait = options.RetryBaseDelay * Math.Pow(2, Math.Min(failures - 1, 30));
-        return wait < options.RetryMaxDelay ? wait : options.RetryMaxDelay;
+        // As a number: a TimeSpan of the largest product would not exist.
+        var seconds = options.RetryBaseDelay.TotalSeconds * Math.Pow(2, Math.Min(failures - 1, 30));
+        return seconds < options.RetryMaxDelay.TotalSeconds ? TimeSpan.FromSeconds(seconds) : options.RetryMaxDelay;
     }
 
     /// <summary>Rows of one stream that go out together.</summary>

@@ -2,6 +2,7 @@ using System.Data.Common;
 using System.Transactions;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
+using Microsoft.EntityFrameworkCore.Storage;
 
 namespace Millrace.EntityFrameworkCore;
 
@@ -24,23 +25,24 @@ internal sealed class OutboxInterceptor(OutboxSource source) : SaveChangesInterc
         return new(result);
     }
 
-    public void TransactionCommitted(DbTransaction transaction, TransactionEndEventData eventData) => source.Committed(eventData.Context);
+    public void TransactionCommitted(DbTransaction transaction, TransactionEndEventData eventData) => source.Committed(transaction);
 
     public Task TransactionCommittedAsync(
         DbTransaction transaction, TransactionEndEventData eventData, CancellationToken cancellationToken = default)
     {
-        source.Committed(eventData.Context);
+        source.Committed(transaction);
         return Task.CompletedTask;
     }
 
     private void Saved(DbContext db)
     {
-        source.Release(db);
-        if (db.Database.CurrentTransaction is not null)
+        if (!source.Release(db))
             return;
-        if (Transaction.Current is { } ambient)
-            ambient.TransactionCompleted += (_, _) => source.Committed(db);
+        if (db.Database.CurrentTransaction is { } transaction)
+            source.Saved(transaction.GetDbTransaction());
+        else if (Transaction.Current is { } ambient)
+            ambient.TransactionCompleted += (_, _) => source.Signal.Wake();
         else
-            source.Committed(db);
+            source.Signal.Wake();
     }
 }

@@ -36,7 +36,7 @@ internal sealed class OutboxNotifier<TDbContext>(OutboxSource source, IServiceSc
             await using (scope.ConfigureAwait(false))
                 await source.Options.WakeUp!.SendAsync(scope.ServiceProvider.GetRequiredService<TDbContext>(), stoppingToken).ConfigureAwait(false);
         }
-        catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
+        catch (Exception exception) when (exception is not OperationCanceledException || !stoppingToken.IsCancellationRequested)
         {
             // Relays poll besides, so that only time is lost.
             LogMessages.WakeUpFailed(logger, exception, source.Options.Name!);

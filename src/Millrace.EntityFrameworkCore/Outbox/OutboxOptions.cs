@@ -6,9 +6,10 @@ namespace Millrace.EntityFrameworkCore;
 public sealed class OutboxOptions
 {
     /// <summary>
-    /// Names the outbox in the store. Must be unique among the databases that publish to one store, and the same in all processes of one database:
-    /// otherwise
-    /// relays get in each other's way, and one that dies at the wrong moment may publish a batch twice. Default: the full name of the context's class.
+    /// Names the outbox in the store; for good, as a table is named. Must be set, to the same in all processes that relay one table: relays under two names
+    /// do not know of each other, and both publish every row. Must be unique among the databases that publish to one store: otherwise relays get in each
+    /// other's way, and one that dies at the wrong moment may publish a batch twice. There is no default, since the name of a class changes with the code:
+    /// while such a version is rolled out, both would relay.
     /// </summary>
     public string? Name { get; set; }
 
@@ -56,7 +57,10 @@ public sealed class OutboxOptions
 
     internal void Check(string context)
     {
-        Refuse(Name is not { Length: > 0 }, nameof(Name), "is empty");
+        Refuse(
+            Name is not { Length: > 0 },
+            nameof(Name),
+            "is not set; give it one name for good, the same in all processes of this database, since relays under two names publish every row twice");
         Refuse(PollInterval < TimeSpan.FromMilliseconds(10) || PollInterval > TimeSpan.FromDays(1), nameof(PollInterval), "is 10 ms to one day");
         Refuse(BatchSize is < 1 or > 900, nameof(BatchSize), "is 1 to 900");
         Refuse(Lease < TimeSpan.FromMilliseconds(100) || Lease > TimeSpan.FromHours(1), nameof(Lease), "is 100 ms to one hour");

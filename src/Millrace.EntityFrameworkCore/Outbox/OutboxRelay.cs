@@ -25,6 +25,9 @@ internal sealed class OutboxRelay<TDbContext>(
     private readonly OutboxDrain _drain = new(source.Options, store, meter, time, logger);
     private long _cared;
 
+    // Whether rows were relayed since.
+    private bool _isStatusOld;
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         var listening = _options.WakeUp is { } wakeUp ? ListenAsync(wakeUp, stoppingToken) : Task.CompletedTask;
@@ -51,10 +54,11 @@ internal sealed class OutboxRelay<TDbContext>(
                 failures = 0;
                 await source.Signal.WaitAsync(wait, time, stoppingToken).ConfigureAwait(false);
             }
-            catch (Exception exception) when (!stoppingToken.IsCancellationRequested)
+            catch (Exception exception) when (exception is not OperationCanceledException || !stoppingToken.IsCancellationRequested)
             {
                 // Whatever failed, the rows are where they were; nothing but a later try can help, and the log and the health check say so.
                 LogMessages.RelayFailed(logger, exception, _options.Name!);
+                await CareAsync(stoppingToken).ConfigureAwait(false);
                 await Task.Delay(OutboxDrain.Wait(++failures, _options), time, stoppingToken).ConfigureAwait(false);
             }
         }
@@ -67,7 +71,6 @@ internal sealed class OutboxRelay<TDbContext>(
         await using (scope.ConfigureAwait(false))
         {
             var table = new OutboxTable(scope.ServiceProvider.GetRequiredService<TDbContext>());
-            await CareAsync(table, cancellationToken).ConfigureAwait(false);
             while (await _lease.TryTakeAsync(cancellationToken).ConfigureAwait(false))
             {
                 var outcome = await _drain.RelayPageAsync(table, cancellationToken).ConfigureAwait(false);
@@ -76,23 +79,56 @@ internal sealed class OutboxRelay<TDbContext>(
                 if (outcome == OutboxDrain.Outcome.Empty)
                 {
                     await _lease.ReleaseAsync(cancellationToken).ConfigureAwait(false);
-                    return _drain.NextRetry() is { } retry && retry < _options.PollInterval ? retry : _options.PollInterval;
+                    await CareAsync(cancellationToken).ConfigureAwait(false);
+                    return IdleWait();
                 }
+
+                // In the loop: under steady load it does not end.
+                _isStatusOld = true;
+                await CareAsync(cancellationToken).ConfigureAwait(false);
             }
 
+            await CareAsync(cancellationToken).ConfigureAwait(false);
             return BusyWait;
         }
     }
 
-    private async Task CareAsync(OutboxTable table, CancellationToken cancellationToken)
+    private TimeSpan IdleWait()
+    {
+        var wait = _options.PollInterval;
+        if (_drain.NextRetry() is { } retry && retry < wait)
+            wait = retry;
+
+        // A figure of rows that are gone does not stand until the next poll.
+        if (_isStatusOld && meter.IsStatusWanted && CareInterval < wait)
+            wait = CareInterval;
+        return wait;
+    }
+
+    /// <summary>Never keeps rows from being relayed: counting many may take longer than the database allows.</summary>
+    private async Task CareAsync(CancellationToken cancellationToken)
     {
         if (_cared != 0 && time.GetElapsedTime(_cared) < CareInterval)
             return;
         _cared = time.GetTimestamp();
-        if (meter.IsStatusWanted)
-            meter.Status = await table.GetStatusAsync(cancellationToken).ConfigureAwait(false);
-        if (_options.KeepRelayed > TimeSpan.Zero)
-            await table.CleanAsync(_options.KeepRelayed, cancellationToken).ConfigureAwait(false);
+        try
+        {
+            var scope = scopes.CreateAsyncScope();
+            await using (scope.ConfigureAwait(false))
+            {
+                var table = new OutboxTable(scope.ServiceProvider.GetRequiredService<TDbContext>());
+                if (meter.IsStatusWanted)
+                    meter.Status = await table.GetStatusAsync(cancellationToken).ConfigureAwait(false);
+                _isStatusOld = false;
+                if (_options.KeepRelayed > TimeSpan.Zero)
+                    await table.CleanAsync(_options.KeepRelayed, cancellationToken).ConfigureAwait(false);
+            }
+        }
+        catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
+        {
+            _drain.Distrust();
+            LogMessages.CareFailed(logger, exception, _options.Name!);
+        }
     }
 
     private async Task ListenAsync(OutboxWakeUp wakeUp, CancellationToken stoppingToken)

@@ -21,8 +21,8 @@ public sealed class OutboxRow
     /// <summary>The stream.</summary>
     public string Stream { get; private set; }
 
-    /// <summary>Rows with the same one keep their order also when one of them fails: a hash of stream and partition key, random without such a
-    /// key.</summary>
+    /// <summary>Rows with the same one keep their order also when one of them is refused, until that one is parked: a hash of stream and partition key,
+    /// random without such a key.</summary>
     public long OrderKey { get; private set; }
 
     /// <summary>The fields of the entry, as <see cref="Streams.EntryFields.Packed"/>: the message is serialized when it is published.</summary>

@@ -47,14 +47,17 @@ internal sealed class OutboxTable(DbContext db)
         return page;
     }
 
-    /// <summary>Deletes rows that are in the store, or marks them so that they are kept. Rows that are settled already stay as they are.</summary>
+    /// <summary>
+    /// Deletes rows that are in the store, or marks them so that they are kept. Rows that are settled already stay as they are; one that was parked meanwhile,
+    /// by a relay that was refused it before, is in the store all the same.
+    /// </summary>
     public async Task SettleAsync(IReadOnlyList<RelayedRow> rows, bool keep, CancellationToken cancellationToken)
     {
         foreach (var part in rows.Chunk(MaxParameters))
         {
             var ids = part.Select(row => row.Id).ToList();
             var tokens = part.Select(row => row.Token).ToList();
-            var settled = Waiting.Where(row => ids.Contains(row.Id) && tokens.Contains(row.Token));
+            var settled = Rows.Where(row => row.State != OutboxRowState.Relayed && ids.Contains(row.Id) && tokens.Contains(row.Token));
             if (keep)
             {
                 await settled.ExecuteUpdateAsync(
@@ -69,9 +72,9 @@ internal sealed class OutboxTable(DbContext db)
     }
 
     /// <summary>The store refused a row.</summary>
-    public Task RefuseAsync(long id, string error, bool park, CancellationToken cancellationToken)
+    public Task RefuseAsync(RelayedRow refused, string error, bool park, CancellationToken cancellationToken)
     {
-        var row = Waiting.Where(row => row.Id == id);
+        var row = Waiting.Where(row => row.Id == refused.Id && row.Token == refused.Token);
         return park
             ? row.ExecuteUpdateAsync(
                 set => set

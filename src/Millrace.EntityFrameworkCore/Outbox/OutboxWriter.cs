@@ -37,7 +37,15 @@ internal sealed class OutboxWriter(
         {
             DelayMilliseconds = options?.Delay is { } wait ? (long)Math.Ceiling(wait.TotalMilliseconds) : null,
         };
-        db.Add(row);
+        var entry = db.Add(row);
+        if (!entry.Property(one => one.Id).IsTemporary)
+        {
+            entry.State = EntityState.Detached;
+            throw new InvalidOperationException(
+                $"The model of {db.GetType().Name} numbers rows of the outbox before they are saved, as HiLo does, so that later ones may come first: " +
+                $"let the database number {nameof(OutboxRow)}.{nameof(OutboxRow.Id)} (identity).");
+        }
+
         source.Written(db, row);
     }
 

@@ -11,7 +11,12 @@ internal sealed class RelayLease(IStreamStore store, OutboxOptions options, Time
 {
     private readonly StateKey _key = OutboxNames.Lease(options.Name!);
     private readonly byte[] _owner = Encoding.UTF8.GetBytes($"{Environment.MachineName}/{Environment.ProcessId}/{Guid.NewGuid():N}");
+
+    // When it was taken or renewed, as far as that is certain, or zero.
     private long _taken;
+
+    // Whether there may be a document of ours: an answer that was lost, or a wait that was cancelled, says nothing.
+    private bool _mayBeOurs;
 
     /// <summary>Takes the lease, or renews it when it is ours. No round trip for the first third of a lease that is held, two otherwise.</summary>
     public async ValueTask<bool> TryTakeAsync(CancellationToken cancellationToken)
@@ -21,13 +26,15 @@ internal sealed class RelayLease(IStreamStore store, OutboxOptions options, Time
         _taken = 0;
         var now = time.GetTimestamp();
         var held = await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false);
-        if (held is not null && !IsOurs(held))
+        _mayBeOurs = held is not null && IsOurs(held);
+        if (held is not null && !_mayBeOurs)
             return false;
         var commit = new Commit
         {
             Conditions = [held is null ? CommitCondition.StateAbsent(_key) : CommitCondition.StateIs(_key, held.Version)],
             Changes = [new CommitChange.PutState(_key, _owner, options.Lease)],
         };
+        _mayBeOurs = true;
         if (!(await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
             return false;
         _taken = now;
@@ -37,7 +44,7 @@ internal sealed class RelayLease(IStreamStore store, OutboxOptions options, Time
     /// <summary>Gives the lease back, if it is still ours.</summary>
     public async ValueTask ReleaseAsync(CancellationToken cancellationToken)
     {
-        if (_taken == 0)
+        if (!_mayBeOurs)
             return;
         _taken = 0;
         if (await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false) is { } held && IsOurs(held))
@@ -45,6 +52,8 @@ internal sealed class RelayLease(IStreamStore store, OutboxOptions options, Time
             var commit = new Commit { Conditions = [CommitCondition.StateIs(_key, held.Version)], Changes = [new CommitChange.DeleteState(_key)] };
             await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
         }
+
+        _mayBeOurs = false;
     }
 
     private bool IsOurs(StateDocument held) => held.Payload.Span.SequenceEqual(_owner);

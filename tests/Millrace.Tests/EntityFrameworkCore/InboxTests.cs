@@ -1,5 +1,6 @@
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Millrace.EntityFrameworkCore;
 using Millrace.Embedded;
 using Millrace.OutboxWorker;
@@ -241,6 +242,73 @@ public abstract class InboxTests(Func<Task<TestDatabase>> openDatabase, Func<Tas
             await using var db = _database.Open();
             return await db.Inbox.Select(row => row.MessageId).ToListAsync() is ["young"];
         });
+    }
+
+    /// <summary>A table that was never cleaned is deleted in pages.</summary>
+    [Fact]
+    public async Task Rows_that_are_old_are_all_deleted_however_many()
+    {
+        await using (var db = _database!.Open())
+        {
+            var old = TimeProvider.System.GetUtcNow().UtcDateTime.AddHours(-3);
+            for (var i = 0; i < 2_500; i++)
+            {
+                var row = db.Inbox.Add(new("orders/billing", $"m{i}"));
+                row.Property(one => one.HandledAt).CurrentValue = old.AddMilliseconds(i);
+            }
+
+            db.Inbox.Add(new("orders/billing", "young"));
+            await db.SaveChangesAsync();
+        }
+
+        await HostAsync((_, _, _, _) => Task.CompletedTask, millrace => millrace.AddInbox<ShopDb>(options =>
+            (options.Window, options.CleaningInterval) = (TimeSpan.FromHours(1), TimeSpan.FromMilliseconds(10))));
+
+        await Eventually.TrueAsync("the old rows are deleted", async () =>
+        {
+            await using var db = _database.Open();
+            return await db.Inbox.Select(row => row.MessageId).Take(2).ToListAsync() is ["young"];
+        });
+    }
+
+    /// <summary>There were two cleaners, and the one with the shorter window made the inbox forget what the other one was told to keep.</summary>
+    [Fact]
+    public async Task Inbox_that_is_added_by_several_modules_has_one_cleaner_with_the_settings_of_all()
+    {
+        var host = await HostAsync((_, _, _, _) => Task.CompletedTask, millrace => millrace
+            .AddInbox<ShopDb>(options => options.Window = TimeSpan.FromDays(30))
+            .AddInbox<ShopDb>(options => options.CleaningInterval = TimeSpan.FromHours(1)));
+
+        Assert.Single(host.Host.Services.GetServices<IHostedService>().OfType<InboxCleaner<ShopDb>>());
+        var options = host.Host.Services.GetRequiredService<InboxSource>().Options;
+        Assert.Equal((TimeSpan.FromDays(30), TimeSpan.FromHours(1)), (options.Window, options.CleaningInterval));
+    }
+
+    /// <summary>It used to be told as a matter of two transactions at once, and its cause was nowhere.</summary>
+    [Fact]
+    public async Task Row_that_the_database_refuses_fails_with_the_cause_and_the_handler_is_not_run()
+    {
+        var (failed, runs) = (new TaskCompletionSource<Exception?>(), 0);
+        await using (var db = _database!.Open())
+            await db.Database.ExecuteSqlRawAsync("ALTER TABLE millrace_inbox RENAME COLUMN handled_at TO moved");
+        var host = await ConsumerHost.StartAsync(millrace => millrace.AddConsumer<Paid>(_stream, "billing", async (_, context, token) =>
+        {
+            await using var db = _database.Open();
+            failed.TrySetResult(await Record.ExceptionAsync(() => db.HandleOnceAsync(
+                context,
+                _ =>
+                {
+                    runs++;
+                    return Task.CompletedTask;
+                },
+                token)));
+        }), _store);
+        _hosts.Add(host);
+        await host.Publisher.PublishAsync(_stream, new Paid(1));
+
+        var exception = Assert.IsType<DbUpdateException>(await failed.Task.WaitAsync(Eventually.Deadline));
+        Assert.Contains("handled_at", exception.InnerException!.Message, StringComparison.Ordinal);
+        Assert.Equal(0, runs);
     }
 
     private async Task<ConsumerHost> HostAsync(

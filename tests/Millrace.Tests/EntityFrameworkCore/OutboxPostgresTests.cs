@@ -173,6 +173,33 @@ public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetim
         Assert.Equal(3, await db.Outbox.CountAsync());
     }
 
+    /// <summary>Two processes with a block of numbers each would relay the rows of a key in the order of the blocks.</summary>
+    [Fact]
+    public async Task Model_that_numbers_rows_by_blocks_is_refused()
+    {
+        await using (var db = _database!.Open())
+            await db.Database.ExecuteSqlRawAsync("CREATE SEQUENCE \"EntityFrameworkHiLoSequence\" INCREMENT BY 10");
+        await using var host = await ConsumerHost.StartAsync(
+            millrace =>
+            {
+                millrace.Services.AddDbContext<BlockDb>(_database.Configure);
+                millrace.AddMessage<Placed>().AddOutbox<BlockDb>(outbox => outbox.Name = "blocks");
+            },
+            _store);
+        await using var scope = host.Host.Services.CreateAsyncScope();
+        var blocks = scope.ServiceProvider.GetRequiredService<BlockDb>();
+
+        var exception = Assert.Throws<InvalidOperationException>(() => blocks.Publish("placed", new Placed(1)));
+
+        Assert.Contains("HiLo", exception.Message, StringComparison.Ordinal);
+        Assert.Equal(0, await blocks.SaveChangesAsync());
+    }
+
+    private sealed class BlockDb(DbContextOptions<BlockDb> options) : DbContext(options)
+    {
+        protected override void OnModelCreating(ModelBuilder modelBuilder) => modelBuilder.UseHiLo().AddMillraceOutbox();
+    }
+
     [Fact]
     public async Task What_waits_and_what_was_relayed_is_measured()
     {
@@ -205,6 +232,7 @@ public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetim
                     millrace.Services.AddDbContext<ShopDb>(_database!.Configure);
                 millrace.AddMessage<Placed>().AddOutbox<ShopDb>(outbox =>
                 {
+                    outbox.Name = "shop";
                     outbox.PollInterval = TimeSpan.FromHours(1);
                     outbox.RetryBaseDelay = TimeSpan.FromMilliseconds(5);
                     options?.Invoke(outbox);

@@ -107,6 +107,53 @@ public abstract partial class OutboxTests
         Assert.Equal(6, await db.Outbox.CountAsync(row => row.State == OutboxRowState.Parked && row.Error!.StartsWith("WrongType")));
     }
 
+    /// <summary>As a program could that writes the table by itself: the relay asked for the documents of all streams at once, and for ever got none.</summary>
+    [Fact]
+    public async Task Stream_with_a_name_that_is_none_parks_its_row_and_blocks_no_other()
+    {
+        var writer = await HostAsync(options => options.RunsRelay = false);
+        var fields = writer.Host.Services.GetRequiredService<MessageCodec>().Encode(new Placed(0), null);
+        await WriteAsync(writer, db =>
+        {
+            db.Outbox.Add(new("bad}", token: 1, orderKey: 1, fields.Packed.ToArray()));
+            db.Publish(_stream, new Placed(1));
+        });
+
+        var host = await HostAsync(options => options.MaxAttempts = 3);
+        Assert.Equal([1], Numbers(host, await host.ReadAsync(_stream)));
+        await WhenRelayedAsync();
+        await WriteAsync(host, db => db.Publish(_stream, new Placed(2)));
+
+        Assert.Equal([1, 2], Numbers(host, await host.ReadAsync(_stream, 2)));
+        await using var db = _database!.Open();
+        var parked = await db.Outbox.SingleAsync(row => row.State == OutboxRowState.Parked);
+        Assert.Equal(("bad}", 3), (parked.Stream, parked.Attempts));
+        Assert.StartsWith("LimitExceeded", parked.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>As one whose document the user of the store may not read.</summary>
+    [Fact]
+    public async Task Stream_whose_document_cannot_be_read_parks_its_rows_and_blocks_no_other()
+    {
+        var bad = $"{_stream}-bad";
+        var host = await HostAsync(options => options.MaxAttempts = 2);
+        var fields = host.Host.Services.GetRequiredService<MessageCodec>().Encode(new Placed(0), null);
+        await _store!.CommitAsync(new Commit { Changes = [new CommitChange.Append(StreamNames.State(OutboxNames.Memory(_stream, bad)), fields)] });
+        await WriteAsync(host, db =>
+        {
+            for (var i = 1; i <= 3; i++)
+            {
+                db.Publish(bad, new Placed(-i));
+                db.Publish(_stream, new Placed(i));
+            }
+        });
+
+        Assert.Equal([1, 2, 3], Numbers(host, await host.ReadAsync(_stream, 3)));
+        await WhenRelayedAsync();
+        await using var db = _database!.Open();
+        Assert.Equal(3, await db.Outbox.CountAsync(row => row.State == OutboxRowState.Parked && row.Error!.StartsWith("WrongType")));
+    }
+
     [Fact]
     public async Task Store_that_is_away_refuses_nothing_and_gets_all_when_it_is_back()
     {

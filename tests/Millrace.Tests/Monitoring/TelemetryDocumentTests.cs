@@ -23,7 +23,7 @@ public sealed class TelemetryDocumentTests
             {
                 m.Services.AddDbContext<ShopDb>(database.Configure);
                 m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask)
-                    .AddOutbox<ShopDb>().AddProjection("tallies", "tallies", Tally.Folds);
+                    .AddOutbox<ShopDb>(outbox => outbox.Name = "shop").AddProjection("tallies", "tallies", Tally.Folds);
             });
         using var recorder = new MeterRecorder(host);
         await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
