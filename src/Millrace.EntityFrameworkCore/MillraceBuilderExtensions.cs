@@ -6,11 +6,12 @@ using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
+using Millrace.Projections;
 using Millrace.Streams;
 
 namespace Millrace.EntityFrameworkCore;
 
-/// <summary>Adds outboxes and inboxes to an application.</summary>
+/// <summary>Adds outboxes, inboxes and projections into tables to an application.</summary>
 public static class MillraceBuilderExtensions
 {
     extension(MillraceBuilder builder)
@@ -129,6 +130,40 @@ public static class MillraceBuilderExtensions
                 group,
                 (scope, message, context, cancellationToken) => scope.Db.HandleOnceAsync(
                     context, token => handler(scope.Services.GetRequiredService<THandler>(), message, context, token), cancellationToken),
+                configure);
+        }
+
+        /// <summary>
+        /// Folds a category or any stream into tables of a context, in transactions that also save the checkpoint, so that each event counts once. The model
+        /// maps the checkpoints with <c>AddMillraceProjections</c>. Otherwise as <c>AddProjection</c>.
+        /// </summary>
+        /// <remarks>
+        /// Rows of a read model carry the generation, as a part of their key: a rebuild makes the next one beside the one that serves queries, which
+        /// <see cref="ProjectionReport.Generation"/> tells.
+        /// </remarks>
+        /// <typeparam name="TDbContext">The context; one of its own for each batch.</typeparam>
+        /// <param name="name">The projection's name, unique in the application; at most 128 bytes.</param>
+        /// <param name="source">The category or stream.</param>
+        /// <param name="fold">
+        /// Folds the events of a batch in; changes that it leaves in the context are saved. Throw <see cref="ProjectionEventException"/> for an event that can
+        /// never be folded in; anything else is rolled back and tried again. With a retrying execution strategy it may run several times.
+        /// </param>
+        /// <param name="remove">Deletes the rows of a generation that nobody reads any more.</param>
+        /// <param name="configure">Changes the settings.</param>
+        public MillraceBuilder AddDbProjection<TDbContext>(
+            string name,
+            string source,
+            Func<ProjectionBatch, TDbContext, CancellationToken, Task> fold,
+            Func<int, TDbContext, CancellationToken, Task> remove,
+            Action<ProjectionOptions>? configure = null)
+            where TDbContext : DbContext
+        {
+            ArgumentNullException.ThrowIfNull(fold);
+            ArgumentNullException.ThrowIfNull(remove);
+            return builder.AddProjection(
+                name,
+                source,
+                provider => new DbProjectionTarget<TDbContext>(name, fold, remove, provider.GetRequiredService<IServiceScopeFactory>()),
                 configure);
         }
     }

@@ -2,7 +2,7 @@ using Microsoft.EntityFrameworkCore;
 
 namespace Millrace.EntityFrameworkCore;
 
-/// <summary>Maps the tables of outbox and inbox into the model of a <c>DbContext</c>. Column types are those of the provider.</summary>
+/// <summary>Maps the tables of outbox, inbox and projections into the model of a <c>DbContext</c>. Column types are those of the provider.</summary>
 public static class MillraceModelBuilderExtensions
 {
     // Every database of EF Core knows it. It is only ever compared with the clock of the same database.
@@ -42,6 +42,18 @@ public static class MillraceModelBuilderExtensions
             row.Property(one => one.MessageId).HasColumnName("message_id").HasMaxLength(InboxRow.MaxLength);
             row.Property(one => one.HandledAt).HasColumnName("handled_at").HasDefaultValueSql(DatabaseClock);
             row.HasIndex(one => one.HandledAt).HasDatabaseName($"ix_{table}_handled_at");
+        });
+
+        /// <summary>Maps the checkpoints of projections. Call it in <c>OnModelCreating</c>, then add a migration.</summary>
+        /// <param name="table">The table. Default <c>millrace_projections</c>.</param>
+        /// <param name="schema">Its schema. Default: that of the model.</param>
+        public ModelBuilder AddMillraceProjections(string table = "millrace_projections", string? schema = null) => model.Entity<ProjectionRow>(row =>
+        {
+            row.ToTable(table, schema);
+            row.HasKey(one => new { one.Projection, one.Generation });
+            row.Property(one => one.Projection).HasColumnName("projection").HasMaxLength(ProjectionRow.MaxNameLength);
+            row.Property(one => one.Generation).HasColumnName("generation").ValueGeneratedNever();
+            row.Property(one => one.Checkpoint).HasColumnName("checkpoint").HasMaxLength(ProjectionRow.MaxCheckpointLength);
         });
     }
 }

@@ -12,7 +12,11 @@ public sealed class ShopDb(DbContextOptions<ShopDb> options) : DbContext(options
 
     public DbSet<InboxRow> Inbox => Set<InboxRow>();
 
-    protected override void OnModelCreating(ModelBuilder modelBuilder) => modelBuilder.AddMillraceOutbox().AddMillraceInbox();
+    public DbSet<Total> Totals => Set<Total>();
+
+    protected override void OnModelCreating(ModelBuilder modelBuilder) => modelBuilder
+        .AddMillraceOutbox().AddMillraceInbox().AddMillraceProjections()
+        .Entity<Total>().HasKey(total => new { total.Generation, total.Stream });
 }
 
 public sealed class Order
@@ -20,6 +24,18 @@ public sealed class Order
     public long Id { get; set; }
 
     public required string Name { get; set; }
+}
+
+/// <summary>A row of a read model.</summary>
+public sealed class Total
+{
+    public required int Generation { get; set; }
+
+    public required string Stream { get; set; }
+
+    public long Sum { get; set; }
+
+    public long Version { get; set; }
 }
 
 [Message("test.placed")]
