@@ -29,7 +29,7 @@ public sealed class ProjectionControl
     /// <summary>Every projection of this process and what it is at here. No round trip.</summary>
     public IReadOnlyList<ProjectionReport> Local => [.. _projections.Values.Select(one => one.Status.Report)];
 
-    /// <summary>How a projection does, whichever process runs it. About six round trips.</summary>
+    /// <summary>How a projection does, whichever process runs it. About seven round trips.</summary>
     /// <param name="projection">Its name.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <exception cref="ArgumentException">This process adds no such projection.</exception>
@@ -45,6 +45,8 @@ public sealed class ProjectionControl
 
         var head = plan.Head;
         var checkpoint = await target.LoadAsync(head.Live.Number, cancellationToken).ConfigureAwait(false);
+        if (await LiveAsync(Find(projection), cancellationToken).ConfigureAwait(false) != head.Live.Number)
+            return await GetAsync(projection, cancellationToken).ConfigureAwait(false); // Swapped, and perhaps removed, before it was read.
         var info = await _store.GetStreamInfoAsync(names.Source, cancellationToken).ConfigureAwait(false);
         var next = await _store.RangeAsync(names.Source, new() { Start = checkpoint.Position.Next(), Count = 1 }, cancellationToken).ConfigureAwait(false);
         var age = next is [var entry, ..] ? _time.GetUtcNow() - new MessageHeaders(entry.Id, entry.Fields).Time : TimeSpan.Zero;
