@@ -13,6 +13,14 @@ internal static class JobDocuments
     public static CommitChange Put(JobReference job, JobRequests requests) =>
         new CommitChange.PutState(JobNames.Requests(job), JsonSerializer.SerializeToUtf8Bytes(requests, WorkQueueJson.Default.JobRequests));
 
+    /// <summary>Writes a record that may have had a time to live without one, and the key that is the job's for as long as its record is there.</summary>
+    public static IEnumerable<CommitChange> Keep(JobReference job, JobRecord record)
+    {
+        yield return Put(job, record);
+        if (record is { HoldsKey: true, UniqueUntil: UniqueUntil.Forgotten, UniqueKey: { } key })
+            yield return new CommitChange.PutState(JobNames.Unique(job.Queue, key), UniqueHolder.Write(job.Id, isWindow: false));
+    }
+
     /// <summary>Reads record and requests of jobs, in one round trip.</summary>
     public static async ValueTask<IReadOnlyList<JobView>> ReadAsync(
         IStreamStore store, IReadOnlyList<JobReference> jobs, CancellationToken cancellationToken)

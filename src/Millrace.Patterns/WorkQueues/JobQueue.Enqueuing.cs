@@ -1,4 +1,7 @@
+using System.Runtime.CompilerServices;
+using System.Text.Json;
 using Millrace.Streams;
+using Written = System.Collections.Immutable.ImmutableDictionary<Millrace.Streams.StateKey, System.ReadOnlyMemory<byte>>;
 
 namespace Millrace.WorkQueues;
 
@@ -65,7 +68,10 @@ public sealed partial class JobQueue
     /// <param name="job">The job.</param>
     /// <param name="options">More about it. Default: nothing.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
-    /// <returns>The job as it will be, or the one there is already.</returns>
+    /// <returns>The job as it will be, or the one there is already, also in the same commit.</returns>
+    /// <exception cref="InvalidOperationException">
+    /// It is to run after the job that is being handled; it does anyway, for this commit is that one's end.
+    /// </exception>
     /// <exception cref="JobNotFoundException">A job it is to run after is not known; one of the same commit is not yet.</exception>
     /// <exception cref="StreamException">The store failed.</exception>
     public async ValueTask<Job> EnqueueAsync<TJob>(
@@ -74,7 +80,13 @@ public sealed partial class JobQueue
     {
         ArgumentNullException.ThrowIfNull(message);
         var made = Make(job, options, new() { CorrelationId = message.CorrelationId, CausationId = message.MessageId });
-        return await JoinAsync(made, message.Require, message.Enlist, cancellationToken).ConfigureAwait(false);
+        if (made.Options.After.Contains(new(message.Stream, message.MessageId)))
+        {
+            throw new InvalidOperationException(
+                $"The job {message.MessageId} of '{message.Stream}' ends with this commit; leave it out of {nameof(JobOptions.After)}.");
+        }
+
+        return await JoinAsync(message, made, message.Require, message.Enlist, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>Enqueues a job in a commit: with the rest of it, or not at all. One round trip now, to look whether there is such a job already.</summary>
@@ -83,7 +95,7 @@ public sealed partial class JobQueue
     /// <param name="job">The job.</param>
     /// <param name="options">More about it. Default: nothing.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
-    /// <returns>The job as it will be, or the one there is already.</returns>
+    /// <returns>The job as it will be, or the one there is already, also in the same commit.</returns>
     /// <exception cref="JobNotFoundException">A job it is to run after is not known; one of the same commit is not yet.</exception>
     /// <exception cref="StreamException">The store failed.</exception>
     public async ValueTask<Job> EnqueueAsync<TJob>(
@@ -91,7 +103,7 @@ public sealed partial class JobQueue
         where TJob : notnull
     {
         ArgumentNullException.ThrowIfNull(commit);
-        return await JoinAsync(Make(job, options, null), commit.Require, commit.Enlist, cancellationToken).ConfigureAwait(false);
+        return await JoinAsync(commit, Make(job, options, null), commit.Require, commit.Enlist, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>The record of a job whose message was published and not enqueued.</summary>
@@ -183,25 +195,46 @@ public sealed partial class JobQueue
         }
     }
 
+    // What jobs of whatever queue have put into a commit that is not sent yet. It is not in the store, and the next job of the commit builds on it.
+    private static readonly ConditionalWeakTable<object, StrongBox<Written>> Joined = new();
+
     private async ValueTask<Job> JoinAsync(
-        NewJob job, Action<CommitCondition> require, Action<CommitChange> enlist, CancellationToken cancellationToken)
+        object commit, NewJob job, Action<CommitCondition> require, Action<CommitChange> enlist, CancellationToken cancellationToken)
     {
-        var plan = await PlanAsync(job, looks: true, cancellationToken).ConfigureAwait(false);
-        if (plan.Existing is { } existing)
-            return new(this, existing, isNew: false);
-        foreach (var condition in plan.Commit!.Conditions)
-            require(condition);
-        foreach (var change in plan.Commit.Changes)
-            enlist(change);
-        return new(this, job.Reference.Id, isNew: true);
+        var joined = Joined.GetValue(commit, static _ => new(Written.Empty));
+        while (true)
+        {
+            Written written;
+            lock (joined)
+                written = joined.Value!;
+            var plan = await PlanAsync(job, looks: true, cancellationToken, written).ConfigureAwait(false);
+            if (plan.Existing is { } existing)
+                return new(this, existing, isNew: false);
+            lock (joined)
+            {
+                if (joined.Value != written)
+                    continue; // The handler enqueues several at once, and another one was faster.
+                foreach (var condition in plan.Commit!.Conditions)
+                    require(condition);
+                foreach (var change in plan.Commit.Changes)
+                    enlist(change);
+                joined.Value = written.SetItems(
+                    plan.Commit.Changes.OfType<CommitChange.PutState>().Select(put => KeyValuePair.Create(put.Key, put.Payload)));
+                return new(this, job.Reference.Id, isNew: true);
+            }
+        }
     }
 
     /// <summary>The commit that enqueues a job, or the job there is already.</summary>
     /// <param name="job">The job.</param>
     /// <param name="looks">Whether to look for it first; not at the first try, which goes well as a rule.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
-    private async ValueTask<Plan> PlanAsync(NewJob job, bool looks, CancellationToken cancellationToken)
+    /// <param name="written">What the commit it is to join has already.</param>
+    private async ValueTask<Plan> PlanAsync(NewJob job, bool looks, CancellationToken cancellationToken, Written? written = null)
     {
+        written ??= Written.Empty;
+        if (written.ContainsKey(JobNames.Record(job.Reference)))
+            return new(job.Reference.Id, null);
         if (looks && await _store.GetStateAsync(JobNames.Record(job.Reference), cancellationToken).ConfigureAwait(false) is not null)
             return new(job.Reference.Id, null);
         List<CommitCondition> conditions = [CommitCondition.StateAbsent(JobNames.Record(job.Reference))];
@@ -209,6 +242,8 @@ public sealed partial class JobQueue
         if (job.Options.UniqueKey is { } name)
         {
             var key = JobNames.Unique(Name, name);
+            if (written.TryGetValue(key, out var taken))
+                return new(UniqueHolder.Read(taken.Span).JobId, null);
             var holder = looks ? await _store.GetStateAsync(key, cancellationToken).ConfigureAwait(false) : null;
             if (holder is not null && await IsHeldAsync(name, holder, cancellationToken).ConfigureAwait(false) is { } held)
                 return new(held, null);
@@ -217,7 +252,7 @@ public sealed partial class JobQueue
             changes.Add(new CommitChange.PutState(key, UniqueHolder.Write(job.Reference.Id, window is not null), window));
         }
 
-        var record = await AddParentsAsync(job, conditions, changes, cancellationToken).ConfigureAwait(false);
+        var record = await AddParentsAsync(job, written, conditions, changes, cancellationToken).ConfigureAwait(false);
         if (record.BlockedBy is not null)
             changes.AddRange([JobDocuments.Put(job.Reference, record), new CommitChange.PutState(JobNames.Entry(job.Reference), job.Fields.Packed)]);
         else
@@ -240,7 +275,7 @@ public sealed partial class JobQueue
     /// either a parent that ends finds its child, or the child finds that the parent has ended.
     /// </summary>
     private async ValueTask<JobRecord> AddParentsAsync(
-        NewJob job, List<CommitCondition> conditions, List<CommitChange> changes, CancellationToken cancellationToken)
+        NewJob job, Written written, List<CommitCondition> conditions, List<CommitChange> changes, CancellationToken cancellationToken)
     {
         var record = job.Record;
         if (job.Options.After.Count == 0)
@@ -255,16 +290,19 @@ public sealed partial class JobQueue
                 continue;
             if (hasFailed && record.OnParentFailure == ParentFailure.Fail)
                 return record with { FailedParent = $"{parent.Job.Queue}/{parent.Job.Id}" };
-            AddChild(parent, job.Reference, conditions, changes);
+            AddChild(parent, job.Reference, written, conditions, changes);
             blockedBy.Add(parent.Job);
         }
 
         return blockedBy.Count == 0 ? record : record with { State = JobState.Blocked, BlockedBy = blockedBy };
     }
 
-    private static void AddChild(JobView parent, JobReference child, List<CommitCondition> conditions, List<CommitChange> changes)
+    private static void AddChild(
+        JobView parent, JobReference child, Written written, List<CommitCondition> conditions, List<CommitChange> changes)
     {
-        var requests = parent.Requests ?? new();
+        var requests = written.TryGetValue(JobNames.Requests(parent.Job), out var joined)
+            ? JsonSerializer.Deserialize(joined.Span, WorkQueueJson.Default.JobRequests)!
+            : parent.Requests ?? new();
         if (requests.Children.Count >= JobOptions.MaxChildren)
             throw new InvalidOperationException($"{JobOptions.MaxChildren} jobs wait for the job {parent.Job.Id} of '{parent.Job.Queue}' already.");
         conditions.Add(parent.SameRecord);
@@ -273,7 +311,7 @@ public sealed partial class JobQueue
 
         // One that failed has a time to live; it is remembered for as long as somebody waits for its redrive.
         if (parent.Record!.HasEnded)
-            changes.Add(JobDocuments.Put(parent.Job, parent.Record));
+            changes.AddRange(JobDocuments.Keep(parent.Job, parent.Record));
     }
 
     private sealed record NewJob(JobReference Reference, EntryFields Fields, JobOptions Options, JobRecord Record);

@@ -67,9 +67,12 @@ public sealed partial class JobQueue : IAsyncDisposable
         {
             if (letter.Headers.MessageId != id)
                 continue;
+
+            // Read before: once it is redriven a worker may have it, and it may have failed again.
+            var failed = await JobDocuments.ReadAsync(_store, new JobReference(Name, id), cancellationToken).ConfigureAwait(false);
             var result = await letters.RedriveAsync(letter.Id, options, cancellationToken).ConfigureAwait(false);
             if (result.Outcome == RedriveOutcome.Redriven)
-                await MarkWaitingAsync(new(Name, id), cancellationToken).ConfigureAwait(false);
+                await MarkWaitingAsync(failed, cancellationToken).ConfigureAwait(false);
             return result.Outcome;
         }
 
@@ -174,16 +177,15 @@ public sealed partial class JobQueue : IAsyncDisposable
     internal ValueTask SettleAsync(Settling settling, CancellationToken cancellationToken) => _worker.SettleAsync(settling, cancellationToken);
 
     /// <summary>The redrive was one commit; this one only says it, unless a worker was faster.</summary>
-    private async ValueTask MarkWaitingAsync(JobReference job, CancellationToken cancellationToken)
+    private async ValueTask MarkWaitingAsync(JobView view, CancellationToken cancellationToken)
     {
-        var view = await JobDocuments.ReadAsync(_store, job, cancellationToken).ConfigureAwait(false);
         if (view.Record is not { State: JobState.Failed } record)
             return;
         await _store.CommitAsync(
             new Commit
             {
                 Conditions = [view.SameRecord],
-                Changes = [JobDocuments.Put(job, record with { State = JobState.Waiting, EndedAt = null })],
+                Changes = [.. JobDocuments.Keep(view.Job, record with { State = JobState.Waiting, EndedAt = null })],
             },
             cancellationToken).ConfigureAwait(false);
     }

@@ -72,9 +72,9 @@ internal sealed class JobWorker(JobQueue queue, IStreamStore store, JobQueueOpti
             await FailAsync(job, run, settling, conditions, changes, cancellationToken).ConfigureAwait(false);
         }
 
-        // The queue's stream holds what waits and what runs, and nothing else. Copies in the group's private stream go with their acknowledgement.
-        if (settling.Message.Headers.SourceId == settling.Message.EntryId)
-            changes.Add(new CommitChange.Delete(queue.Name, settling.Message.EntryId));
+        // The queue's stream holds what waits and what runs, and nothing else. Copies in the group's private stream go with their acknowledgement, and what
+        // was handed back left its original here.
+        changes.Add(new CommitChange.Delete(queue.Name, settling.Message.Headers.SourceId));
         conditions.ForEach(settling.Require);
         changes.ForEach(settling.Enlist);
     }
@@ -140,7 +140,7 @@ internal sealed class JobWorker(JobQueue queue, IStreamStore store, JobQueueOpti
         {
             conditions.Add(view.SameRequests);
             var delay = settling.Delay ?? TimeSpan.Zero;
-            changes.Add(JobDocuments.Put(job, record with { State = JobState.Delayed, DueAt = (now + delay).ToUnixTimeMilliseconds() }));
+            changes.AddRange(JobDocuments.Keep(job, record with { State = JobState.Delayed, DueAt = (now + delay).ToUnixTimeMilliseconds() }));
             return;
         }
 

@@ -32,7 +32,8 @@ public static class MillraceBuilderExtensions
         /// <param name="handler">The handler. Returning means succeeded, throwing means tried again later.</param>
         /// <param name="configure">
         /// Sets how the queue's workers work; every handler of a queue may, in the order added. Configuration under
-        /// <c>Millrace:Consumers:&lt;queue&gt;</c> has the last word. The time limit of a job is its own, so that of the handler is infinite.
+        /// <c>Millrace:Consumers:&lt;queue&gt;</c> has the last word. The time limit of a job is its own, so that of the handler is infinite. A queue has no
+        /// lanes, no <see cref="ConsumerOptions.OrderedBy"/>, and ignores nothing, see <see cref="ConsumerOptions.OwnsStream"/>.
         /// </param>
         public MillraceBuilder AddJob<TJob>(
             string queue, Func<TJob, JobContext, CancellationToken, Task> handler, Action<ConsumerOptions>? configure = null)
@@ -197,6 +198,7 @@ public static class MillraceBuilderExtensions
         if (options.OnSettling is null)
             options.HandlerTimeout = Timeout.InfiniteTimeSpan; // The first handler of the queue; what others set stays.
         configure?.Invoke(options);
+        options.OwnsStream = true;
         options.OnSettling = (settling, cancellationToken) => registration.Made.SettleAsync(settling, cancellationToken);
     }
 }

@@ -80,7 +80,7 @@ public sealed class ConsumerOptions
 
     /// <summary>
     /// What becomes of entries that cannot be decoded. Default: <see cref="UndecodablePolicy.DeadLetter"/>. Messages of a known type that the
-    /// group has no handler for are none of its business and always acknowledged.
+    /// group has no handler for are none of its business and acknowledged, unless it <see cref="OwnsStream"/>.
     /// </summary>
     public UndecodablePolicy Undecodable { get; set; } = UndecodablePolicy.DeadLetter;
 
@@ -171,6 +171,13 @@ public sealed class ConsumerOptions
     /// group's, and not where <see cref="OrderedBy"/> keeps a message that failed in its place. Makes every acknowledgement a commit. Default: none.
     /// </summary>
     public Func<Settling, CancellationToken, ValueTask>? OnSettling { get; set; }
+
+    /// <summary>
+    /// Whether the stream is this group's alone, as that of a queue of work is: a message of a known type that no handler takes here is then as one of an
+    /// unknown type, see <see cref="Undecodable"/>, and not another group's business. Nothing is passed over without <see cref="OnSettling"/>, so such a
+    /// group refuses <see cref="UndecodablePolicy.Ignore"/>, <see cref="OrderedBy"/> and lanes. Not in configuration. Default: no.
+    /// </summary>
+    public bool OwnsStream { get; set; }
 
     /// <summary>Adds a rule to <see cref="RetryRules"/> for an exception and everything derived from it.</summary>
     /// <typeparam name="TException">The class of the exception. A handler that took too long fails with <see cref="TimeoutException"/>.</typeparam>

@@ -11,12 +11,19 @@ internal sealed class HandlerRoutes
     private readonly Dictionary<MessageType, HandlerRoute> _routes = [];
     private readonly Dictionary<string, int> _newestHandled = new(StringComparer.Ordinal);
 
-    private HandlerRoutes(MessageRegistry registry) => _registry = registry;
+    private readonly bool _areAll;
+
+    private HandlerRoutes(MessageRegistry registry, bool areAll) => (_registry, _areAll) = (registry, areAll);
 
     /// <summary>Routes every registered type and adds to <paramref name="errors"/> what cannot be routed.</summary>
-    public static HandlerRoutes Build(MessageRegistry registry, IReadOnlyList<ConsumerRegistration> handlers, List<string> errors)
+    /// <param name="registry">The types.</param>
+    /// <param name="handlers">The handlers of the group.</param>
+    /// <param name="areAll">Whether no other group has handlers for the stream, see <see cref="ConsumerOptions.OwnsStream"/>.</param>
+    /// <param name="errors">What cannot be routed.</param>
+    public static HandlerRoutes Build(
+        MessageRegistry registry, IReadOnlyList<ConsumerRegistration> handlers, bool areAll, List<string> errors)
     {
-        var routes = new HandlerRoutes(registry);
+        var routes = new HandlerRoutes(registry, areAll);
         foreach (var handler in handlers)
         {
             var title = $"Consumer of '{handler.Stream}' in group '{handler.Group}'";
@@ -52,6 +59,8 @@ internal sealed class HandlerRoutes
             // Another group's business, unless a handler is there and merely older than the message: skipping that would lose it.
             otherwise = _newestHandled.TryGetValue(type.Name, out var newest) && newest < type.Version
                 ? new SettleAction.DeadLetter(DeadLetterReasons.UnknownVersion)
+                : _areAll
+                ? new SettleAction.DeadLetter(DeadLetterReasons.UnknownType)
                 : SettleAction.Ack.Instance;
             return false;
         }

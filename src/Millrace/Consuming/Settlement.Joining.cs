@@ -4,8 +4,9 @@ namespace Millrace.Consuming;
 
 internal sealed partial class Settlement
 {
-    // A conflict means that another writer got through, as with the reruns of a handler.
-    private const int MaxJoins = 25;
+    // A conflict means that another writer got through. Nothing but the joining is repeated, so it is worth a minute: the other way to end is to run the
+    // handler again, which may have had its effects elsewhere.
+    private const int MaxJoins = 1_000;
 
     /// <summary>Applies a settlement with what <see cref="ConsumerOptions.OnSettling"/> adds to it, asked anew where that no longer holds.</summary>
     private async ValueTask<SettleResult> ApplyJoinedAsync(
@@ -22,6 +23,15 @@ internal sealed partial class Settlement
                 return result;
             if (run == MaxJoins)
                 return new() { Refusal = new StreamException(StreamErrorCode.Busy, $"{MaxJoins} times it no longer held that {conflict}.") };
+            if (_abort.IsCancellationRequested)
+                return SettleResult.LetGo;
+            if (delivery.IsLost)
+                return LetGo(delivery);
+            if (run > 2)
+            {
+                var pause = Backoff.Next(run - 2, TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(64));
+                await Task.Delay(pause, _core.Time, _abort).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            }
         }
     }
 

@@ -123,7 +123,7 @@ internal sealed class MillraceCore
             handler.Configure?.Invoke(options);
         OptionBinder.Bind(options, configuration, group, errors);
 
-        var routes = HandlerRoutes.Build(Codec.Registry, handlers, errors);
+        var routes = HandlerRoutes.Build(Codec.Registry, handlers, options.OwnsStream, errors);
         var plan = new GroupPlan
         {
             Stream = stream,
@@ -138,6 +138,8 @@ internal sealed class MillraceCore
             errors.Add($"Consumer of '{stream}' in group '{group}': it has handlers of single messages and of batches; use two groups.");
         if (plan.IsBatch && options.OrderedBy is not null)
             errors.Add($"Consumer of '{stream}' in group '{group}': an ordered group takes single messages, not batches.");
+        if (options.OwnsStream && (options.Undecodable == UndecodablePolicy.Ignore || options.OrderedBy is not null || Lanes.ContainsKey(stream)))
+            errors.Add($"Consumer of '{stream}' in group '{group}': it owns its stream; leave out lanes, OrderedBy, and Undecodable = Ignore.");
         if (plan.HandlerPlaces > StreamLimits.MaxBatch)
             errors.Add($"Consumer of '{stream}' in group '{group}': Concurrency times BatchSize is more than {StreamLimits.MaxBatch}.");
         try

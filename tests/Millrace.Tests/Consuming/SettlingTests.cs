@@ -81,6 +81,32 @@ public sealed class SettlingTests
         Assert.Equal(1, (await host.Store.GetStreamInfoAsync("out"))!.Length);
     }
 
+    /// <summary>25 conflicts used to be a failure of the handler, which ran again for them.</summary>
+    [Fact]
+    public async Task Handler_is_not_run_again_for_what_changes_again_and_again_while_it_settles()
+    {
+        var handled = 0;
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(
+            "orders",
+            "billing",
+            (_, _, _) =>
+            {
+                handled++;
+                return Task.CompletedTask;
+            },
+            options => options.OnSettling = (settling, _) =>
+            {
+                if (settling.Run < 40)
+                    settling.Require(CommitCondition.NoStream("orders"));
+                return SettleAsync(settling, default);
+            }));
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o", 1));
+        await host.WhenSettledAsync("orders", "billing");
+
+        Assert.Equal((1, 40, SettlingOutcome.Acknowledged), (handled, _asked.Count, _asked.Last().Outcome));
+    }
+
     [Fact]
     public async Task Callback_that_throws_counts_as_a_failure_of_the_handler()
     {

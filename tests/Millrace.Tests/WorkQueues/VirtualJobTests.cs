@@ -70,6 +70,21 @@ public sealed class VirtualJobTests
     }
 
     [Fact]
+    public async Task Key_that_is_kept_until_the_job_is_forgotten_stays_as_long_as_the_job_that_another_waits_for()
+    {
+        await using var host = await StartAsync(handler: (_, _, _) => throw new MessageRejectedException("no"));
+        var unique = new JobOptions { UniqueKey = "k", UniqueUntil = UniqueUntil.Forgotten };
+        var failed = await Jobs(host).EnqueueAsync(new Resize(1), unique);
+        await BecomesAsync(host, failed.Id, JobState.Failed);
+        await Jobs(host).EnqueueAsync(new Resize(2), new() { After = [failed.Reference], OnParentFailure = ParentFailure.Stay });
+
+        await host.AdvanceAsync(TimeSpan.FromDays(8));
+        var same = await Jobs(host).EnqueueAsync(new Resize(3), unique);
+
+        Assert.Equal((failed.Id, false), (same.Id, same.IsNew));
+    }
+
+    [Fact]
     public async Task Job_that_was_cancelled_and_forgotten_does_not_run_when_its_delay_is_over()
     {
         await using var host = await StartAsync();
