@@ -115,7 +115,10 @@ public abstract class Saga<TState> : Saga
         });
     }
 
-    /// <summary>Says what follows when every step has been undone, such as telling so. Called once; in it, nothing can be done or compensated.</summary>
+    /// <summary>
+    /// Says what follows when every step has been undone, such as telling so. Called once; in it, nothing can be done or compensated. If it throws, or
+    /// what it sends cannot leave, the saga <see cref="SagaStatus.NeedsAttention"/>.
+    /// </summary>
     /// <param name="handle">What follows.</param>
     protected void OnCompensated(Action<TState, SagaContext> handle)
     {
@@ -182,6 +185,10 @@ public abstract class Saga<TState> : Saga
         errors.AddRange(_steps.Values
             .Where(step => step.IsAwaited && step.Undo is null)
             .Select(step => $"nothing undoes the step '{step.Name}' that is awaited"));
+        errors.AddRange(_rules
+            .Where(rule => rule.Detail is null && (rule.Confirms ?? rule.Refuses) is { } answered
+                && _rules.Exists(other => other.Completes == answered && other.Detail is not null))
+            .Select(rule => $"{rule.MessageType.Name} does not say which '{rule.Confirms ?? rule.Refuses}' it is about: give it the detail, too"));
         for (var version = _upcasters.Keys.DefaultIfEmpty(StateVersion).Min(); version < StateVersion; version++)
             if (!_upcasters.TryGetValue(version, out var step))
                 errors.Add($"no upcaster leads from version {version} of its state to the next");

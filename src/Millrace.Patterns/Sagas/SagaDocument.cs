@@ -41,6 +41,11 @@ internal sealed class SagaDocument
     /// <summary>The last entry of the index before this instance's own; <see langword="null"/>: it is not in the index.</summary>
     public string? IndexedAfter { get; set; }
 
+    /// <summary>Whether the step's undoing has begun and is not through; true of one at most.</summary>
+    public static bool IsCurrent(SagaStepRecord step) => step.Undo is SagaUndo.Sent or SagaUndo.Failed;
+
+    public SagaStepRecord? FindCurrent() => Steps.Find(IsCurrent);
+
     /// <summary>One that a turn may change.</summary>
     public SagaDocument Copy() => new()
     {
@@ -129,8 +134,10 @@ internal sealed record SagaTimeout(string Id, string Name, string Token);
 /// <param name="Id">The instance.</param>
 /// <param name="Act">What is asked.</param>
 /// <param name="Reason">Why, for the timeline.</param>
+/// <param name="Step">The step that could not be undone when it was asked; <see langword="null"/>: none, what follows from the end could not be sent.</param>
+/// <param name="Detail">Which one, if it is done several times.</param>
 [Message("millrace.saga-request")]
-internal sealed record SagaRequest(string Id, SagaAct Act, string Reason);
+internal sealed record SagaRequest(string Id, SagaAct Act, string Reason, string? Step = null, string? Detail = null);
 
 [JsonConverter(typeof(JsonStringEnumConverter<SagaAct>))]
 internal enum SagaAct

@@ -14,8 +14,9 @@ public sealed class SagaNotFoundException : Exception
 }
 
 /// <summary>
-/// The state of an instance cannot be read: it is of a newer version than this process knows, or broken. The message is tried again, perhaps by a
-/// process of the newer version, and is a dead letter in the end; the state stays as it is.
+/// An instance is of a newer version than this process knows, or its state is broken: the state cannot be read, or this version of the saga has no such
+/// step or time-out. The message is tried again for hours, see <see cref="SagaOptions.ConfigureConsumer"/>, until a process of the newer version takes
+/// it, and is a dead letter in the end; the instance stays as it is.
 /// </summary>
 public sealed class SagaStateException : Exception
 {

@@ -29,8 +29,8 @@ internal static class SagaMachine
     public static void Handle<TState>(Saga<TState> saga, SagaRule<TState> rule, object message, SagaTurn<TState> turn)
         where TState : notnull
     {
-        if (turn.HasDocument && turn.Document.Timeline.Exists(entry => entry.MessageId == turn.MessageId))
-            return; // It was published twice, and handled already.
+        if (IsHandled(turn))
+            return;
         var phase = Phase(saga, turn);
         switch (turn.HasDocument ? turn.Document.Status : null as SagaStatus?)
         {
@@ -69,14 +69,16 @@ internal static class SagaMachine
         else if (saga.TryFindTimeout(timeout.Name, out var handle))
             Run(saga, turn, state => handle(state, new(turn)));
         else
-            throw new InvalidOperationException($"This version of the saga '{saga.Name}' has no time-out '{timeout.Name}'; a newer one may.");
+            throw new SagaStateException(saga.Name, turn.Id, $"This version of the saga has no time-out '{timeout.Name}'; a newer one may.");
         Record(saga, turn, phase);
     }
 
-    /// <summary>What an operator asks for, if the instance is where that makes sense.</summary>
+    /// <summary>What an operator asks for, if the instance is where he saw it.</summary>
     public static void HandleRequest<TState>(Saga<TState> saga, SagaRequest request, SagaTurn<TState> turn)
         where TState : notnull
     {
+        if (IsHandled(turn))
+            return;
         var status = turn.HasDocument ? turn.Document.Status : null as SagaStatus?;
         var phase = Phase(saga, turn);
         switch (request.Act)
@@ -89,10 +91,14 @@ internal static class SagaMachine
                     return state;
                 });
                 break;
-            case SagaAct.Retry or SagaAct.Skip when status == SagaStatus.NeedsAttention:
+            case SagaAct.Retry or SagaAct.Skip when status == SagaStatus.NeedsAttention && IsAbout(turn, request):
                 turn.Notes.Add(request.Reason);
                 turn.IsChanged = true;
-                ChangeStep(turn, Current(turn), step => step with { Undo = request.Act == SagaAct.Skip ? SagaUndo.Skipped : SagaUndo.Failed, Attempts = 0 });
+                var isSkipped = request.Act == SagaAct.Skip;
+                if (Current(turn) is >= 0 and var current)
+                    ChangeStep(turn, current, step => step with { Undo = isSkipped ? SagaUndo.Skipped : SagaUndo.Failed, Attempts = 0 });
+                else
+                    turn.Document.WasCompensated |= isSkipped;
                 UndoNext(saga, turn);
                 break;
             default:
@@ -127,7 +133,7 @@ internal static class SagaMachine
         turn.IsChanged = true;
         var detail = rule.Detail?.Invoke(message);
         var current = Current(turn);
-        var isAbout = current >= 0 && (rule.Detail is null || turn.Document.Steps[current].Detail == detail);
+        var isAbout = current >= 0 && (rule.Detail is null ? IsOnly(turn, current) : turn.Document.Steps[current].Detail == detail);
         if (isAbout && rule.Confirms == turn.Document.Steps[current].Name)
         {
             ChangeStep(turn, current, step => step with { Undo = SagaUndo.Undone });
@@ -143,7 +149,7 @@ internal static class SagaMachine
                 UndoNext(saga, turn);
         }
         else
-            turn.Notes.Add("came too late, and changes nothing");
+            turn.Notes.Add("changes nothing: it came too late, or does not say which step it is about");
     }
 
     private static void HandleMissing<TState>(Saga<TState> saga, SagaRule<TState> rule, object message, SagaTurn<TState> turn)
@@ -190,15 +196,16 @@ internal static class SagaMachine
             }
 
             var record = turn.Document.Steps[next];
-            if (!saga.Steps.TryGetValue(record.Name, out var step))
+            var step = StepOf(saga, turn, record.Name);
+            if (step.Undo is { } undo && !TrySend(
+                turn,
+                $"The command that undoes '{step.Name}' cannot be made",
+                () => turn.Send(step.To, undo(turn.State, record.Detail) ?? throw new InvalidOperationException("It is null."))))
             {
-                Park(turn, $"This version of the saga has no step '{record.Name}'.");
                 ChangeStep(turn, next, one => one with { Undo = SagaUndo.Failed });
                 return;
             }
 
-            if (step.Undo is not null && !TrySend(turn, step, record, next))
-                return;
             if (step.IsAwaited)
             {
                 ChangeStep(turn, next, one => one with { Undo = SagaUndo.Sent, Attempts = one.Attempts + 1 });
@@ -209,25 +216,29 @@ internal static class SagaMachine
             ChangeStep(turn, next, one => one with { Undo = SagaUndo.Undone });
         }
 
-        if (!turn.Document.WasCompensated)
-            saga.Compensated?.Invoke(turn.State, new(turn));
+        if (!turn.Document.WasCompensated && saga.Compensated is { } tell
+            && !TrySend(turn, "Everything is undone, but what follows from that failed", () => tell(turn.State, new(turn))))
+            return;
         turn.Document.WasCompensated = true;
         End(turn, SagaStatus.Compensated);
     }
 
-    private static bool TrySend<TState>(SagaTurn<TState> turn, SagaStep<TState> step, SagaStepRecord record, int at)
-        where TState : notnull
+    /// <summary>Lets the application send something. When that fails, or what it sends cannot leave, the saga needs attention.</summary>
+    private static bool TrySend(SagaTurn turn, string failure, Action send)
     {
+        var sent = turn.Outputs.Count;
         try
         {
-            turn.Send(step.To, step.Undo!(turn.State, record.Detail));
+            send();
+            if (turn.Encode is { } encode)
+                turn.Outputs[sent..].ForEach(encode);
             return true;
         }
         catch (Exception exception)
         {
             // Not swallowed: it would fail every time, and take the message that made the saga fail to the dead letters.
-            Park(turn, $"The command that undoes '{step.Name}' cannot be made: {exception.Message}");
-            ChangeStep(turn, at, one => one with { Undo = SagaUndo.Failed });
+            turn.Outputs.RemoveRange(sent, turn.Outputs.Count - sent);
+            Park(turn, $"{failure}: {exception.Message}");
             return false;
         }
     }
@@ -249,7 +260,8 @@ internal static class SagaMachine
         ChangeStep(turn, at, step => step with { Undo = SagaUndo.Failed });
         turn.CancelTimeout(UndoTimeout);
         turn.Notes.Add($"undoing '{record.Name}' failed: {reason}");
-        if (!saga.Steps.TryGetValue(record.Name, out var step) || record.Attempts >= step.Attempts)
+        var step = StepOf(saga, turn, record.Name);
+        if (record.Attempts >= step.Attempts)
         {
             Park(turn, $"The step '{record.Name}' could not be undone in {record.Attempts} attempts: {reason}");
             return;
@@ -272,8 +284,26 @@ internal static class SagaMachine
         turn.Outputs.RemoveAll(output => output.Message is SagaTimeout);
     }
 
-    /// <summary>The step whose undoing has begun and is not through, or -1.</summary>
-    private static int Current(SagaTurn turn) => turn.Document.Steps.FindIndex(step => step.Undo is SagaUndo.Sent or SagaUndo.Failed);
+    /// <exception cref="SagaStateException">
+    /// A process of another version recorded the step. To be tried again: nobody but that version can say how it is undone.
+    /// </exception>
+    private static SagaStep<TState> StepOf<TState>(Saga<TState> saga, SagaTurn<TState> turn, string name)
+        where TState : notnull => saga.Steps.GetValueOrDefault(name)
+            ?? throw new SagaStateException(saga.Name, turn.Id, $"This version of the saga has no step '{name}'; a newer one may.");
+
+    /// <summary>Whether the message was published twice, and handled already.</summary>
+    private static bool IsHandled(SagaTurn turn) => turn.HasDocument && turn.Document.Timeline.Exists(entry => entry.MessageId == turn.MessageId);
+
+    /// <summary>Whether what the operator saw still needs attention. Two may see the same, and the second must not pass over what comes after it.</summary>
+    private static bool IsAbout(SagaTurn turn, SagaRequest request) => turn.Document.FindCurrent() is { } step
+        ? (step.Name, step.Detail) == (request.Step, request.Detail)
+        : request.Step is null;
+
+    /// <summary>Whether an answer without a detail can be about no other step: one that was asked for twice is answered twice.</summary>
+    private static bool IsOnly(SagaTurn turn, int current) =>
+        turn.Document.Steps[current].Detail is null || turn.Document.Steps.Count(step => step.Name == turn.Document.Steps[current].Name) == 1;
+
+    private static int Current(SagaTurn turn) => turn.Document.Steps.FindIndex(SagaDocument.IsCurrent);
 
     /// <summary>The step to be undone now, or -1.</summary>
     private static int Next(SagaTurn turn) => Current(turn) is >= 0 and var current

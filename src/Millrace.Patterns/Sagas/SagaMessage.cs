@@ -70,7 +70,7 @@ public sealed class SagaMessage<TState, TMessage>
 
     /// <summary>The message says that a step is undone, and the compensation goes on.</summary>
     /// <param name="step">The step, see <see cref="SagaStep{TState}.Awaited"/>.</param>
-    /// <param name="detail">Which one, as in <see cref="Completes"/>. Default: the one that is being undone.</param>
+    /// <param name="detail">Which one, as in <see cref="Completes"/>. Needed if the step is done several times.</param>
     public SagaMessage<TState, TMessage> Confirms(string step, Func<TMessage, string>? detail = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(step);
@@ -81,7 +81,7 @@ public sealed class SagaMessage<TState, TMessage>
     /// <summary>The message says that undoing a step failed: it is tried again, as often as <see cref="SagaStep{TState}.Awaited"/> allows.</summary>
     /// <param name="step">The step.</param>
     /// <param name="reason">Why, for people. Default: the name of the message.</param>
-    /// <param name="detail">Which one, as in <see cref="Completes"/>. Default: the one that is being undone.</param>
+    /// <param name="detail">Which one, as in <see cref="Completes"/>. Needed if the step is done several times.</param>
     public SagaMessage<TState, TMessage> Refuses(string step, Func<TMessage, string>? reason = null, Func<TMessage, string>? detail = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(step);

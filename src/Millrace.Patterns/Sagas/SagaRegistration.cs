@@ -31,7 +31,14 @@ internal static class SagaRegistration
         builder.Services.AddSingleton(services => new SagaStore<TState>(
             saga, home, services.GetRequiredService<IStreamStore>(), services.GetRequiredService<MessageCodec>(), services.GetRequiredService<Publisher>()));
 
-        void Configure(ConsumerOptions options) => home.Options.Consumer.ForEach(configure => configure(options));
+        void Configure(ConsumerOptions options)
+        {
+            home.Options.Consumer.ForEach(configure => configure(options));
+
+            // While versions change, processes of the older one take up what only the newer one can handle. Behind the application's own rules, which decide.
+            options.RetryOn<SagaStateException>(maxAttempts: 1_000, baseDelay: TimeSpan.FromSeconds(1), maxDelay: TimeSpan.FromMinutes(1));
+        }
+
         builder.AddConsumer<SagaRunner<TState>, SagaTimeout>(
             home.Stream, home.Group, static (runner, timeout, context, token) => runner.HandleTimeoutAsync(timeout, context, token), Configure);
         builder.AddConsumer<SagaRunner<TState>, SagaRequest>(

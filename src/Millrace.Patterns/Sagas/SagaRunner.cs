@@ -44,6 +44,7 @@ internal sealed class SagaRunner<TState>(
             Options = home.Options,
             KnowsStep = saga.Steps.ContainsKey,
             KnowsTimeout = name => saga.TryFindTimeout(name, out _),
+            Encode = output => codec.Encode(output.Message, output.Options),
         };
         var read = await context.State.GetAsync<SagaDocument>(home.Instance(id), cancellationToken).ConfigureAwait(false);
         if (read is not null)

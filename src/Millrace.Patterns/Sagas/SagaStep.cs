@@ -25,7 +25,10 @@ public sealed class SagaStep<TState>
 
     internal TimeSpan RetryDelay { get; private set; }
 
-    /// <summary>Undoes the step by a command, which is sent when the steps after it are undone. If making it throws, the saga needs attention.</summary>
+    /// <summary>
+    /// Undoes the step by a command, which is sent when the steps after it are undone. If it cannot be made, is null or cannot leave, the saga
+    /// <see cref="SagaStatus.NeedsAttention"/>.
+    /// </summary>
     /// <param name="stream">The stream the command goes to.</param>
     /// <param name="command">Makes the command from the state as it is then.</param>
     public SagaStep<TState> UndoBy(string stream, Func<TState, object> command)

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 using System.Runtime.InteropServices;
 using Millrace.Streams;
 
@@ -32,27 +33,27 @@ public sealed class SagaStore<TState>
     public async ValueTask<SagaInstance<TState>?> GetAsync(string id, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(id);
-        return Read(await _store.GetStateAsync(_home.Instance(id), cancellationToken).ConfigureAwait(false));
+        return await FindAsync(id, cancellationToken).ConfigureAwait(false) is { } document ? Read(document) : null;
     }
 
     /// <summary>Lists the instances that have not ended, the one that has waited longest first. Two round trips for 128 of them.</summary>
     /// <param name="status">Only those in this status. Default: all.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
-    /// <exception cref="SagaStateException">A state cannot be read.</exception>
+    /// <exception cref="SagaStateException">A state cannot be read; thrown after all others were listed.</exception>
     /// <exception cref="StreamException">The store failed.</exception>
     public IAsyncEnumerable<SagaInstance<TState>> ListActiveAsync(SagaStatus? status = null, CancellationToken cancellationToken = default) =>
-        ListAsync(_home.Active, instance => instance.EndedAt is null && instance.Status == (status ?? instance.Status), cancellationToken);
+        ListAsync(_home.Active, document => document.Ended is null && document.Status == (status ?? document.Status), cancellationToken);
 
     /// <summary>Lists the instances that ended within <see cref="SagaOptions.Retention"/>, the first one first. Two round trips for 128 of them.</summary>
     /// <param name="cancellationToken">Ends the reading.</param>
-    /// <exception cref="SagaStateException">A state cannot be read.</exception>
+    /// <exception cref="SagaStateException">A state cannot be read; thrown after all others were listed.</exception>
     /// <exception cref="StreamException">The store failed.</exception>
     public IAsyncEnumerable<SagaInstance<TState>> ListEndedAsync(CancellationToken cancellationToken = default) =>
-        ListAsync(_home.Ended, static instance => instance.EndedAt is not null, cancellationToken);
+        ListAsync(_home.Ended, static document => document.Ended is not null, cancellationToken);
 
     /// <summary>
-    /// Undoes again what could not be undone. Of an instance that does not <see cref="SagaStatus.NeedsAttention"/> when a process takes the request up,
-    /// nothing is changed. One round trip.
+    /// Undoes again what could not be undone. Of an instance that does not <see cref="SagaStatus.NeedsAttention"/>, or for another step when a process
+    /// takes the request up, nothing is changed. Two round trips.
     /// </summary>
     /// <param name="id">The instance.</param>
     /// <param name="reason">Who, and why, for the timeline.</param>
@@ -69,7 +70,7 @@ public sealed class SagaStore<TState>
     public ValueTask SkipAsync(string id, string reason, CancellationToken cancellationToken = default) =>
         RequestAsync(id, SagaAct.Skip, reason, cancellationToken);
 
-    /// <summary>Lets an instance fail that is <see cref="SagaStatus.Running"/>: what it has done is undone. Otherwise as <see cref="RetryAsync"/>.</summary>
+    /// <summary>Lets an instance fail that is <see cref="SagaStatus.Running"/>: what it has done is undone. One round trip.</summary>
     /// <param name="id">The instance.</param>
     /// <param name="reason">Who, and why.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
@@ -81,47 +82,75 @@ public sealed class SagaStore<TState>
     {
         ArgumentException.ThrowIfNullOrEmpty(id);
         ArgumentException.ThrowIfNullOrEmpty(reason);
-        await _publisher.PublishAsync(_home.Private, new SagaRequest(id, act, reason), cancellationToken: cancellationToken).ConfigureAwait(false);
+        var request = new SagaRequest(id, act, reason);
+        if (act != SagaAct.Compensate)
+        {
+            if (await FindAsync(id, cancellationToken).ConfigureAwait(false) is not { Status: SagaStatus.NeedsAttention } document)
+                return;
+            var step = document.FindCurrent();
+            request = request with { Step = step?.Name, Detail = step?.Detail };
+        }
+
+        await _publisher.PublishAsync(_home.Private, request, cancellationToken: cancellationToken).ConfigureAwait(false);
     }
 
     private async IAsyncEnumerable<SagaInstance<TState>> ListAsync(
-        string index, Func<SagaInstance<TState>, bool> isWanted, [EnumeratorCancellation] CancellationToken cancellationToken)
+        string index, Func<SagaDocument, bool> isWanted, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
+        SagaStateException? unreadable = null;
+
         // One that was started anew has several entries.
         var seen = new HashSet<string>(StringComparer.Ordinal);
         for (var start = EntryId.Zero; ;)
         {
             var page = await _store.RangeAsync(index, new() { Start = start, Count = PageSize }, cancellationToken).ConfigureAwait(false);
             if (page.Count == 0)
-                yield break;
+                break;
             start = page[^1].Id.Next();
             var ids = page.Select(entry => entry.Fields.GetText(SagaHome.IdField)).OfType<string>().Where(seen.Add).Select(_home.Instance).ToList();
             if (ids.Count == 0)
                 continue;
-            foreach (var document in await _store.GetStatesAsync(ids, cancellationToken).ConfigureAwait(false))
-                if (Read(document) is { } instance && isWanted(instance))
-                    yield return instance;
+            foreach (var stored in await _store.GetStatesAsync(ids, cancellationToken).ConfigureAwait(false))
+            {
+                if (ReadDocument(stored) is not { } document || !isWanted(document))
+                    continue;
+                SagaInstance<TState> instance;
+                try
+                {
+                    instance = Read(document);
+                }
+                catch (SagaStateException exception)
+                {
+                    unreadable ??= exception; // One instance of a newer version must not hide the others.
+                    continue;
+                }
+
+                yield return instance;
+            }
         }
+
+        if (unreadable is not null)
+            ExceptionDispatchInfo.Throw(unreadable);
     }
 
-    private SagaInstance<TState>? Read(StateDocument? stored)
+    private async ValueTask<SagaDocument?> FindAsync(string id, CancellationToken cancellationToken) =>
+        ReadDocument(await _store.GetStateAsync(_home.Instance(id), cancellationToken).ConfigureAwait(false));
+
+    private SagaDocument? ReadDocument(StateDocument? stored) => stored is null ? null : _codec.Deserialize<SagaDocument>(stored.Payload.Span);
+
+    private SagaInstance<TState> Read(SagaDocument document) => new()
     {
-        if (stored is null || _codec.Deserialize<SagaDocument>(stored.Payload.Span) is not { } document)
-            return null;
-        return new()
-        {
-            Id = document.Id,
-            Status = document.Status,
-            State = _saga.ReadState(_codec, document.Id, document.StateVersion, JsonMarshal.GetRawUtf8Value(document.State)),
-            StartedAt = document.Started,
-            EndedAt = document.Ended,
-            Reason = document.Reason,
-            Attention = document.Attention,
-            Steps = document.Steps,
-            Timeouts = document.Timeouts,
-            Timeline = document.Timeline,
-        };
-    }
+        Id = document.Id,
+        Status = document.Status,
+        State = _saga.ReadState(_codec, document.Id, document.StateVersion, JsonMarshal.GetRawUtf8Value(document.State)),
+        StartedAt = document.Started,
+        EndedAt = document.Ended,
+        Reason = document.Reason,
+        Attention = document.Attention,
+        Steps = document.Steps,
+        Timeouts = document.Timeouts,
+        Timeline = document.Timeline,
+    };
 }
 
 /// <summary>An instance of a saga as it was read.</summary>

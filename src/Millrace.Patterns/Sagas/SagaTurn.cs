@@ -21,6 +21,9 @@ internal class SagaTurn
 
     public required Func<string, bool> KnowsTimeout { get; init; }
 
+    /// <summary>Throws for what can never leave: without a name, unserializable, too large. <see langword="null"/>: nobody knows.</summary>
+    public Action<SagaOutput>? Encode { get; init; }
+
     public SagaDocument Document
     {
         get => _document!;
@@ -45,9 +48,10 @@ internal class SagaTurn
 
     public void Send(string stream, object message, PublishOptions? options = null)
     {
-        if (Options.Tag is { } tag && !stream.Contains($"{{{tag}}}", StringComparison.Ordinal))
+        if (!Options.HasTag(stream))
             throw new InvalidOperationException(
-                $"The stream '{stream}' has not the tag '{{{tag}}}' of the saga: on a cluster its message could not leave in the commit of the saga's state.");
+                $"The stream '{stream}' has not the tag '{{{Options.Tag}}}' of the saga: "
+                + "on a cluster its message could not leave in the commit of the saga's state.");
         Outputs.Add(new(stream, message, options));
     }
 

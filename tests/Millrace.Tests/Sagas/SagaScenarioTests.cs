@@ -119,6 +119,29 @@ public sealed class SagaScenarioTests
         .When(new PackingFailed("1")).ThenSent().ThenStatus(SagaStatus.NeedsAttention);
 
     [Fact]
+    public void Answer_that_does_not_say_which_step_it_is_about_undoes_none_of_several() => SagaScenario.Of(new VagueSaga())
+        .Given(new Packed("1", "a"), new PackingFailed("1"))
+        .When(new Unpacked("1", "a")).ThenStatus(SagaStatus.Compensated)
+        .Given(new Packed("2", "a"), new Packed("2", "b"), new PackingFailed("2"))
+        .When(new Unpacked("2", "b")).ThenSent().ThenStatus(SagaStatus.Compensating)
+        .WhenTimePasses(TimeSpan.FromDays(1)).ThenStatus(SagaStatus.NeedsAttention);
+
+    [Fact]
+    public void Answer_without_the_detail_of_its_step_is_refused()
+    {
+        var refused = Assert.Throws<MillraceConfigurationException>(() => SagaScenario.Of(new VagueSaga(isStatic: true)));
+
+        Assert.Contains("does not say which 'pack'", Assert.Single(refused.Errors), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Stream_whose_first_tag_is_another_is_refused()
+    {
+        SagaScenario.Of(new CheckoutSaga("{shop}"), options => options.Tag = "shop").When(Placed).ThenSent(new ReserveStock("1"));
+        SagaScenario.Of(new CheckoutSaga("{a}:{shop}"), options => options.Tag = "shop").When(Placed).ThenFails<InvalidOperationException>();
+    }
+
+    [Fact]
     public void Handler_that_fails_leaves_everything_as_it_was()
     {
         var failure = Checkout.Given(Placed).When(new OrderTouched("1", "unknown", 5)).ThenFails<InvalidOperationException>();
@@ -171,6 +194,29 @@ public sealed class SagaScenarioTests
             On<Packed>().CorrelateBy(m => m.Id).Completes("pack", m => m.Line).Start((m, _) => new(m.Id)).Handle((_, _, _) => { });
             On<PackingFailed>().CorrelateBy(m => m.Id).Handle((_, _, saga) => saga.Compensate("failed"));
             On<Unpacked>().CorrelateBy(m => m.Id).Confirms("pack", m => m.Line);
+        }
+    }
+
+    /// <summary>Its steps have details, and what answers their undoing has none.</summary>
+    private sealed class VagueSaga : Saga<Packing>
+    {
+        public VagueSaga(bool isStatic = false)
+            : base("vague")
+        {
+            Step("pack").UndoBy("packers", (state, line) => new Unpack(state.Id, line!)).Awaited();
+            var packed = On<Packed>().CorrelateBy(m => m.Id)
+                .Start((m, saga) => Done(new(m.Id), m, saga))
+                .Handle((state, m, saga) => Done(state, m, saga));
+            if (isStatic)
+                packed.Completes("pack", m => m.Line);
+            On<PackingFailed>().CorrelateBy(m => m.Id).Handle((_, _, saga) => saga.Compensate("failed"));
+            On<Unpacked>().CorrelateBy(m => m.Id).Confirms("pack");
+        }
+
+        private static Packing Done(Packing state, Packed packed, SagaContext saga)
+        {
+            saga.Done("pack", packed.Line);
+            return state;
         }
     }
 

@@ -114,6 +114,15 @@ public abstract partial class SagaTests
         await Host.ReadAsync(StreamNames.DeadLetters(Orders, Group));
         var refused = await Assert.ThrowsAsync<SagaStateException>(async () => await StoreOf<CountV1>().GetAsync("1"));
         Assert.Contains("version 3", refused.Message, StringComparison.Ordinal);
+        await PublishAsync(new Counted("2"));
+        await Eventually.TrueAsync("the second counts", async () => await StoreOf<CountV1>().GetAsync("2") is not null);
+        var listed = new List<string>();
+        await Assert.ThrowsAsync<SagaStateException>(async () =>
+        {
+            await foreach (var instance in StoreOf<CountV1>().ListActiveAsync())
+                listed.Add(instance.Id);
+        });
+        Assert.Equal(["2"], listed);
         await Host.StopAsync();
 
         await StartAsync(millrace => millrace.AddSaga(new CounterV3(), [Orders], Group));
