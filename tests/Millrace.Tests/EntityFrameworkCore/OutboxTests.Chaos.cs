@@ -39,7 +39,8 @@ public abstract partial class OutboxTests
         })).ToList();
         while (!end.IsCancellationRequested)
         {
-            await Task.Delay(TimeSpan.FromMilliseconds(random.Next(100, 400)), end.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.Delay(TimeSpan.FromMilliseconds(random.Next(100, 400)), end.Token)
+                .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ContinueOnCapturedContext);
             var victim = random.Next(writers);
             var killed = hosts[victim];
             Volatile.Write(ref hosts[victim], await StartAsync());
