@@ -6,13 +6,13 @@ namespace Millrace.Projections;
 /// </summary>
 /// <remarks>
 /// A read model has generations: while a rebuild makes the next one, the old one serves queries and goes on. Keep their data apart, by a column or
-/// a table name with the number. One call at a time by one process; two processes may call at once while one takes over from another, which the
-/// checkpoint decides.
+/// a table name with the number. Numbers do not come again, also when the store forgot everything: the first one is random, and a rebuild has the next
+/// one. One call at a time by one process; two processes may call at once while one takes over from another, which the checkpoint decides.
 /// </remarks>
 public interface IProjectionTarget
 {
     /// <summary>Reads the checkpoint of a generation.</summary>
-    /// <param name="generation">The generation; 1 is the first.</param>
+    /// <param name="generation">The generation.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <returns>What was saved last, or <see cref="ProjectionCheckpoint.Start"/>: nothing was.</returns>
     ValueTask<ProjectionCheckpoint> LoadAsync(int generation, CancellationToken cancellationToken);

@@ -218,6 +218,8 @@ public sealed class ProjectionControl
     {
         var runtime = Find(projection);
         var generation = await LiveAsync(runtime, cancellationToken).ConfigureAwait(false);
+        if (generation == 0)
+            return [];
         var range = new StreamRange { Count = MaxSkipped, IsReversed = true };
         var entries = await _store.RangeAsync(runtime.Definition.Names.Skipped(generation), range, cancellationToken).ConfigureAwait(false);
         return [.. entries.Select(static entry => new SkippedEvent(entry.Id, entry.Fields.GetText("reason"u8) ?? ""))];
@@ -231,13 +233,14 @@ public sealed class ProjectionControl
         string projection, Func<ProjectionHead, ProjectionHead?> change, string note, CancellationToken cancellationToken) =>
         new ProjectionPlan(_store, Find(projection).Definition.Names).ChangeAsync(change, note, cancellationToken);
 
+    /// <summary>The generation that serves queries; 0: no process has begun yet.</summary>
     private async ValueTask<int> LiveAsync(ProjectionRuntime runtime, CancellationToken cancellationToken) =>
-        (await new ProjectionPlan(_store, runtime.Definition.Names).ReadAsync(cancellationToken).ConfigureAwait(false))?.Head.Live.Number ?? 1;
+        (await new ProjectionPlan(_store, runtime.Definition.Names).ReadAsync(cancellationToken).ConfigureAwait(false))?.Head.Live.Number ?? 0;
 
     private async ValueTask<EntryId> LoadAsync(ProjectionRuntime runtime, CancellationToken cancellationToken)
     {
         var generation = await LiveAsync(runtime, cancellationToken).ConfigureAwait(false);
-        return (await runtime.Target.LoadAsync(generation, cancellationToken).ConfigureAwait(false)).Position;
+        return generation == 0 ? EntryId.Zero : (await runtime.Target.LoadAsync(generation, cancellationToken).ConfigureAwait(false)).Position;
     }
 
     private async ValueTask<IReadOnlyList<string>> AcceptAsync(ProjectionRuntime runtime, CancellationToken cancellationToken)

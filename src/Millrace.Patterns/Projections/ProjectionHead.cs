@@ -1,3 +1,4 @@
+using System.Security.Cryptography;
 using System.Text.Json.Serialization;
 
 namespace Millrace.Projections;
@@ -5,6 +6,9 @@ namespace Millrace.Projections;
 /// <summary>The plan of a projection, as a document. Whoever changes it makes every commit conflict that was prepared under the old one.</summary>
 internal sealed record ProjectionHead
 {
+    // Leaves as many for rebuilds.
+    private const int MaxFirstGeneration = 1 << 30;
+
     /// <summary>Who runs it: a process and a number nobody else has; <see langword="null"/>: nobody.</summary>
     public string? Owner { get; init; }
 
@@ -32,7 +36,15 @@ internal sealed record ProjectionHead
     [JsonIgnore]
     public int Version => Building?.Version ?? Live.Version;
 
-    public static ProjectionHead First(int version) => new() { Live = new(1, version), LastGeneration = 1 };
+    /// <summary>
+    /// A plan where there is none. Its first number is drawn by lot: the plan before may be gone with the store, and the data of its generations still be
+    /// in a database, or in the hands of a process that was slow.
+    /// </summary>
+    public static ProjectionHead First(int version)
+    {
+        var number = RandomNumberGenerator.GetInt32(1, MaxFirstGeneration);
+        return new() { Live = new(number, version), LastGeneration = number };
+    }
 
     /// <summary>With a rebuild in a shape, in place of one that was under way.</summary>
     public ProjectionHead Rebuild(int version) => WithoutBuilding() with

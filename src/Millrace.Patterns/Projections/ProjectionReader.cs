@@ -20,8 +20,8 @@ public sealed class ProjectionReader<TView>
     private readonly IStreamStore _store;
     private readonly MessageCodec _codec;
 
-    // The last one seen: as a rule still the right one, which saves a round trip.
-    private volatile int _generation = 1;
+    // The last one seen: as a rule still the right one, which saves a round trip. None has the number 0.
+    private volatile int _generation;
 
     internal ProjectionReader(ProjectionNames names, IStreamStore store, MessageCodec codec) => (_names, _store, _codec) = (names, store, codec);
 

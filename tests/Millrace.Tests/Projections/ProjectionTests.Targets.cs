@@ -181,6 +181,7 @@ public abstract partial class ProjectionTests
             },
             _store);
         _hosts.Add(host);
+        await WhenBegunAsync();
         return host;
     }
 
@@ -189,6 +190,7 @@ public abstract partial class ProjectionTests
     {
         private readonly Lock _lock = new();
         private readonly Dictionary<int, (ProjectionCheckpoint Checkpoint, List<int> Amounts)> _generations = [];
+        private int _first;
 
         /// <summary>What goes wrong before a batch is saved, and after; each once.</summary>
         public Queue<Action> FaultsBefore { get; } = new();
@@ -197,7 +199,7 @@ public abstract partial class ProjectionTests
 
         public int? Poison { get; set; }
 
-        /// <summary>A generation that no batch can be saved in.</summary>
+        /// <summary>A generation that no batch can be saved in, counted from 1.</summary>
         public int? Broken { get; set; }
 
         /// <summary>Whether nothing can be removed.</summary>
@@ -208,16 +210,30 @@ public abstract partial class ProjectionTests
         /// <summary>What each batch waits for, whatever its token says.</summary>
         public Func<Task>? Hang { get; init; }
 
-        public IReadOnlyList<int> Amounts(int generation)
+        /// <summary>What was saved in a generation, counted from 1.</summary>
+        public IReadOnlyList<int> Amounts(int ordinal)
         {
             lock (_lock)
-                return _generations.TryGetValue(generation, out var found) ? [.. found.Amounts] : [];
+                return _generations.TryGetValue(_first + ordinal - 1, out var found) ? [.. found.Amounts] : [];
+        }
+
+        /// <summary>What was saved in each generation, under its number.</summary>
+        public IReadOnlyDictionary<int, List<int>> All
+        {
+            get
+            {
+                lock (_lock)
+                    return _generations.ToDictionary(one => one.Key, one => one.Value.Amounts);
+            }
         }
 
         public ValueTask<ProjectionCheckpoint> LoadAsync(int generation, CancellationToken cancellationToken)
         {
             lock (_lock)
+            {
+                _first = _first == 0 ? generation : _first;
                 return new(_generations.GetValueOrDefault(generation).Checkpoint);
+            }
         }
 
         public async ValueTask<bool> ApplyAsync(ProjectionBatch batch, CancellationToken cancellationToken)
@@ -226,7 +242,7 @@ public abstract partial class ProjectionTests
                 await Hang();
             lock (_lock)
             {
-                if (batch.Generation == Broken)
+                if (batch.Generation - _first + 1 == Broken)
                     throw new InvalidOperationException("no such table");
                 if (FaultsBefore.TryDequeue(out var before))
                     before();

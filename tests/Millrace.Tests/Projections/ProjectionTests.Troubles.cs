@@ -174,7 +174,7 @@ public abstract partial class ProjectionTests
                     return;
                 await ControlOf(host).RebuildAsync(Name);
                 await Eventually.TrueAsync("the first generation is gone", async () =>
-                    (await ControlOf(host).GetAsync(Name)).Generation == 2 && !await HasAsync(1));
+                    (await ControlOf(host).GetAsync(Name)).Generation == _first + 1 && !await HasAsync(1));
             }),
             instance: "other");
 
@@ -182,6 +182,36 @@ public abstract partial class ProjectionTests
 
         Assert.Equal(0, isArmed);
         Assert.Equal([new Tally(1, 1), new Tally(2, 1)], views);
+    }
+
+    /// <summary>As after FLUSHALL, or a restart without persistence, while the target has kept what it had.</summary>
+    [Fact]
+    public async Task Generation_of_a_plan_that_the_store_forgot_is_not_taken_for_one_of_the_next_plan()
+    {
+        var target = new MemoryTarget();
+        var host = await TargetHostAsync(target);
+        await AppendAsync(1, 1, 2, 3);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        await ControlOf(host).RebuildAsync(Name);
+        await WhenGenerationAsync(host, 2);
+        await Eventually.TrueAsync("the first generation is removed", () => new(target.All.Count == 1));
+        await host.StopAsync();
+
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(new(_category, $"millrace/projection/{Name}"))] });
+        await Store.DeleteStreamAsync(StreamNames.Derive(_category, $"projection:{Name}"));
+        await Store.DeleteStreamAsync(_category);
+        await Store.DeleteStreamAsync($"{_category}-1");
+        await AppendAsync(1, 10, 20, 30, 40, 50);
+        var next = await TargetHostAsync(target);
+        await ControlOf(next).WaitForAsync(Name, null, Long);
+
+        var generation = (await ControlOf(next).GetAsync(Name)).Generation;
+        Assert.NotEqual(_first + 1, generation);
+        Assert.Equal([10, 20, 30, 40, 50], target.All[generation]);
+        Assert.Equal([1, 2, 3], target.All[_first + 1]);
+        await ControlOf(next).RebuildAsync(Name);
+        await Eventually.TrueAsync("the rebuild has taken its place", () => new(!target.All.ContainsKey(generation)));
+        Assert.Equal([10, 20, 30, 40, 50], target.All[generation + 1]);
     }
 
     [Fact]

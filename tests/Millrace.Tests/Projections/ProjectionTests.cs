@@ -1,3 +1,4 @@
+using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Embedded;
 using Millrace.EventSourcing;
@@ -20,6 +21,9 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
     private readonly List<ConsumerHost> _hosts = [];
     private IStreamStore? _store;
     private ConsumerHost? _writer;
+
+    // Numbers of generations begin anywhere; tests count them from 1.
+    private int _first;
 
     public sealed class OnEmbedded() : ProjectionTests(null);
 
@@ -232,6 +236,8 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
     private async Task<ConsumerHost> HostAsync(
         Action<ViewFolds<Tally>>? folds = null, Action<ProjectionOptions>? configure = null, IStreamStore? store = null, string instance = "local")
     {
+        var runsHere = new ProjectionOptions();
+        configure?.Invoke(runsHere);
         var host = await ConsumerHost.StartAsync(
             m =>
             {
@@ -241,7 +247,21 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
             store ?? _store,
             instance: instance);
         _hosts.Add(host);
+        if (runsHere.RunsHere)
+            await WhenBegunAsync();
         return host;
+    }
+
+    /// <summary>Waits for the plan, and takes down which number its first generation has.</summary>
+    private async Task WhenBegunAsync()
+    {
+        if (_first != 0)
+            return;
+        StateDocument? plan = null;
+        await Eventually.TrueAsync(
+            "there is a plan", async () => (plan = await Store.GetStateAsync(new(_category, $"millrace/projection/{Name}"))) is not null);
+        using var json = JsonDocument.Parse(plan!.Payload);
+        _first = json.RootElement.GetProperty("live").GetProperty("number").GetInt32();
     }
 
     private void Messages(MillraceBuilder millrace) => millrace
