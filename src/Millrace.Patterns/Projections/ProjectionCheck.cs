@@ -28,7 +28,8 @@ internal sealed class ProjectionCheck(ProjectionControl control, TimeSpan? maxTi
 
     private static string Describe(ProjectionReport report)
     {
-        var text = $"{report.State.ToString().ToLowerInvariant()} at {report.Checkpoint.Position}, {report.Lag} behind";
+        var behind = report.Lag is { } lag ? $"{lag} behind" : "how far behind is unknown";
+        var text = $"{report.State.ToString().ToLowerInvariant()} at {report.Checkpoint.Position}, {behind}";
         if (report.Detail is { } detail)
             text += $": {detail}";
         return report.BuildingFailure is { } failure ? $"{text}; its rebuild has stopped or fails: {failure}" : text;

@@ -17,9 +17,9 @@ internal sealed class ProjectionMeter
         _skipped = meter.CreateCounter<long>("millrace.projection.skipped", "{event}", "Events passed over because they cannot be folded in.");
         _losses = meter.CreateCounter<long>("millrace.projection.losses", "{loss}", "Times the source was found to lack entries that were not folded in.");
         meter.CreateObservableGauge(
-            "millrace.projection.lag", () => Observe(control, static report => report.Lag), "{event}", "Entries of the source not folded in yet.");
+            "millrace.projection.lag", () => Observe(control, static report => report.Lag), "{event}", "Entries of the source not folded in yet, where known.");
         meter.CreateObservableGauge(
-            "millrace.projection.time_lag", () => Observe(control, static report => report.TimeLag.TotalSeconds), "s", "Age of the oldest of them.");
+            "millrace.projection.time_lag", () => Observe(control, static report => report.TimeLag?.TotalSeconds), "s", "Age of the oldest of them.");
         meter.CreateObservableGauge(
             "millrace.projection.state", () => ObserveStates(control), "{projection}", "1 for the state the projection is in, in this process.");
     }
@@ -34,9 +34,16 @@ internal sealed class ProjectionMeter
 
     public void Lost(ProjectionDefinition projection) => _losses.Add(1, Tags(projection.Name, projection.Source));
 
-    private static IEnumerable<Measurement<T>> Observe<T>(ProjectionControl control, Func<ProjectionReport, T> value)
-        where T : struct => control.Runtimes.Where(static one => one.Status.IsRunning)
-            .Select(one => new Measurement<T>(value(one.Status.Report), Tags(one.Definition.Name, one.Definition.Source)));
+    // What is unknown is not told: a gauge would stand still.
+    private static IEnumerable<Measurement<T>> Observe<T>(ProjectionControl control, Func<ProjectionReport, T?> value)
+        where T : struct
+    {
+        foreach (var one in control.Runtimes)
+        {
+            if (one.Status.IsRunning && value(one.Status.Report) is { } known)
+                yield return new(known, Tags(one.Definition.Name, one.Definition.Source));
+        }
+    }
 
     private static IEnumerable<Measurement<long>> ObserveStates(ProjectionControl control)
     {

@@ -54,11 +54,17 @@ public sealed record ProjectionReport
     /// <summary>The last entry the source was given; 0-0: none.</summary>
     public EntryId Head { get; init; }
 
-    /// <summary>Entries of the source that are not folded in yet. Entries that were deleted unread can make it too large.</summary>
-    public long Lag { get; init; }
+    /// <summary>
+    /// Entries of the source that are not folded in yet; <see langword="null"/>: this process does not know, because another one runs the projection, or
+    /// because the store or the target fails. Entries that were deleted unread can make it too large.
+    /// </summary>
+    public long? Lag { get; init; }
 
-    /// <summary>The age of the first of them, by its ID, or by the message's time where the IDs of the source are no times; zero without lag.</summary>
-    public TimeSpan TimeLag { get; init; }
+    /// <summary>
+    /// The age of the first of them, by its ID, or by the message's time where the IDs of the source are no times; zero without lag,
+    /// <see langword="null"/> where that is unknown.
+    /// </summary>
+    public TimeSpan? TimeLag { get; init; }
 
     /// <summary>The generation that a rebuild makes, or <see langword="null"/>: there is no rebuild.</summary>
     public int? BuildingGeneration { get; init; }

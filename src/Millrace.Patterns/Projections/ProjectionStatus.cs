@@ -44,5 +44,7 @@ internal sealed class ProjectionStatus(ProjectionDefinition definition)
         changed.SetResult();
     }
 
-    public void Become(ProjectionState state, string? detail = null) => Change(report => report with { State = state, Detail = detail });
+    /// <summary>What it is at when nobody looks at the source: how far behind it is, is not known any more.</summary>
+    public void Become(ProjectionState state, string? detail = null) =>
+        Change(report => report with { State = state, Detail = detail, Lag = null, TimeLag = null });
 }

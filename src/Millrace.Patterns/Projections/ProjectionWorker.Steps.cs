@@ -93,7 +93,7 @@ internal sealed partial class ProjectionWorker
         (cursor.Saved, cursor.Entries) = (batch.Checkpoint, batch.Checkpoint.Entries);
         _meter.Folded(_definition, events.Count);
         if (ReferenceEquals(cursor, _live))
-            _status.Change(report => report with { Checkpoint = cursor.Saved, Lag = Math.Max(0, report.Lag - count) });
+            _status.Change(report => report with { Checkpoint = cursor.Saved, Lag = report.Lag is { } lag ? Math.Max(0, lag - count) : null });
         return Turn.Progress;
     }
 

@@ -59,7 +59,9 @@ internal sealed partial class ProjectionWorker
     /// <summary>One part of all that is to be done, or a wait for something to do.</summary>
     private async ValueTask<Turn> TakeTurnAsync(CancellationToken cancellationToken)
     {
-        var turn = await TryAsync(_folding, Turn.Idle, token => StepAsync(_live, token), cancellationToken).ConfigureAwait(false);
+        var turn = _folding.Left > TimeSpan.Zero
+            ? await StandAsync(_live, cancellationToken).ConfigureAwait(false)
+            : await TryAsync(_folding, Turn.Idle, token => StepAsync(_live, token), cancellationToken).ConfigureAwait(false);
         turn = await TryAsync(_rebuilding, turn, BuildAsync, cancellationToken).ConfigureAwait(false);
         turn = await TryAsync(_removing, turn, RemoveAsync, cancellationToken).ConfigureAwait(false);
         return turn == Turn.Idle ? await WaitAsync(cancellationToken).ConfigureAwait(false) : turn;
@@ -163,7 +165,8 @@ internal sealed partial class ProjectionWorker
     private async ValueTask<Turn> WaitAsync(CancellationToken cancellationToken)
     {
         List<StreamPosition> positions = [new(_definition.Names.Notes, _lastNote)];
-        if (IsRunnable(_live) && _folding.Failure is null)
+        var isFolding = IsRunnable(_live) && _folding.Failure is null;
+        if (isFolding)
         {
             positions.Add(new(_definition.Source, _live.Saved.Position));
             _status.Change(report => report with { State = ProjectionState.Live, Detail = null, Lag = 0, TimeLag = TimeSpan.Zero });
@@ -172,7 +175,7 @@ internal sealed partial class ProjectionWorker
         // A millisecond more than is left, as stores count in whole ones.
         var block = new[] { _folding, _rebuilding, _removing }.Where(static chore => chore.Failure is not null)
             .Select(static chore => chore.Left + TimeSpan.FromMilliseconds(1))
-            .Append(IsRunnable(_live) ? Block : StandingBlock)
+            .Append(isFolding ? Block : StandingBlock)
             .Min();
         var batches = await _store.ReadAsync(positions, 1, block, cancellationToken).ConfigureAwait(false);
         return batches.Any(batch => batch.Stream == _definition.Names.Notes) ? Turn.Stale : Turn.Progress;

@@ -199,6 +199,9 @@ public abstract partial class ProjectionTests
 
         public int? Poison { get; set; }
 
+        /// <summary>Whether it does not even say how far it is.</summary>
+        public bool IsAway { get; set; }
+
         /// <summary>A generation that no batch can be saved in, counted from 1.</summary>
         public int? Broken { get; set; }
 
@@ -231,6 +234,8 @@ public abstract partial class ProjectionTests
         {
             lock (_lock)
             {
+                if (IsAway)
+                    throw new TimeoutException("away");
                 _first = _first == 0 ? generation : _first;
                 return new(_generations.GetValueOrDefault(generation).Checkpoint);
             }

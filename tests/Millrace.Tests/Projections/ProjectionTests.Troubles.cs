@@ -3,6 +3,7 @@ using Millrace.Projections;
 using Millrace.Streams;
 using Millrace.Tests.EventSourcing;
 using Millrace.Tests.Fixtures;
+using Millrace.Tests.Monitoring;
 
 namespace Millrace.Tests.Projections;
 
@@ -182,6 +183,31 @@ public abstract partial class ProjectionTests
 
         Assert.Equal(0, isArmed);
         Assert.Equal([new Tally(1, 1), new Tally(2, 1)], views);
+    }
+
+    [Fact]
+    public async Task Lag_of_a_projection_that_fails_goes_on_growing_or_is_unknown()
+    {
+        var target = new MemoryTarget { Broken = 1 };
+        var host = await TargetHostAsync(target);
+        using var recorder = new MeterRecorder(host);
+        await AppendAsync(1, 1);
+        await WhenAsync(host, ProjectionState.Failing);
+        await AppendAsync(1, 2, 3, 4);
+        await recorder.ScrapeUntilAsync(gauges => gauges["millrace.projection.lag"].Any(reading => reading.Value == 4));
+        var age = ControlOf(host).Local[0].TimeLag;
+        await AppendAsync(1, 5);
+        await Eventually.TrueAsync(
+            "the lag has grown", () => new(ControlOf(host).Local[0] is { State: ProjectionState.Failing, Lag: 5 } now && now.TimeLag > age));
+
+        target.IsAway = true;
+        await Eventually.TrueAsync("the lag is unknown", () => new(ControlOf(host).Local[0] is { State: ProjectionState.Failing, Lag: null, TimeLag: null }));
+        Assert.DoesNotContain(recorder.Scrape(), gauge => gauge.Key.EndsWith("lag", StringComparison.Ordinal));
+
+        (target.IsAway, target.Broken) = (false, null);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        await WhenAsync(host, ProjectionState.Live);
+        Assert.Equal((0L, TimeSpan.Zero), (ControlOf(host).Local[0].Lag, ControlOf(host).Local[0].TimeLag));
     }
 
     /// <summary>As after FLUSHALL, or a restart without persistence, while the target has kept what it had.</summary>
