@@ -16,7 +16,8 @@ public sealed class SagaNotFoundException : Exception
 /// <summary>
 /// An instance is of a newer version than this process knows, or its state is broken: the state cannot be read, or this version of the saga has no such
 /// step or time-out. The message is tried again for hours, see <see cref="SagaOptions.ConfigureConsumer"/>, until a process of the newer version takes
-/// it, and is a dead letter in the end; the instance stays as it is.
+/// it, and is a dead letter in the end; the instance stays as it is. Where only a step to be undone is not known, it is tried for a minute, and then the
+/// instance <see cref="SagaStatus.NeedsAttention"/>.
 /// </summary>
 public sealed class SagaStateException : Exception
 {

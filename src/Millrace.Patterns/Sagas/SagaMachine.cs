@@ -22,6 +22,9 @@ internal static class SagaMachine
 
     private const int MaxDoublings = 10;
 
+    // About a minute, with the pauses that the consumer of a saga makes: other processes of a deployment have the message by then.
+    private const int MaxAttemptsWithoutStep = 7;
+
     // A commit has a limit; what is left is undone in the next one.
     private const int MaxUndoneAtOnce = 100;
 
@@ -196,7 +199,8 @@ internal static class SagaMachine
             }
 
             var record = turn.Document.Steps[next];
-            var step = StepOf(saga, turn, record.Name);
+            if (FindStep(saga, turn, next) is not { } step)
+                return;
             if (step.Undo is { } undo && !TrySend(
                 turn,
                 $"The command that undoes '{step.Name}' cannot be made",
@@ -260,7 +264,8 @@ internal static class SagaMachine
         ChangeStep(turn, at, step => step with { Undo = SagaUndo.Failed });
         turn.CancelTimeout(UndoTimeout);
         turn.Notes.Add($"undoing '{record.Name}' failed: {reason}");
-        var step = StepOf(saga, turn, record.Name);
+        if (FindStep(saga, turn, at) is not { } step)
+            return;
         if (record.Attempts >= step.Attempts)
         {
             Park(turn, $"The step '{record.Name}' could not be undone in {record.Attempts} attempts: {reason}");
@@ -284,12 +289,23 @@ internal static class SagaMachine
         turn.Outputs.RemoveAll(output => output.Message is SagaTimeout);
     }
 
-    /// <exception cref="SagaStateException">
-    /// A process of another version recorded the step. To be tried again: nobody but that version can say how it is undone.
-    /// </exception>
-    private static SagaStep<TState> StepOf<TState>(Saga<TState> saga, SagaTurn<TState> turn, string name)
-        where TState : notnull => saga.Steps.GetValueOrDefault(name)
-            ?? throw new SagaStateException(saga.Name, turn.Id, $"This version of the saga has no step '{name}'; a newer one may.");
+    /// <summary>
+    /// The step that is to be undone. A process of another version recorded one that is not known here, and nobody but that version can say how it is
+    /// undone: when none has taken the message in a minute the saga needs attention.
+    /// </summary>
+    /// <exception cref="SagaStateException">To be tried again, perhaps by that version.</exception>
+    private static SagaStep<TState>? FindStep<TState>(Saga<TState> saga, SagaTurn<TState> turn, int at)
+        where TState : notnull
+    {
+        var name = turn.Document.Steps[at].Name;
+        if (saga.Steps.TryGetValue(name, out var step))
+            return step;
+        if (turn.Attempt < MaxAttemptsWithoutStep)
+            throw new SagaStateException(saga.Name, turn.Id, $"This version of the saga has no step '{name}', which is to be undone; a newer one may.");
+        ChangeStep(turn, at, one => one with { Undo = SagaUndo.Failed });
+        Park(turn, $"This version of the saga has no step '{name}', which is to be undone: retry it where the step is known, or skip it");
+        return null;
+    }
 
     /// <summary>Whether the message was published twice, and handled already.</summary>
     private static bool IsHandled(SagaTurn turn) => turn.HasDocument && turn.Document.Timeline.Exists(entry => entry.MessageId == turn.MessageId);

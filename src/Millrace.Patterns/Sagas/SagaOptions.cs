@@ -36,7 +36,8 @@ public sealed class SagaOptions
 
     /// <summary>
     /// Sets options of the saga's consumer group. After them comes one more <see cref="ConsumerOptions.RetryRules">rule</see>: what fails with a
-    /// <see cref="SagaStateException"/> is tried 1,000 times, up to a minute apart, in all about 8 hours, for a newer process to take it.
+    /// <see cref="SagaStateException"/> is tried 1,000 times, up to a minute apart, in all about 8 hours, for a newer process to take it;
+    /// where a step that is to be undone is not known, 6 times in about a minute, before the saga <see cref="SagaStatus.NeedsAttention"/>.
     /// </summary>
     /// <param name="configure">Sets them, for each stream.</param>
     public SagaOptions ConfigureConsumer(Action<ConsumerOptions> configure)

@@ -40,6 +40,7 @@ internal sealed class SagaRunner<TState>(
             // An entry of a foreign program has no ID but that of the entry, which another stream may have as well.
             MessageId = context.Fields.TryGet(EnvelopeFieldNames.Id, out _) ? context.MessageId : $"{context.Stream}/{context.MessageId}",
             Message = message,
+            Attempt = context.Attempt,
             Now = time.GetUtcNow(),
             Options = home.Options,
             KnowsStep = saga.Steps.ContainsKey,

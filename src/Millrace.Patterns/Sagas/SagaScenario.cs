@@ -159,6 +159,7 @@ public sealed class SagaScenario<TState>
             Id = _id,
             MessageId = messageId ?? $"message-{++_messages}",
             Message = message,
+            Attempt = 1,
             Now = Now,
             Options = _options,
             KnowsStep = _saga.Steps.ContainsKey,

@@ -13,6 +13,9 @@ internal class SagaTurn
     /// <summary>What the timeline calls the message.</summary>
     public required string Message { get; init; }
 
+    /// <summary>How often the message was tried, with this time.</summary>
+    public required int Attempt { get; init; }
+
     public required DateTimeOffset Now { get; init; }
 
     public required SagaOptions Options { get; init; }

@@ -65,7 +65,7 @@ public sealed class SagaHostTests
         saga = new OldCheckout();
         await host.RestartAsync();
         await host.PublishAsync("shop:orders", new StockRefused("1", "burnt"));
-        await host.AdvanceAsync(TimeSpan.FromMinutes(10));
+        await host.AdvanceAsync(TimeSpan.FromSeconds(20));
         Assert.Equal(SagaStatus.Running, (await host.Services.GetRequiredService<SagaStore<CheckoutState>>().GetAsync("1"))!.Status);
 
         saga = new CheckoutSaga();
@@ -75,6 +75,47 @@ public sealed class SagaHostTests
         var undone = await host.Services.GetRequiredService<SagaStore<CheckoutState>>().GetAsync("1");
         Assert.Equal((SagaStatus.Compensated, "burnt"), (undone!.Status, undone.Reason));
         Assert.Empty(await host.DeadLettersAsync("shop:orders", "checkout"));
+    }
+
+    [Fact]
+    public async Task Step_that_was_removed_needs_attention_soon_and_is_retried_where_it_is_known_or_skipped()
+    {
+        Saga saga = new CheckoutSaga();
+        await using var host = await MillraceTestHost.StartAsync(millrace => millrace.AddSaga(saga, ["shop:orders"], "checkout"));
+        foreach (var id in new[] { "1", "2" })
+        {
+            await host.PublishAsync("shop:orders", new OrderPlaced(id, 10));
+            await host.WhenIdleAsync();
+            await host.PublishAsync("shop:orders", new StockReserved(id));
+            await host.WhenIdleAsync();
+        }
+
+        saga = new OldCheckout();
+        await host.RestartAsync();
+        await host.PublishAsync("shop:orders", new StockRefused("1", "burnt"));
+        await host.PublishAsync("shop:orders", new StockRefused("2", "burnt"));
+        await host.AdvanceAsync(TimeSpan.FromMinutes(3));
+        foreach (var id in new[] { "1", "2" })
+        {
+            var stuck = (await Sagas().GetAsync(id))!;
+            Assert.Equal((SagaStatus.NeedsAttention, "burnt"), (stuck.Status, stuck.Reason));
+            Assert.Contains("has no step 'stock'", stuck.Attention, StringComparison.Ordinal);
+        }
+
+        await Sagas().SkipAsync("2", "Ann");
+        await host.WhenIdleAsync();
+        Assert.Equal(SagaStatus.Compensated, (await Sagas().GetAsync("2"))!.Status);
+        saga = new CheckoutSaga();
+        await host.RestartAsync();
+        await Sagas().RetryAsync("1", "Ann");
+        await host.WhenIdleAsync();
+
+        var undone = (await Sagas().GetAsync("1"))!;
+        Assert.Equal((SagaStatus.Compensated, null), (undone.Status, undone.Attention));
+        Assert.Equal(SagaUndo.Undone, Assert.Single(undone.Steps).Undo);
+        Assert.Empty(await host.DeadLettersAsync("shop:orders", "checkout"));
+
+        SagaStore<CheckoutState> Sagas() => host.Services.GetRequiredService<SagaStore<CheckoutState>>();
     }
 
     [Fact]
