@@ -11,7 +11,7 @@ public static class MillraceModelBuilderExtensions
     extension(ModelBuilder model)
     {
         /// <summary>Maps the outbox. Call it in <c>OnModelCreating</c>, then add a migration.</summary>
-        /// <param name="table">The table. Default <c>millrace_outbox</c>.</param>
+        /// <param name="table">The table; beside it is one with <c>_name</c> at the end, which has one row. Default <c>millrace_outbox</c>.</param>
         /// <param name="schema">Its schema. Default: that of the model.</param>
         public ModelBuilder AddMillraceOutbox(string table = "millrace_outbox", string? schema = null) => model.Entity<OutboxRow>(row =>
         {
@@ -29,6 +29,12 @@ public static class MillraceModelBuilderExtensions
             row.Property(one => one.Attempts).HasColumnName("attempts");
             row.Property(one => one.Error).HasColumnName("error");
             row.HasIndex(one => new { one.State, one.Id }).HasDatabaseName($"ix_{table}_state");
+        }).Entity<OutboxNameRow>(row =>
+        {
+            row.ToTable($"{table}_name", schema);
+            row.HasKey(one => one.Id);
+            row.Property(one => one.Id).HasColumnName("id").ValueGeneratedNever();
+            row.Property(one => one.Name).HasColumnName("name").HasMaxLength(OutboxNameRow.MaxNameLength);
         });
 
         /// <summary>Maps the inbox. Call it in <c>OnModelCreating</c>, then add a migration.</summary>

@@ -7,9 +7,10 @@ public sealed class OutboxOptions
 {
     /// <summary>
     /// Names the outbox in the store; for good, as a table is named. Must be set, to the same in all processes that relay one table: relays under two names
-    /// do not know of each other, and both publish every row. Must be unique among the databases that publish to one store: otherwise relays get in each
-    /// other's way, and one that dies at the wrong moment may publish a batch twice. There is no default, since the name of a class changes with the code:
-    /// while such a version is rolled out, both would relay.
+    /// do not know of each other, and would both publish every row. So the first one writes its name beside the table, and the host of one with another
+    /// name does not start, or, where the database was away at its start, does not relay. Must be unique among the databases that publish to one store:
+    /// otherwise relays get in each other's way, and one that dies at the wrong moment may publish a batch twice. There is no default, since the name of a
+    /// class changes with the code.
     /// </summary>
     public string? Name { get; set; }
 

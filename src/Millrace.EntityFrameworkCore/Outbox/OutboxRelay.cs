@@ -25,6 +25,9 @@ internal sealed class OutboxRelay<TDbContext>(
     private readonly OutboxDrain _drain = new(source.Options, store, meter, time, logger);
     private long _cared;
 
+    // Whether the table is known to be relayed under our name. A failure may be that of a database that was replaced.
+    private bool _isClaimed;
+
     // Whether rows were relayed since.
     private bool _isStatusOld;
 
@@ -44,6 +47,31 @@ internal sealed class OutboxRelay<TDbContext>(
         await TryReleaseAsync().ConfigureAwait(false);
     }
 
+    /// <exception cref="MillraceConfigurationException">The table is relayed under another name.</exception>
+    public override async Task StartAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var scope = scopes.CreateAsyncScope();
+            await using (scope.ConfigureAwait(false))
+                await ClaimAsync(new(scope.ServiceProvider.GetRequiredService<TDbContext>()), cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception) when (exception is not (MillraceConfigurationException or OperationCanceledException))
+        {
+            // A database that is away keeps no application from starting; it is asked again before the first row is relayed.
+            LogMessages.RelayFailed(logger, exception, _options.Name!);
+        }
+
+        await base.StartAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private async Task ClaimAsync(OutboxTable table, CancellationToken cancellationToken)
+    {
+        if (!_isClaimed)
+            await table.ClaimAsync(_options.Name!, cancellationToken).ConfigureAwait(false);
+        _isClaimed = true;
+    }
+
     private async Task RelayAsync(CancellationToken stoppingToken)
     {
         for (var failures = 0; ;)
@@ -56,6 +84,8 @@ internal sealed class OutboxRelay<TDbContext>(
             }
             catch (Exception exception) when (exception is not OperationCanceledException || !stoppingToken.IsCancellationRequested)
             {
+                _isClaimed = false;
+
                 // Whatever failed, the rows are where they were; nothing but a later try can help, and the log and the health check say so.
                 LogMessages.RelayFailed(logger, exception, _options.Name!);
                 await CareAsync(stoppingToken).ConfigureAwait(false);
@@ -71,6 +101,7 @@ internal sealed class OutboxRelay<TDbContext>(
         await using (scope.ConfigureAwait(false))
         {
             var table = new OutboxTable(scope.ServiceProvider.GetRequiredService<TDbContext>());
+            await ClaimAsync(table, cancellationToken).ConfigureAwait(false);
             while (await _lease.TryTakeAsync(cancellationToken).ConfigureAwait(false))
             {
                 var outcome = await _drain.RelayPageAsync(table, cancellationToken).ConfigureAwait(false);

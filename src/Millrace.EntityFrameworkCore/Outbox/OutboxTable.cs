@@ -20,7 +20,47 @@ internal sealed class OutboxTable(DbContext db)
     // IgnoreQueryFilters: applications that filter every entity, as by tenant, do not mean ours.
     private IQueryable<OutboxRow> Rows => db.Set<OutboxRow>().IgnoreQueryFilters();
 
+    private IQueryable<OutboxNameRow> Names => db.Set<OutboxNameRow>().IgnoreQueryFilters().AsNoTracking();
+
     private IQueryable<OutboxRow> Waiting => Rows.Where(row => row.State == OutboxRowState.Waiting);
+
+    /// <summary>Sees to it that the table has one name among all relays: the first of them writes its own. One query, as a rule.</summary>
+    /// <exception cref="MillraceConfigurationException">It has another one.</exception>
+    public async Task ClaimAsync(string name, CancellationToken cancellationToken)
+    {
+        var known = await FindNameAsync(cancellationToken).ConfigureAwait(false) ?? await WriteNameAsync(name, cancellationToken).ConfigureAwait(false);
+        if (known == name)
+            return;
+        var table = db.Model.FindEntityType(typeof(OutboxNameRow))?.GetSchemaQualifiedTableName();
+        throw new MillraceConfigurationException([
+            $"Outbox of {db.GetType().Name}: Name is '{name}', but its table is relayed under '{known}', as {table} says: every row would be published " +
+            $"twice. Set Name to '{known}'; or, to rename the outbox, stop all relays when nothing waits, and change {table}."]);
+    }
+
+    private Task<string?> FindNameAsync(CancellationToken cancellationToken) =>
+        Names.Select(row => (string?)row.Name).FirstOrDefaultAsync(cancellationToken);
+
+    /// <returns>The name there is now: that of another relay, if it was faster.</returns>
+    private async Task<string> WriteNameAsync(string name, CancellationToken cancellationToken)
+    {
+        var entry = db.Add(new OutboxNameRow(name));
+        try
+        {
+            await db.SaveChangesAsync(cancellationToken).ConfigureAwait(false);
+            return name;
+        }
+        catch (DbUpdateException)
+        {
+            // Providers name a duplicate key each in its own way; whether the row is there tells.
+            if (await FindNameAsync(cancellationToken).ConfigureAwait(false) is { } known)
+                return known;
+            throw;
+        }
+        finally
+        {
+            entry.State = EntityState.Detached;
+        }
+    }
 
     /// <summary>
     /// Reads the first rows that wait. Rows are chosen by their state, never by the last number seen: a lower number may be committed after a higher one.

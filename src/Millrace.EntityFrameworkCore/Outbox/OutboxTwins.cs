@@ -5,7 +5,7 @@ namespace Millrace.EntityFrameworkCore;
 
 /// <summary>
 /// Two outboxes of one process over one table. Their relays would publish every row twice for ever: what keeps relays from that is stored under the
-/// outbox's name.
+/// outbox's name. Known without the database, whose row with the name keeps processes apart.
 /// </summary>
 internal static class OutboxTwins
 {

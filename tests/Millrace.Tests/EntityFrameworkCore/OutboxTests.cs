@@ -105,6 +105,45 @@ public abstract partial class OutboxTests(Func<Task<TestDatabase>> openDatabase,
     }
 
     [Fact]
+    public async Task Process_that_would_relay_the_table_under_another_name_does_not_start()
+    {
+        var first = await HostAsync();
+        await WriteAsync(first, db => db.Publish(_stream, new Placed(1)));
+        await first.ReadAsync(_stream);
+
+        var refused = await Assert.ThrowsAsync<MillraceConfigurationException>(() => HostAsync(options: options => options.Name = "other"));
+        Assert.Contains($"relayed under '{_stream}'", refused.Message, StringComparison.Ordinal);
+        Assert.Contains("millrace_outbox_name", refused.Message, StringComparison.Ordinal);
+        await first.StopAsync();
+        await using (var db = _database!.Open())
+            await db.Set<OutboxNameRow>().ExecuteUpdateAsync(set => set.SetProperty(row => row.Name, "other"));
+        var renamed = await HostAsync(options: options => options.Name = "other");
+        await WriteAsync(renamed, db => db.Publish(_stream, new Placed(2)));
+
+        Assert.Equal([1, 2], Numbers(renamed, await renamed.ReadAsync(_stream, 2)));
+    }
+
+    /// <summary>Whoever inserts the row with the name first has the table; the other learns of it however close they were.</summary>
+    [Fact]
+    public async Task Of_processes_that_start_at_once_with_different_names_one_relays()
+    {
+        string[] names = ["a", "b", "c", "d"];
+        var starts = await Task.WhenAll(names.Select(name => Task.Run(async () =>
+        {
+            try
+            {
+                return await HostAsync(options: options => options.Name = name);
+            }
+            catch (MillraceConfigurationException)
+            {
+                return null;
+            }
+        })));
+
+        Assert.Single(starts.OfType<ConsumerHost>());
+    }
+
+    [Fact]
     public async Task Delayed_message_is_scheduled_in_the_store()
     {
         var host = await HostAsync();
