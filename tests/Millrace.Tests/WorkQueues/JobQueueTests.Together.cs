@@ -122,12 +122,21 @@ public abstract partial class JobQueueTests
     [Fact]
     public async Task Queue_is_empty_after_jobs_that_a_process_handed_back_when_it_stopped()
     {
-        var goOn = new TaskCompletionSource();
-        var queue = await WorkerAsync((_, _, _) => goOn.Task, options => (options.Concurrency, options.Prefetch) = (1, 10));
+        var (begun, goOn) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await WorkerAsync(
+            (_, _, _) =>
+            {
+                begun.TrySetResult();
+                return goOn.Task;
+            },
+            options => (options.Concurrency, options.Prefetch) = (1, 10));
         var stopping = _hosts[^1];
         var client = await ClientAsync();
         var jobs = await client.EnqueueManyAsync([.. Enumerable.Range(0, 5).Select(number => new Resize(number))]);
         await Eventually.TrueAsync("all are held", async () => await _store!.GetGroupsAsync(_queue) is [{ PendingCount: 5 }]);
+
+        // Held is not begun: a process that stopped in between would hand all five back.
+        await begun.Task.WaitAsync(Patience);
 
         var stopped = stopping.StopAsync();
         await Eventually.TrueAsync("four are handed back", async () => await _store!.GetGroupsAsync(_queue) is [{ PendingCount: 1 }]);
