@@ -20,6 +20,9 @@ internal static class JobNames
     /// <summary>On the entry of a job that was enqueued: it has a record, or had one.</summary>
     public const string Header = "job";
 
+    /// <summary>On the entry of a firing of a recurring job: its options, as a <see cref="JobRecord"/> that says nothing else.</summary>
+    public const string OptionsHeader = "joboptions";
+
     public static ReadOnlySpan<byte> NoteKind => "kind"u8;
 
     public static ReadOnlySpan<byte> NoteJob => "job"u8;

@@ -52,7 +52,10 @@ public sealed record JobOptions
     /// <summary>Jobs one job can wait for. All of them are read when it is enqueued.</summary>
     public const int MaxParents = 100;
 
-    /// <summary>Jobs that can wait for one job. All of them are let go in the commit in which it ends.</summary>
+    /// <summary>
+    /// Jobs that can wait for one job. All of them are let go in the commit in which it ends, by up to three changes each, so what its handler adds to that
+    /// commit must leave room: 1,000 changes in all. For more, let them wait for some jobs that wait for this one.
+    /// </summary>
     public const int MaxChildren = 200;
 
     internal void Check()

@@ -106,11 +106,27 @@ public sealed partial class JobQueue
         return await JoinAsync(commit, Make(job, options, null), commit.Require, commit.Enlist, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>The record of a job whose message was published and not enqueued.</summary>
-    internal JobRecord Describe(MessageContext message)
+    /// <summary>The options of a recurring job, to go with its firings.</summary>
+    internal static Dictionary<string, string> HeadersOf(JobOptions options) => new()
     {
-        var options = _registration.OptionsOf(message.MessageId);
-        return Describe(options ?? new(), message.Time) with { HoldsKey = false };
+        [JobNames.OptionsHeader] = JsonSerializer.Serialize(
+            Describe(options, DateTimeOffset.UnixEpoch) with { HoldsKey = false }, WorkQueueJson.Default.JobRecord),
+    };
+
+    /// <summary>The record of a job whose message was published and not enqueued.</summary>
+    /// <exception cref="MessageRejectedException">What it says of its options is none.</exception>
+    internal static JobRecord Describe(MessageContext message)
+    {
+        if (message.Headers[JobNames.OptionsHeader] is not { } options)
+            return Describe(new JobOptions(), message.Time);
+        try
+        {
+            return JsonSerializer.Deserialize(options, WorkQueueJson.Default.JobRecord)! with { EnqueuedAt = message.Time.ToUnixTimeMilliseconds() };
+        }
+        catch (JsonException exception)
+        {
+            throw new MessageRejectedException($"The header '{JobNames.OptionsHeader}' cannot be read: {exception.Message}");
+        }
     }
 
     // A commit has a record, an entry and perhaps a key.

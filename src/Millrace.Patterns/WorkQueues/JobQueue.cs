@@ -181,12 +181,20 @@ public sealed partial class JobQueue : IAsyncDisposable
     {
         if (view.Record is not { State: JobState.Failed } record)
             return;
-        await _store.CommitAsync(
-            new Commit
+        List<CommitCondition> conditions = [view.SameRecord];
+        List<CommitChange> changes = [JobDocuments.Put(view.Job, record with { State = JobState.Waiting, EndedAt = null })];
+        if (record is { HoldsKey: true, UniqueUntil: UniqueUntil.Forgotten, UniqueKey: { } name })
+        {
+            // Kept for as long as the record, which has no time to live any more; if it is gone, the start of the job sees to that.
+            var key = JobNames.Unique(Name, name);
+            var holder = await _store.GetStateAsync(key, cancellationToken).ConfigureAwait(false);
+            if (holder is not null && UniqueHolder.Read(holder.Payload.Span).JobId == view.Job.Id)
             {
-                Conditions = [view.SameRecord],
-                Changes = [.. JobDocuments.Keep(view.Job, record with { State = JobState.Waiting, EndedAt = null })],
-            },
-            cancellationToken).ConfigureAwait(false);
+                conditions.Add(JobDocuments.Unchanged(key, holder));
+                changes.Add(new CommitChange.PutState(key, holder.Payload));
+            }
+        }
+
+        await _store.CommitAsync(new Commit { Conditions = conditions, Changes = changes }, cancellationToken).ConfigureAwait(false);
     }
 }

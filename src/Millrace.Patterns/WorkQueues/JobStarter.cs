@@ -6,7 +6,7 @@ namespace Millrace.WorkQueues;
 /// Begins jobs: each is read, and marked as running on the condition that it is as it was read, so that one that was cancelled never runs. Jobs that
 /// begin while others are being marked share the next two round trips.
 /// </summary>
-internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvider time)
+internal sealed class JobStarter(IStreamStore store, TimeProvider time)
 {
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(100);
 
@@ -20,7 +20,7 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
     {
         while (true)
         {
-            var start = new Start(run, message);
+            var start = new Start(run, message, Adopt(message));
             try
             {
                 Send(start);
@@ -81,11 +81,19 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
     private async Task SendAsync(List<Start> batch)
     {
         var views = await JobDocuments.ReadAsync(store, [.. batch.Select(start => start.Run.Job)], CancellationToken.None).ConfigureAwait(false);
+        var holders = await ReadHoldersAsync(views).ConfigureAwait(false);
         List<(Start Start, Commit Commit)> begun = [];
         for (var i = 0; i < batch.Count; i++)
         {
-            if (Decide(batch[i], views[i]) is { } commit)
-                begun.Add((batch[i], commit));
+            try
+            {
+                if (Decide(batch[i], views[i], holders.GetValueOrDefault(views[i])) is { } commit)
+                    begun.Add((batch[i], commit));
+            }
+            catch (FormatException exception)
+            {
+                batch[i].Outcome.TrySetException(exception);
+            }
         }
 
         if (begun.Count == 0)
@@ -98,9 +106,22 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
             else if (results[i].Conflict is { } conflict && conflict == begun[i].Start.KeyCondition)
                 Refuse(begun[i].Start);
             else
-                begun[i].Start.Outcome.TrySetResult(results[i].IsApplied ? true : null);
+                begun[i].Start.Outcome.TrySetResult(results[i].IsApplied && !begun[i].Start.LooksAgain ? true : null);
         }
     }
+
+    /// <summary>Who has the keys that jobs keep until they are forgotten. One round trip, for those alone.</summary>
+    private async ValueTask<Dictionary<JobView, StateDocument?>> ReadHoldersAsync(IReadOnlyList<JobView> views)
+    {
+        var keeping = views.Where(static view => KeepsKey(view.Record)).ToList();
+        if (keeping.Count == 0)
+            return [];
+        var keys = keeping.ConvertAll(static view => JobNames.Unique(view.Job.Queue, view.Record!.UniqueKey!));
+        var documents = await store.GetStatesAsync(keys, CancellationToken.None).ConfigureAwait(false);
+        return keeping.Zip(documents).ToDictionary(one => one.First, one => one.Second);
+    }
+
+    private static bool KeepsKey(JobRecord? record) => record is { HoldsKey: true, UniqueUntil: UniqueUntil.Forgotten, UniqueKey: not null };
 
     /// <summary>Another job has the unique key that this one would take: a firing of a recurring job is passed over, a redriven job stays failed.</summary>
     private static void Refuse(Start start)
@@ -117,12 +138,13 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
     }
 
     /// <summary>What is to become of a job as it was read: told at once, or when the commit is applied.</summary>
-    private Commit? Decide(Start start, JobView view)
+    private Commit? Decide(Start start, JobView view, StateDocument? holder)
     {
         var (run, message) = (start.Run, start.Message);
         run.HasRequests = view.Requests is not null;
         run.Record = null; // What an earlier look found may not hold any more.
-        var record = view.Record ?? Adopt(start);
+        start.IsAdopted = view.Record is null && start.Adopted is not null;
+        var record = view.Record ?? start.Adopted;
         if (record is null or { State: JobState.Succeeded or JobState.Cancelled or JobState.Blocked })
             return Tell(start, false);
         if (view.IsCancelRequested || record.FailedParent is not null)
@@ -139,6 +161,13 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
             return Tell(start, true);
         }
 
+        // The store lost the key, and another job took it: not ours any more, whatever the record says.
+        if (holder is not null && UniqueHolder.Read(holder.Payload.Span).JobId != run.Job.Id)
+        {
+            start.LooksAgain = true;
+            return new() { Conditions = [view.SameRecord], Changes = [JobDocuments.Put(run.Job, record with { HoldsKey = false })] };
+        }
+
         run.Record = record with
         {
             State = JobState.Running,
@@ -150,13 +179,13 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
         };
         List<CommitCondition> conditions = [view.SameRecord];
         List<CommitChange> changes = [];
-        AddKey(start, record, conditions, changes);
+        AddKey(start, record, holder, conditions, changes);
         changes.Add(JobDocuments.Put(run.Job, run.Record));
         return new() { Conditions = conditions, Changes = changes };
     }
 
     /// <summary>A key that is kept until the start is given back; one that a job lost with its failure is taken again by its redrive.</summary>
-    private static void AddKey(Start start, JobRecord record, List<CommitCondition> conditions, List<CommitChange> changes)
+    private static void AddKey(Start start, JobRecord record, StateDocument? holder, List<CommitCondition> conditions, List<CommitChange> changes)
     {
         if (record.UniqueKey is not { } name)
             return;
@@ -167,9 +196,10 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
             changes.Add(new CommitChange.DeleteState(key));
             run.Record = run.Record! with { HoldsKey = false };
         }
-        else if (record is { HoldsKey: true, UniqueUntil: UniqueUntil.Forgotten })
+        else if (KeepsKey(record))
         {
             // After a failure it has a time to live, which a redrive takes away.
+            conditions.Add(JobDocuments.Unchanged(key, holder));
             changes.Add(new CommitChange.PutState(key, UniqueHolder.Write(run.Job.Id, isWindow: false)));
         }
         else if (record is { HoldsKey: false, UniqueUntil: not UniqueUntil.Started })
@@ -185,14 +215,8 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
     /// A record for a message that has none because it was published, by a recurring job or another program, or redriven when it had been forgotten.
     /// What was enqueued and is not known any more was cancelled before its time.
     /// </summary>
-    private JobRecord? Adopt(Start start)
-    {
-        var message = start.Message;
-        if (message.Headers[JobNames.Header] is not null && !message.Fields.TryGet(EnvelopeFieldNames.Redrives, out _))
-            return null;
-        start.IsAdopted = true;
-        return queue.Describe(message);
-    }
+    private static JobRecord? Adopt(MessageContext message) =>
+        message.Headers[JobNames.Header] is not null && !message.Fields.TryGet(EnvelopeFieldNames.Redrives, out _) ? null : JobQueue.Describe(message);
 
     private static Commit? Tell(Start start, bool runs)
     {
@@ -200,11 +224,17 @@ internal sealed class JobStarter(IStreamStore store, JobQueue queue, TimeProvide
         return null;
     }
 
-    private sealed class Start(JobRun run, MessageContext message)
+    private sealed class Start(JobRun run, MessageContext message, JobRecord? adopted)
     {
         public JobRun Run => run;
 
         public MessageContext Message => message;
+
+        /// <summary>The record to begin with where there is none.</summary>
+        public JobRecord? Adopted => adopted;
+
+        /// <summary>Whether the commit only puts the record right, and the job is to be looked at again.</summary>
+        public bool LooksAgain { get; set; }
 
         /// <summary>That nobody else has the key of a job that takes it again.</summary>
         public CommitCondition? KeyCondition { get; set; }

@@ -10,7 +10,7 @@ namespace Millrace.WorkQueues;
 /// </summary>
 internal sealed class JobWorker(JobQueue queue, IStreamStore store, JobQueueOptions options, JobEnding ending, TimeProvider time, ILogger logger)
 {
-    private readonly JobStarter _starter = new(store, queue, time);
+    private readonly JobStarter _starter = new(store, time);
 
     /// <summary>Runs one attempt. <paramref name="handle"/> gives what the handler returned as JSON, or nothing.</summary>
     public async Task RunAsync(
@@ -140,7 +140,7 @@ internal sealed class JobWorker(JobQueue queue, IStreamStore store, JobQueueOpti
         {
             conditions.Add(view.SameRequests);
             var delay = settling.Delay ?? TimeSpan.Zero;
-            changes.AddRange(JobDocuments.Keep(job, record with { State = JobState.Delayed, DueAt = (now + delay).ToUnixTimeMilliseconds() }));
+            changes.Add(JobDocuments.Put(job, record with { State = JobState.Delayed, DueAt = (now + delay).ToUnixTimeMilliseconds() }));
             return;
         }
 

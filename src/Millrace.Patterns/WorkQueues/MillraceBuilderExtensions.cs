@@ -137,8 +137,10 @@ public static class MillraceBuilderExtensions
                     $"The recurring job '{name}' cannot have an ID, a delay, a window of its key or jobs to run after.", nameof(options));
             }
 
-            builder.Register(queue).AddRecurring(name, options);
-            return builder.AddRecurring(name, queue, recurrence, job, missed);
+            // They go with each firing: the process that gets it may not know that it recurs, or another version of it.
+            builder.Register(queue);
+            var more = new PublishOptions { CorrelationId = options.CorrelationId, Headers = JobQueue.HeadersOf(options) };
+            return builder.AddRecurring(name, queue, recurrence, job, missed, more);
         }
 
         private MillraceBuilder Add<TJob>(

@@ -194,22 +194,27 @@ public sealed class MillraceBuilder
     /// Makes the message of the moment that was due, in UTC. What it throws is retried. The message ID is the name and the moment.
     /// </param>
     /// <param name="missed">What becomes of firings whose time passed while no process ran. Default: all are made up for.</param>
-    /// <exception cref="ArgumentException">The stream or the name cannot be part of a key.</exception>
+    /// <param name="options">More about each message; without ID and delay. Default: nothing.</param>
+    /// <exception cref="ArgumentException">The stream or the name cannot be part of a key; or the options have an ID or a delay.</exception>
     /// <exception cref="InvalidOperationException">The stream has a recurring message of this name already, or the host has started.</exception>
     public MillraceBuilder AddRecurring<TMessage>(
         string name,
         string stream,
         Recurrence recurrence,
         Func<DateTimeOffset, TMessage> message,
-        MissedFirings missed = MissedFirings.All)
+        MissedFirings missed = MissedFirings.All,
+        PublishOptions? options = null)
         where TMessage : notnull
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentException.ThrowIfNullOrEmpty(stream);
         ArgumentNullException.ThrowIfNull(recurrence);
         ArgumentNullException.ThrowIfNull(message);
+        options ??= new();
+        if (options is not { MessageId: null, Delay: null })
+            throw new ArgumentException($"The recurring message '{name}' cannot have an ID or a delay: both come from its moment.", nameof(options));
         _model.AddRecurring(new(
-            name, stream, recurrence, missed, typeof(TMessage), (context, to, due, options) => context.Publish(to, message(due), options)));
+            name, stream, recurrence, missed, typeof(TMessage), (context, to, due, id) => context.Publish(to, message(due), options with { MessageId = id })));
         return this;
     }
 

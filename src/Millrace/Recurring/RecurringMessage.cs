@@ -24,7 +24,7 @@ internal sealed class RecurringMessage
     private readonly string _stream;
     private readonly Recurrence _recurrence;
     private readonly MissedFirings _missed;
-    private readonly Action<MessageContext, string, DateTimeOffset, PublishOptions> _publish;
+    private readonly Action<MessageContext, string, DateTimeOffset, string> _publish;
     private readonly StateKey _state;
 
     public RecurringMessage(
@@ -33,7 +33,7 @@ internal sealed class RecurringMessage
         Recurrence recurrence,
         MissedFirings missed,
         Type messageType,
-        Action<MessageContext, string, DateTimeOffset, PublishOptions> publish)
+        Action<MessageContext, string, DateTimeOffset, string> publish)
     {
         (Name, _stream, _recurrence, _missed, MessageType, _publish) = (name, stream, recurrence, missed, messageType, publish);
         _state = new(stream, $"recurring/{name}");
@@ -98,7 +98,7 @@ internal sealed class RecurringMessage
         // What the store says counts: another version of the application may have begun the chain.
         var recurrence = state.Recurrence == _recurrence.ToString() ? _recurrence : Recurrence.Parse(state.Recurrence);
         var due = state.Missed == MissedFirings.Latest ? recurrence.LastUntil(tick.Due, now) : tick.Due;
-        _publish(context, _stream, due, new() { MessageId = $"{Name}@{due.UtcDateTime:O}" });
+        _publish(context, _stream, due, $"{Name}@{due.UtcDateTime:O}");
         var next = recurrence.Next(due);
         context.State.Put(_state, state with { Next = next, MovedAt = now });
         if (next is { } following)

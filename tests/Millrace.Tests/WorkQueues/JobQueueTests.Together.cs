@@ -148,4 +148,53 @@ public abstract partial class JobQueueTests
         Assert.Equal([0, 1, 2, 3, 4], _ran.Order());
         await Eventually.TrueAsync("the queue is empty", async () => (await _store!.GetStreamInfoAsync(_queue))!.Length == 0);
     }
+
+    [Fact]
+    public async Task Options_of_a_recurring_job_hold_in_a_process_that_does_not_add_it()
+    {
+        var begun = new TaskCompletionSource<JobContext>();
+        await WorkerAsync(
+            async (_, context, cancellationToken) =>
+            {
+                begun.TrySetResult(context);
+                await Task.Delay(Timeout.InfiniteTimeSpan, cancellationToken);
+            },
+            options => options.MaxAttempts = 1);
+        var options = new JobOptions { TimeLimit = TimeSpan.FromMilliseconds(50), CorrelationId = "talk", UniqueKey = "often" };
+        var queue = await StartAsync(
+            millrace => millrace.AddRecurringJob("often", _queue, Recurrence.Every(TimeSpan.FromSeconds(1)), _ => new Resize(1), options), null);
+
+        var context = await begun.Task.WaitAsync(Patience);
+        var job = queue.Find(context.Job.Id);
+        await Assert.ThrowsAsync<JobFailedException>(() => job.WaitAsync(Patience).AsTask());
+
+        Assert.StartsWith("often@", job.Id, StringComparison.Ordinal);
+        Assert.Equal("talk", context.Message.CorrelationId);
+        Assert.Contains("time limit of 00:00:00.05", Assert.Single((await job.GetStatusAsync())!.Errors).Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Redriven_job_does_not_take_the_key_from_another_that_got_it_when_the_store_had_lost_it()
+    {
+        var goOn = new TaskCompletionSource();
+        var isFailing = true;
+        var queue = await WorkerAsync(
+            (job, _, _) => job.Number == 1 && Volatile.Read(ref isFailing) ? throw new InvalidOperationException("no") : goOn.Task,
+            options => (options.MaxAttempts, options.Concurrency) = (1, 4));
+        var unique = new JobOptions { UniqueKey = "k", UniqueUntil = UniqueUntil.Forgotten };
+        var first = await queue.EnqueueAsync(new Resize(1), unique);
+        await Assert.ThrowsAsync<JobFailedException>(() => first.WaitAsync(Patience).AsTask());
+        await _store!.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(new(_queue, "millrace/job-key/k"))] });
+        var second = await queue.EnqueueAsync(new Resize(2), unique);
+        Assert.True(second.IsNew);
+
+        Volatile.Write(ref isFailing, false);
+        Assert.Equal(RedriveOutcome.Redriven, await queue.RedriveAsync(first.Id, new() { By = "tests" }));
+        await Eventually.TrueAsync("it failed again", async () => (await first.GetStatusAsync())!.FailureReason?.Contains("unique key") == true);
+
+        Assert.Equal(second.Id, (await queue.EnqueueAsync(new Resize(3), unique)).Id);
+        goOn.SetResult();
+        await second.WaitAsync(Patience);
+        Assert.Equal([2], _ran);
+    }
 }
