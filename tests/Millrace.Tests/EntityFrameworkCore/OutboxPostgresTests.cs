@@ -118,7 +118,11 @@ public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetim
             await WriteAsync(host, i);
         await host.ReadAsync("placed", 3);
         await using (var db = _database!.Open())
+        {
+            await Eventually.TrueAsync("the rows are deleted, so that their numbers are free", async () => !await db.Outbox.AnyAsync());
             await db.Database.ExecuteSqlRawAsync("ALTER TABLE millrace_outbox ALTER COLUMN id RESTART WITH 1");
+        }
+
         await host.StopAsync();
 
         await using var restarted = await HostAsync();
