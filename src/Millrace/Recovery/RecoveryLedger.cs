@@ -67,7 +67,10 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         await CheckAsync(makeGroup: true, cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>What others noted: a process that stands by sees nothing itself, and may be the only one left to tell.</summary>
+    /// <summary>
+    /// What others noted: a process that stands by sees nothing itself, and may be the only one left to tell. Where the store has forgotten what this
+    /// process knows, it looks for itself: whoever reads may be new, and know of nothing that is missing.
+    /// </summary>
     public void Remember(StateDocument? document)
     {
         // Whoever holds it is about to read a newer one.
@@ -75,9 +78,12 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             return;
         try
         {
-            var known = Known(GroupLedger.Read(document));
+            var noted = GroupLedger.Read(document);
+            var known = Known(noted);
             TellUntold(known);
             _known = known;
+            if (known != noted)
+                Moved();
         }
         finally
         {

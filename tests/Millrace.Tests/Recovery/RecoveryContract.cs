@@ -175,23 +175,30 @@ public abstract class RecoveryContract
     [Fact]
     public async Task Process_that_stands_by_knows_what_is_missing_when_everything_is_gone_with_the_reader()
     {
-        var looks = 0;
-        var line = FaultyStore.Wrap(Store, member =>
-        {
-            if (member == nameof(IStreamStore.GetStatesAsync))
-                Interlocked.Increment(ref looks);
-            return FaultyStore.Fault.None;
-        });
         await using var reader = await StartAsync(isOrdered: true);
         var id = await PublishAsync(reader, "o1");
         await WhenNotedAsync(id); // So that it is the first that reads.
-        await using var other = await StartAsync(instance: "b", store: line, isOrdered: true);
-        var seen = Volatile.Read(ref looks);
-        await Eventually.TrueAsync("the other has looked since", () => ValueTask.FromResult(Volatile.Read(ref looks) >= seen + 3));
+        await using var other = await StartStandbyAsync();
 
         await reader.AbortAsync();
-        await Store.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(Ledger)] });
-        await Store.DeleteStreamAsync(_stream);
+        await ForgetAsync();
+
+        var loss = await LossAsync();
+        Assert.Equal((StreamLossKind.EntriesVanished, id), (loss.Kind, loss.MissingThrough));
+    }
+
+    [Fact]
+    public async Task Process_that_stands_by_tells_what_is_missing_when_one_that_knows_nothing_took_the_lease()
+    {
+        await using var reader = await StartAsync(isOrdered: true);
+        var id = await PublishAsync(reader, "o1");
+        await WhenNotedAsync(id);
+        await using var other = await StartStandbyAsync();
+
+        // The new reader takes the lease of the old one at once, as it has its name, and had read nothing before the store forgot.
+        await reader.AbortAsync();
+        await ForgetAsync();
+        await using var knowsNothing = await StartAsync(isOrdered: true);
 
         var loss = await LossAsync();
         Assert.Equal((StreamLossKind.EntriesVanished, id), (loss.Kind, loss.MissingThrough));
@@ -209,6 +216,28 @@ public abstract class RecoveryContract
 
         var loss = await LossAsync();
         Assert.Equal((StreamLossKind.PendingDeleted, id.Previous(), id, 1L), (loss.Kind, loss.MissingAfter, loss.MissingThrough, loss.MissingCount));
+    }
+
+    /// <summary>A process that stands by, and has seen what was noted.</summary>
+    private async Task<ConsumerHost> StartStandbyAsync()
+    {
+        var looks = 0;
+        var line = FaultyStore.Wrap(Store, member =>
+        {
+            if (member == nameof(IStreamStore.GetStatesAsync))
+                Interlocked.Increment(ref looks);
+            return FaultyStore.Fault.None;
+        });
+        var host = await StartAsync(instance: "b", store: line, isOrdered: true);
+        var seen = Volatile.Read(ref looks);
+        await Eventually.TrueAsync("the other has looked since", () => ValueTask.FromResult(Volatile.Read(ref looks) >= seen + 3));
+        return host;
+    }
+
+    private async Task ForgetAsync()
+    {
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(Ledger)] });
+        await Store.DeleteStreamAsync(_stream);
     }
 
     private static StreamLosses Losses(ConsumerHost host) => host.Host.Services.GetRequiredService<StreamLosses>();
