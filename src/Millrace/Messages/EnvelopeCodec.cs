@@ -32,7 +32,6 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
         writer.Add(EnvelopeFieldNames.Type, type.NameUtf8.Span);
         WriteTime(writer, EnvelopeFieldNames.Time, envelope.Time);
         AddIfSet(writer, EnvelopeFieldNames.Subject, envelope.Options?.Subject);
-        writer.Add(EnvelopeFieldNames.DataContentType, "application/json"u8);
         writer.Add(EnvelopeFieldNames.Data, serializer.Serialize(message, type.Json));
         AddIfSet(writer, EnvelopeFieldNames.CorrelationId, envelope.Options?.CorrelationId ?? envelope.CorrelationId);
         AddIfSet(writer, EnvelopeFieldNames.CausationId, envelope.Options?.CausationId ?? envelope.CausationId);

@@ -24,10 +24,10 @@ public sealed class PublisherTests
         var entries = await host.ReadAsync("orders", 2);
 
         Assert.Equal(
-            "id=m1 source=tests type=order.paid time=2026-01-01T12:00:00.000Z datacontenttype=application/json data={\"orderId\":\"ö<1>\"}",
+            "id=m1 source=tests type=order.paid time=2026-01-01T12:00:00.000Z data={\"orderId\":\"ö<1>\"}",
             entries[0].Fields.ToString());
         Assert.Equal(
-            "id=m2 source=tests type=order.created time=2026-01-01T12:00:00.000Z subject=s datacontenttype=application/json " +
+            "id=m2 source=tests type=order.created time=2026-01-01T12:00:00.000Z subject=s " +
             "data={\"orderId\":\"o1\",\"total\":1.5} correlationid=c causationid=m1 partitionkey=p schemaversion=2 tenant=t1",
             entries[1].Fields.ToString());
     }
