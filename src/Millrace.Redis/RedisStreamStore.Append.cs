@@ -35,7 +35,9 @@ public sealed partial class RedisStreamStore
         if (entries.Count == 0)
             return [];
 
-        var replies = await _client.ExecuteManyAsync(StreamCommands.XAddMany(stream, entries, trim), cancellationToken).ConfigureAwait(false);
+        using var buffer = RespBuffer.Rent(StreamCommands.XAddManyBytes(stream, entries));
+        var commands = StreamCommands.XAddMany(stream, entries, trim, buffer);
+        var replies = await _client.ExecuteManyAsync(commands, cancellationToken).ConfigureAwait(false);
         foreach (var reply in replies)
         {
             if (!reply.IsError)

@@ -3,7 +3,7 @@ using Millrace.Streams;
 
 namespace Millrace.Redis.Commands;
 
-/// <summary>Turns replies into entries. One packed buffer an entry; the reply itself is not kept.</summary>
+/// <summary>Turns replies into entries. One packed buffer an entry; the reply itself is not kept, and that of a read is released.</summary>
 internal static class EntryReader
 {
     public static EntryId ReadId(RespReply reply) =>
@@ -20,8 +20,12 @@ internal static class EntryReader
         return ids;
     }
 
-    public static IReadOnlyList<StreamEntry> ReadEntries(RespReply reply) =>
-        ReadEntries(reply, static (id, fields) => new StreamEntry(id, fields));
+    public static IReadOnlyList<StreamEntry> ReadEntries(RespReply reply)
+    {
+        var entries = ReadEntries(reply, static (id, fields) => new StreamEntry(id, fields));
+        reply.Release();
+        return entries;
+    }
 
     /// <summary>Entries as <c>XREAD</c> and <c>XREADGROUP</c> answer them; null, when there are none, is an empty list.</summary>
     public static IReadOnlyList<StreamBatch<TEntry>> ReadBatches<TEntry>(RespReply reply, Func<EntryId, EntryFields, TEntry> make)
@@ -35,6 +39,7 @@ internal static class EntryReader
                 batches.Add(new(stream.Text, ReadEntries(entries, make)));
         }
 
+        reply.Release();
         return batches;
     }
 

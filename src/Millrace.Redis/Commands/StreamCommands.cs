@@ -6,9 +6,6 @@ namespace Millrace.Redis.Commands;
 /// <summary>The parts that commands share, each added in the form Redis wants it.</summary>
 internal static class StreamCommands
 {
-    // What commands of a batch share: large enough for many, small enough not to count as a large object.
-    private const int SharedBytes = 64 * 1024;
-
     public static RespCommand XAdd(string stream, EntryFields fields, StreamTrim? trim)
     {
         var command = new RespCommand("XADD", XAddBytes(stream, fields)).Add(stream);
@@ -17,15 +14,16 @@ internal static class StreamCommands
         return command.Add("*"u8).AddFields(fields);
     }
 
-    public static RespCommand[] XAddMany(string stream, IReadOnlyList<EntryFields> entries, StreamTrim? trim)
+    /// <param name="stream">The stream.</param>
+    /// <param name="entries">The entries.</param>
+    /// <param name="trim">How the stream is trimmed.</param>
+    /// <param name="buffer">Holds the commands, which need it until they were sent.</param>
+    public static RespCommand[] XAddMany(string stream, IReadOnlyList<EntryFields> entries, StreamTrim? trim, RespBuffer buffer)
     {
         var commands = new RespCommand[entries.Count];
         for (var i = 0; i < commands.Length; i++)
         {
-            var bytes = XAddBytes(stream, entries[i]);
-            var command = i > 0 ? commands[i - 1].TryFollow("XADD", bytes) : null;
-            command ??= new("XADD", (int)Math.Max(bytes, Math.Min((long)bytes * (commands.Length - i), SharedBytes)));
-            command.Add(stream);
+            var command = new RespCommand("XADD", buffer).Add(stream);
 
             // Trimming once, with the last entry, has the same effect as trimming with each.
             if (trim is not null && i == commands.Length - 1)
@@ -34,6 +32,15 @@ internal static class StreamCommands
         }
 
         return commands;
+    }
+
+    /// <summary>About what <see cref="XAddMany"/> needs for all.</summary>
+    public static int XAddManyBytes(string stream, IReadOnlyList<EntryFields> entries)
+    {
+        var bytes = 0L;
+        foreach (var fields in entries)
+            bytes += XAddBytes(stream, fields);
+        return (int)Math.Min(bytes, Array.MaxLength);
     }
 
     public static RespCommand XTrim(string stream, StreamTrim trim) => new RespCommand("XTRIM").Add(stream).AddTrim(trim);

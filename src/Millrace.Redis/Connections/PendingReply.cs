@@ -3,8 +3,8 @@ using System.Threading.Tasks.Sources;
 namespace Millrace.Redis.Connections;
 
 /// <summary>
-/// A command under way, and what its caller awaits. Pooled by its connection: after the caller has taken the result it serves another
-/// command, unless the caller gave up waiting, in which case the connection still holds it in line.
+/// A command, or several sent together, under way, and what their caller awaits. Pooled by its connection: after the caller has taken the result
+/// it serves another command, unless the caller gave up waiting, in which case the connection still holds it in line.
 /// </summary>
 internal sealed class PendingReply : IValueTaskSource<RespReply>
 {
@@ -12,13 +12,18 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
 
     private ManualResetValueTaskSourceCore<RespReply> _source;
     private RespReply _reply;
+    private RespReply[]? _replies;  // Of several commands; the caller's.
+    private int _received;          // How many of those have come.
     private CancellationTokenRegistration _cancellation;
     private int _isCompleted;
     private bool _isAbandoned;      // The caller gave up waiting; the connection still holds this object in line.
 
     public PendingReply(RedisConnection connection) => _connection = connection;
 
-    /// <summary>The command's name, for messages.</summary>
+    /// <summary>How many commands it stands for, and so how many replies are to come.</summary>
+    public int CommandCount { get; private set; }
+
+    /// <summary>The command's name, or that of the first, for messages.</summary>
     public string CommandName { get; private set; } = "";
 
     /// <summary>How long the reply may take.</summary>
@@ -27,18 +32,34 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
     /// <summary>When it has taken too long, as a timestamp of the time provider. Set when the command is handed to the socket.</summary>
     public long Deadline { get; set; }
 
-    /// <summary>Bytes of the command, which count for the connection's limit.</summary>
-    public int ByteCount { get; private set; }
+    /// <summary>Bytes of the commands, which count for the connection's limit.</summary>
+    public long ByteCount { get; private set; }
 
-    /// <summary>Position among all commands of the connection; tells whether it had been handed to the socket.</summary>
+    /// <summary>Position among all that was sent on the connection; tells whether it had been handed to the socket.</summary>
     public long Sequence { get; private set; }
 
     public ValueTask<RespReply> Task => new(this, _source.Version);
 
     public void Start(RespCommand command, TimeSpan timeout, long sequence)
     {
-        CommandName = command.Name;
-        ByteCount = command.ByteCount;
+        (CommandName, CommandCount, ByteCount) = (command.Name, 1, command.ByteCount);
+        Start(timeout, sequence);
+    }
+
+    /// <param name="commands">The commands, sent together.</param>
+    /// <param name="byteCount">The bytes of all.</param>
+    /// <param name="replies">Gets as many replies; complete when the result is there.</param>
+    /// <param name="timeout">How long they may take together.</param>
+    /// <param name="sequence">See <see cref="Sequence"/>.</param>
+    public void Start(IReadOnlyList<RespCommand> commands, long byteCount, RespReply[] replies, TimeSpan timeout, long sequence)
+    {
+        (CommandName, CommandCount, ByteCount) = (commands[0].Name, commands.Count, byteCount);
+        (_replies, _received) = (replies, 0);
+        Start(timeout, sequence);
+    }
+
+    private void Start(TimeSpan timeout, long sequence)
+    {
         Timeout = timeout;
         Deadline = long.MaxValue;
         Sequence = sequence;
@@ -52,8 +73,21 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
             _cancellation = cancellationToken.UnsafeRegister(static (state, token) => ((PendingReply)state!).Cancel(token), this);
     }
 
-    /// <summary>Takes the reply; the caller is not told yet. The connection has taken this out of the line.</summary>
-    public void Receive(RespReply reply) => _reply = reply;
+    /// <summary>Whether so many more replies are all that is missing.</summary>
+    public bool EndsWith(int replies) => _received + replies == CommandCount;
+
+    /// <summary>Takes the next replies; the caller is not told yet.</summary>
+    /// <param name="frames">One frame a reply.</param>
+    /// <param name="count">How many replies.</param>
+    /// <param name="elementCount">Elements of all frames or more.</param>
+    public void Receive(ReadOnlySpan<byte> frames, int count, int elementCount)
+    {
+        if (_replies is null)
+            _reply = RespReply.Copy(frames, elementCount);
+        else
+            RespReply.CopyMany(frames, elementCount, _replies.AsSpan(_received, count));
+        _received += count;
+    }
 
     /// <summary>
     /// Gives the reply to the caller, who goes on on the thread pool: its code must not hold up the loop that reads everybody's replies.
@@ -103,7 +137,7 @@ internal sealed class PendingReply : IValueTaskSource<RespReply>
             if (!_isAbandoned)
             {
                 _source.Reset();
-                _reply = default;
+                (_reply, _replies, _received) = (default, null, 0);
                 _cancellation = default;
                 _isCompleted = 0;
                 _connection.Recycle(this);

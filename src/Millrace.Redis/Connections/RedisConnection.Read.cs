@@ -5,9 +5,16 @@ namespace Millrace.Redis.Connections;
 
 internal sealed partial class RedisConnection
 {
+    // Replies to commands that were sent together are copied out together, so many bytes at a time.
+    private const int ChunkBytes = 32 * 1024;
+
     private readonly RespFrameScanner _scanner;
     private byte[] _received = new byte[InitialBufferBytes];
-    private int _frameStart;    // Where the frame being received begins in the buffer.
+    private PendingReply? _answered;    // Whose replies are being received; first in line.
+    private int _chunkStart;    // Where its replies begin that are not copied out, in the buffer.
+    private int _chunkFrames;   // How many they are.
+    private int _chunkElements; // Elements of them all.
+    private int _frameStart;    // Where the frame being received begins.
     private int _scanned;       // Up to where the scanner has seen the buffer.
     private int _receivedEnd;   // Up to where the buffer is filled.
 
@@ -54,9 +61,7 @@ internal sealed partial class RedisConnection
                 _scanned += consumed;
                 if (!isFrame)
                     return last;
-                var reply = RespReply.Copy(_received.AsSpan(_frameStart, _scanned - _frameStart), _scanner.ElementCount);
-                _frameStart = _scanned;
-                if (Deliver(reply) is not { } answered)
+                if (TakeFrame() is not { } answered)
                     continue;
                 last?.Complete();
                 last = answered;
@@ -70,56 +75,88 @@ internal sealed partial class RedisConnection
         }
     }
 
-    private PendingReply? Deliver(RespReply reply)
+    /// <summary>Takes the frame that ends where the scanner is.</summary>
+    /// <returns>Whose last reply it is.</returns>
+    private PendingReply? TakeFrame()
     {
-        PendingReply? pending = null;
-        if (reply.Kind != RespKind.Push)
+        var frame = _received.AsSpan(_frameStart, _scanned - _frameStart);
+        if (frame[0] is (byte)RespKind.Push or (byte)RespKind.Attribute && RespReply.Copy(frame, _scanner.ElementCount) is { Kind: RespKind.Push } push)
         {
-            // What answers a command that was not sent yet answers nobody: taken for its reply, it would shift all that follow.
-            lock (_lock)
-            {
-                if (_inLine.TryPeek(out var head) && head.Sequence <= _handedOver)
-                    pending = _inLine.Dequeue();
-            }
+            CutFrameOut();
+            PushReceived?.Invoke(push);
+            return null;
         }
 
-        if (pending is not null)
+        _answered ??= FirstInLine();
+        if (_answered is not { } pending)
         {
-            _gate.Exit(1, pending.ByteCount);
-            pending.Receive(reply);
-        }
-        else if (PushReceived is { } receive)
-        {
+            var reply = RespReply.Copy(frame, _scanner.ElementCount);
+            _chunkStart = _frameStart = _scanned;
+
             // RESP2 has no pushes: on a connection that subscribes, what answers no command is one.
-            receive(reply);
-        }
-        else if (reply.Kind != RespKind.Push && IsOpen)
-        {
-            throw new RespException("The server sent a reply that answers no command.");
+            if (PushReceived is { } receive)
+                receive(reply);
+            else if (IsOpen)
+                throw new RespException("The server sent a reply that answers no command.");
+            return null;
         }
 
-        return pending;
+        (_chunkFrames, _chunkElements, _frameStart) = (_chunkFrames + 1, _chunkElements + _scanner.ElementCount, _scanned);
+        var isLast = pending.EndsWith(_chunkFrames);
+        if (!isLast && _scanned - _chunkStart < ChunkBytes)
+            return null;
+        pending.Receive(_received.AsSpan(_chunkStart, _scanned - _chunkStart), _chunkFrames, _chunkElements);
+        (_chunkStart, _chunkFrames, _chunkElements) = (_scanned, 0, 0);
+        if (!isLast)
+            return null;
+
+        _answered = null;
+        _gate.Exit(pending.CommandCount, pending.ByteCount);
+        lock (_lock)
+            return _inLine.TryDequeue(out _) ? pending : null; // Unless the connection has broken meanwhile, and told its caller so.
+    }
+
+    /// <summary>What answers a command that was not sent yet answers nobody: taken for its reply, it would shift all that follow.</summary>
+    private PendingReply? FirstInLine()
+    {
+        lock (_lock)
+            return _inLine.TryPeek(out var head) && head.Sequence <= _handedOver ? head : null;
+    }
+
+    /// <summary>Takes a frame out from among replies that are still to be copied.</summary>
+    private void CutFrameOut()
+    {
+        if (_chunkFrames == 0)
+        {
+            _chunkStart = _frameStart = _scanned;
+            return;
+        }
+
+        _received.AsSpan(_scanned, _receivedEnd - _scanned).CopyTo(_received.AsSpan(_frameStart));
+        _receivedEnd -= _scanned - _frameStart;
+        _scanned = _frameStart;
     }
 
     private void MakeRoom()
     {
-        if (_frameStart == _receivedEnd)
+        if (_chunkStart == _receivedEnd)
         {
             if (_received.Length > MaxKeptBufferBytes)
                 _received = new byte[InitialBufferBytes];
-            (_frameStart, _scanned, _receivedEnd) = (0, 0, 0);
+            (_chunkStart, _frameStart, _scanned, _receivedEnd) = (0, 0, 0, 0);
         }
 
         if (_receivedEnd < _received.Length)
             return;
 
         // The buffer grows with what has arrived, never with what a header promises; the scanner bounds it.
-        var length = _receivedEnd - _frameStart;
+        var length = _receivedEnd - _chunkStart;
         var target = length > _received.Length / 2 ? new byte[_received.Length * 2] : _received;
-        _received.AsSpan(_frameStart, length).CopyTo(target);
+        _received.AsSpan(_chunkStart, length).CopyTo(target);
         _received = target;
-        _scanned -= _frameStart;
-        _frameStart = 0;
+        _scanned -= _chunkStart;
+        _frameStart -= _chunkStart;
+        _chunkStart = 0;
         _receivedEnd = length;
     }
 

@@ -7,7 +7,7 @@ internal sealed partial class RedisConnection
     private const int InitialBufferBytes = 16 * 1024;
 
     // A buffer that a burst has made larger is given up after the burst.
-    private const int MaxKeptBufferBytes = 1024 * 1024;
+    private const int MaxKeptBufferBytes = 4 * 1024 * 1024;
 
     private ValueTask<RespReply> SendAsync(RespCommand command, TimeSpan timeout, CancellationToken cancellationToken)
     {
@@ -16,7 +16,9 @@ internal sealed partial class RedisConnection
         lock (_lock)
         {
             ThrowIfBrokenNeedsLock();
-            pending = EnqueueNeedsLock(command, timeout);
+            pending = EnqueueNeedsLock();
+            pending.Start(command, timeout, ++_enqueued);
+            command.WriteTo(_filling, IsMillrace);
             mustWrite = !_isWriting;
             _isWriting = true;
         }
@@ -27,15 +29,17 @@ internal sealed partial class RedisConnection
         return pending.Task;
     }
 
-    private PendingReply[] SendMany(IReadOnlyList<RespCommand> commands, TimeSpan timeout)
+    private PendingReply SendMany(IReadOnlyList<RespCommand> commands, long byteCount, RespReply[] replies, TimeSpan timeout)
     {
-        var pending = new PendingReply[commands.Count];
+        PendingReply pending;
         bool mustWrite;
         lock (_lock)
         {
             ThrowIfBrokenNeedsLock();
-            for (var i = 0; i < pending.Length; i++)
-                pending[i] = EnqueueNeedsLock(commands[i], timeout);
+            pending = EnqueueNeedsLock();
+            pending.Start(commands, byteCount, replies, timeout, ++_enqueued);
+            foreach (var command in commands)
+                command.WriteTo(_filling, IsMillrace);
             mustWrite = !_isWriting;
             _isWriting = true;
         }
@@ -45,12 +49,10 @@ internal sealed partial class RedisConnection
         return pending;
     }
 
-    private PendingReply EnqueueNeedsLock(RespCommand command, TimeSpan timeout)
+    private PendingReply EnqueueNeedsLock()
     {
         if (!_spares.TryPop(out var pending))
             pending = new(this);
-        pending.Start(command, timeout, ++_enqueued);
-        command.WriteTo(_filling, IsMillrace);
         _inLine.Enqueue(pending);
         _unsent.Add(pending);
         return pending;

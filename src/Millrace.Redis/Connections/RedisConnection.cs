@@ -27,7 +27,7 @@ internal sealed partial class RedisConnection : IAsyncDisposable
 
     // Guards the fields below. Held for copying into a buffer and bookkeeping, never across a wait or a call to a caller's code.
     private readonly Lock _lock = new();
-    private readonly Queue<PendingReply> _inLine = new();      // Commands without a reply, oldest first.
+    private readonly Queue<PendingReply> _inLine = new();      // Commands without all their replies, oldest first.
     private readonly List<PendingReply> _unsent = [];          // Those of them that are not handed to the socket yet.
     private readonly Stack<PendingReply> _spares = new();
     private ArrayBufferWriter<byte> _filling = new(InitialBufferBytes);
@@ -97,23 +97,17 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     public async ValueTask<RespReply[]> ExecuteManyAsync(
         IReadOnlyList<RespCommand> commands, TimeSpan timeout, CancellationToken cancellationToken)
     {
+        if (commands.Count == 0)
+            return [];
         var bytes = 0L;
         foreach (var command in commands)
             bytes += command.ByteCount;
         await _gate.EnterAsync(commands.Count, bytes, cancellationToken).ConfigureAwait(false);
 
-        var pending = SendMany(commands, timeout);
-
-        // Replies come in order, so with the last one all are there: one wait instead of many. A batch goes to the socket whole, and a
-        // connection that breaks fails its last command like all that have no reply.
-        var replies = new RespReply[pending.Length];
-        for (var i = pending.Length - 1; i >= 0; i--)
-        {
-            if (i == pending.Length - 1)
-                pending[i].CancelWith(cancellationToken);
-            replies[i] = await pending[i].Task.ConfigureAwait(false);
-        }
-
+        var replies = new RespReply[commands.Count];
+        var pending = SendMany(commands, bytes, replies, timeout);
+        pending.CancelWith(cancellationToken);
+        await pending.Task.ConfigureAwait(false);
         return replies;
     }
 
@@ -200,10 +194,11 @@ internal sealed partial class RedisConnection : IAsyncDisposable
         if (deadline >= _timerDue)
             return;
         _timerDue = deadline;
-        var due = _time.GetElapsedTime(_time.GetTimestamp(), deadline);
 
-        // A millisecond more: timers count whole ones, and one that fires early would only have to be set again.
-        _timer.Change(due + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+        // The deadline may have passed since somebody looked: this thread may have waited for a processor. A millisecond more: timers count whole
+        // ones, and one that fires early would only have to be set again.
+        var left = _time.GetElapsedTime(_time.GetTimestamp(), deadline);
+        _timer.Change((left > TimeSpan.Zero ? left : TimeSpan.Zero) + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
     }
 
     private void ThrowIfBrokenNeedsLock()

@@ -12,7 +12,7 @@ internal sealed class RespCommand
 {
     // The arguments as bulk strings, between those of other commands of a batch; the array header is written when the command is sent,
     // since the count is known only then.
-    private readonly ArrayBufferWriter<byte> _buffer;
+    private readonly RespBuffer _buffer;
     private readonly int _start;
     private int _count;
 
@@ -25,21 +25,18 @@ internal sealed class RespCommand
     /// <param name="name">One word, as in <c>XADD</c>. It appears in error messages; arguments never do.</param>
     /// <param name="capacityBytes">Expected bytes of the arguments, to spare copies.</param>
     public RespCommand(string name, int capacityBytes = 128)
-        : this(name, new ArrayBufferWriter<byte>(capacityBytes))
+        : this(name, new RespBuffer(new byte[capacityBytes]))
     {
     }
 
-    private RespCommand(string name, ArrayBufferWriter<byte> buffer)
+    /// <summary>Starts a command behind those that are in a buffer, which are complete.</summary>
+    /// <param name="name">See the other constructor.</param>
+    /// <param name="buffer">What commands of a batch share. It is kept by whoever made it.</param>
+    public RespCommand(string name, RespBuffer buffer)
     {
         (Name, _buffer, _start) = (name, buffer, buffer.WrittenCount);
         Add(name);
     }
-
-    /// <summary>Starts a command behind this one, which is complete, in the same buffer if there is room: an array less for each.</summary>
-    /// <param name="name">See the constructor.</param>
-    /// <param name="capacityBytes">Expected bytes of the arguments.</param>
-    public RespCommand? TryFollow(string name, int capacityBytes) =>
-        _buffer.FreeCapacity >= capacityBytes ? new(name, _buffer) : null;
 
     /// <summary>Starts the call of a script, which our own server runs as a command with the same arguments.</summary>
     /// <param name="hash">The script's SHA-1.</param>

@@ -1,4 +1,6 @@
+using System.Buffers;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Text;
 using Millrace.Resp;
 
@@ -9,15 +11,20 @@ namespace Millrace.Redis.Connections;
 /// string is a bulk string, a bulk error an error, a set an array; a map holds its pairs flat, as RESP2 sends it.
 /// </summary>
 /// <remarks>
-/// A reply costs two arrays whatever its size: a copy of the frame, which the garbage collector owns so that values may be kept, and a
-/// table with 16 bytes per element in the order of the wire, each knowing where its next sibling is:
+/// A reply costs two arrays whatever its size, and so do the replies of many commands sent together: a copy of the frames, which values refer
+/// to, and a table with 16 bytes per element in the order of the wire, each knowing where its next sibling is:
 /// <code>
 /// *2 [ $3 "1-0"  *2 [ $1 "a" $1 "b" ] ]   →   0: Array 2 next 5 │ 1: "1-0" next 2 │ 2: Array 2 next 5 │ 3: "a" next 4 │ 4: "b" next 5
 /// </code>
+/// The garbage collector owns the arrays, so that values may be kept. Large ones come from a pool, and whoever keeps nothing of the reply gives
+/// them back with <see cref="Release"/>: as large objects they would cost a full collection every few reads.
 /// </remarks>
 [DebuggerDisplay("{ToString(),nq}")]
 public readonly struct RespReply
 {
+    // From here on an array is rented. Well below what the garbage collector takes for a large object.
+    private const int RentedBytes = 64 * 1024;
+
     private readonly byte[]? _frame;
     private readonly Node[]? _nodes;
     private readonly int _index;
@@ -43,7 +50,7 @@ public readonly struct RespReply
     /// <summary>Whether it has elements.</summary>
     public bool IsAggregate => Kind is RespKind.Array or RespKind.Map or RespKind.Push;
 
-    /// <summary>The value of a scalar; empty for null and aggregates. May be kept: it is never pooled.</summary>
+    /// <summary>The value of a scalar; empty for null and aggregates. May be kept, unless the reply is released.</summary>
     public ReadOnlyMemory<byte> Bytes =>
         IsAggregate || _nodes is null ? default : _frame.AsMemory(_nodes[_index].Offset, _nodes[_index].Length);
 
@@ -132,12 +139,41 @@ public readonly struct RespReply
     /// <exception cref="RespException">Not a whole frame.</exception>
     internal static RespReply Copy(ReadOnlySpan<byte> frame, int elementCount)
     {
-        var copy = frame.ToArray();
-        var nodes = new Node[elementCount];
-        var reader = new RespReader(copy);
+        RespReply reply = default;
+        CopyMany(frame, elementCount, new(ref reply));
+        return reply;
+    }
+
+    /// <summary>Copies whole frames, one for each reply, see <see cref="Copy"/>.</summary>
+    internal static void CopyMany(ReadOnlySpan<byte> frames, int elementCount, Span<RespReply> replies)
+    {
+        var (copy, nodes) = (NewArray<byte>(frames.Length), NewArray<Node>(elementCount));
+        frames.CopyTo(copy);
+        var reader = new RespReader(copy.AsSpan(0, frames.Length));
         var count = 0;
-        AddElement(ref reader, nodes, ref count);
-        return new(copy, nodes, 0);
+        foreach (ref var reply in replies)
+        {
+            reply = new(copy, nodes, count);
+            AddElement(ref reader, nodes, ref count);
+        }
+    }
+
+    /// <summary>
+    /// Gives the memory of a reply back, and with it that of all replies that came together. Nothing of it may be used any more: not the reply, nor
+    /// an element, nor a value. It may be left out: what is not given back is collected.
+    /// </summary>
+    internal void Release()
+    {
+        Return(_frame);
+        Return(_nodes);
+    }
+
+    private static T[] NewArray<T>(int length) => length * Unsafe.SizeOf<T>() < RentedBytes ? new T[length] : ArrayPool<T>.Shared.Rent(length);
+
+    private static void Return<T>(T[]? array)
+    {
+        if (array is not null && array.Length * Unsafe.SizeOf<T>() >= RentedBytes)
+            ArrayPool<T>.Shared.Return(array);
     }
 
     // Recursive: the scanner bounds the depth.

@@ -1,3 +1,5 @@
+using System.Text;
+using System.Threading.Channels;
 using Millrace.Redis;
 using Millrace.Redis.Connections;
 using Millrace.Streams;
@@ -66,6 +68,59 @@ public sealed class ConnectionTests
     }
 
     [Fact]
+    public async Task Deadline_that_passes_while_its_timer_is_set_breaks_the_connection_and_not_the_process()
+    {
+        var time = new StallingTime();
+        await using var connection = RedisConnection.Start(new StalledStream(), new RedisOptions(), time);
+        var waiting = connection.ExecuteAsync(new RespCommand("GET"), TimeSpan.FromSeconds(5), default).AsTask();
+
+        // The timer finds a command that has time left; when it is set for that, it has none any more.
+        time.StallsAfterNextReading = true;
+        time.Fire();
+        Assert.True(connection.IsOpen);
+        time.Fire();
+
+        Assert.IsType<TimeoutException>((await Assert.ThrowsAsync<StreamException>(() => waiting)).InnerException);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(7)]
+    [InlineData(int.MaxValue)]
+    public async Task Replies_to_commands_together_are_told_from_pushes_and_later_replies(int bytesARead)
+    {
+        var stream = new AnsweringStream(bytesARead);
+        var pushes = new List<string>();
+        await using var connection = RedisConnection.Start(stream, new RedisOptions(), TimeProvider.System);
+        connection.PushReceived = push => pushes.Add(push[1].Text);
+        var together = connection.ExecuteManyAsync([.. Enumerable.Range(0, 3).Select(_ => new RespCommand("GET"))], Timeout, default).AsTask();
+        var alone = connection.ExecuteAsync(new RespCommand("GET"), Timeout, default).AsTask();
+        var large = new string('x', 40_000); // Longer than what is copied out at a time.
+
+        stream.Answer($"+a\r\n>2\r\n+p\r\n+1\r\n${large.Length}\r\n{large}\r\n>2\r\n+p\r\n+2\r\n-ERR c\r\n*2\r\n+d\r\n+e\r\n>2\r\n+p\r\n+3\r\n");
+
+        var replies = await together;
+        Assert.Equal(["a", large, "ERR c"], replies.Select(reply => reply.Text));
+        Assert.Equal([false, false, true], replies.Select(reply => reply.IsError));
+        Assert.Equal("e", (await alone)[1].Text);
+        await Eventually.TrueAsync("all pushes are there", () => new(pushes.Count == 3));
+        Assert.Equal(["1", "2", "3"], pushes);
+    }
+
+    [Fact]
+    public async Task Connection_that_ends_among_the_replies_to_commands_together_leaves_their_outcome_unknown()
+    {
+        var stream = new AnsweringStream(int.MaxValue);
+        await using var connection = RedisConnection.Start(stream, new RedisOptions(), TimeProvider.System);
+        var together = connection.ExecuteManyAsync([new RespCommand("GET"), new RespCommand("GET")], Timeout, default).AsTask();
+
+        stream.Answer("+a\r\n+b");
+        stream.Answer("");
+
+        Assert.Equal(StreamErrorCode.OutcomeUnknown, (await Assert.ThrowsAsync<StreamException>(() => together)).Code);
+    }
+
+    [Fact]
     public async Task Reply_too_many_is_not_taken_for_that_of_a_command_which_was_not_sent_yet()
     {
         var stream = new StalledStream();
@@ -113,6 +168,67 @@ public sealed class ConnectionTests
 
         await waits;
         Assert.False(gate.EnterAsync(1, 1, default).IsCompleted);
+    }
+
+    /// <summary>A clock that stands still, but for one jump between two readings, and whose timers take what those of the system take.</summary>
+    private sealed class StallingTime : TimeProvider
+    {
+        private long _ticks;
+        private Action? _timer;
+
+        public bool StallsAfterNextReading { get; set; }
+
+        public override long TimestampFrequency => TimeSpan.TicksPerSecond;
+
+        public override long GetTimestamp()
+        {
+            var now = _ticks;
+            if (StallsAfterNextReading)
+                (_ticks, StallsAfterNextReading) = (_ticks + TimeSpan.FromSeconds(10).Ticks, false);
+            return now;
+        }
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period)
+        {
+            _timer = () => callback(state);
+            return System.CreateTimer(static _ => { }, null, dueTime, period);
+        }
+
+        public void Fire() => _timer!();
+    }
+
+    /// <summary>Takes every write, and gives its answers in pieces.</summary>
+    private sealed class AnsweringStream(int bytesARead) : MemoryStream
+    {
+        private readonly Channel<byte[]> _answers = Channel.CreateUnbounded<byte[]>();
+        private ReadOnlyMemory<byte> _rest;
+
+        /// <summary>Nothing: the end.</summary>
+        public void Answer(string wire)
+        {
+            if (wire.Length == 0)
+                _answers.Writer.TryWrite([]);
+            foreach (var piece in Encoding.UTF8.GetBytes(wire).Chunk(bytesARead))
+                _answers.Writer.TryWrite(piece);
+        }
+
+        public override ValueTask WriteAsync(ReadOnlyMemory<byte> buffer, CancellationToken cancellationToken = default) => ValueTask.CompletedTask;
+
+        public override async ValueTask<int> ReadAsync(Memory<byte> buffer, CancellationToken cancellationToken = default)
+        {
+            if (_rest.IsEmpty && await _answers.Reader.WaitToReadAsync(cancellationToken) && _answers.Reader.TryRead(out var piece))
+                _rest = piece;
+            var count = Math.Min(_rest.Length, buffer.Length);
+            _rest[..count].CopyTo(buffer);
+            _rest = _rest[count..];
+            return count;
+        }
+
+        protected override void Dispose(bool disposing)
+        {
+            _answers.Writer.TryComplete();
+            base.Dispose(disposing);
+        }
     }
 
     private sealed class StalledStream : Stream
