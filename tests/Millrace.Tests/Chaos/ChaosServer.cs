@@ -41,16 +41,21 @@ internal abstract class ChaosServer : IAsyncDisposable
     public abstract void Continue();
 
     /// <summary>Deletes everything.</summary>
-    public async Task FlushAsync()
+    public Task FlushAsync() => CliAsync("FLUSHALL");
+
+    /// <summary>Sets what the keys may take; 0 for no limit.</summary>
+    public Task LimitMemoryAsync(long maxMemoryBytes) => CliAsync("CONFIG", "SET", "maxmemory", $"{maxMemoryBytes}");
+
+    private async Task CliAsync(params string[] command)
     {
-        using var cli = Process.Start(new ProcessStartInfo("redis-cli", ["-p", Port.ToString(CultureInfo.InvariantCulture), "-e", "FLUSHALL"])
+        using var cli = Process.Start(new ProcessStartInfo("redis-cli", ["-p", Port.ToString(CultureInfo.InvariantCulture), "-e", .. command])
         {
             RedirectStandardOutput = true,
         })!;
         var reply = await cli.StandardOutput.ReadToEndAsync();
         await cli.WaitForExitAsync();
         if (cli.ExitCode != 0)
-            throw new InvalidOperationException($"FLUSHALL failed: {reply}");
+            throw new InvalidOperationException($"{command[0]} failed: {reply}");
     }
 
     public abstract ValueTask DisposeAsync();

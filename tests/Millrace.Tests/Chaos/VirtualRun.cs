@@ -51,8 +51,7 @@ internal sealed class VirtualRun
     private readonly int[] _starts;
     private readonly List<(int AtStep, Func<Task> HealAsync)> _healing = [];
 
-    private SimulatedDevice _device = null!;
-    private IStreamStore _store = null!;
+    private MortalStore _process = null!;
     private int _step;
 
     private VirtualRun(int seed)
@@ -71,7 +70,9 @@ internal sealed class VirtualRun
         _starts = new int[_hosts.Length];
     }
 
-    private bool IsAlive => !_device.IsDead;
+    private bool IsAlive => _process.IsAlive;
+
+    private IStreamStore Store => _process.Store;
 
     public static async Task<ChaosResult> RunAsync(int seed)
     {
@@ -105,23 +106,8 @@ internal sealed class VirtualRun
 
     private async Task StartAsync(int crashAt)
     {
-        var life = new LifePlan
-        {
-            Random = new(_random.Next()),
-            WorkloadSeed = 0,
-            Operations = 0,
-            Crash = (crashAt, (Simulation.FaultKind)_random.Next((int)Simulation.FaultKind.CrashBefore, (int)Simulation.FaultKind.CrashAfter + 1)),
-            Errors = [],
-            LocksHeld = int.MaxValue,
-            FullAt = 0,
-            Flips = 0,
-            EndsByPowerCut = false,
-            Closes = false,
-        };
-        _device = new(_disk, life, life.Random, new(), new());
-        var device = _device;
-        _store = new EmbeddedStreamStore(
-            new() { Sync = _sync, Journal = _journal, SnapshotAfterBytes = _snapshotBytes }, _time, null, () => new LockedDevice(device));
+        var options = new EmbeddedStoreOptions { Sync = _sync, Journal = _journal, SnapshotAfterBytes = _snapshotBytes };
+        _process = new(_disk, _random, crashAt, options, _time);
         for (var i = 0; i < _hosts.Length && IsAlive; i++)
             await StartHostAsync(i);
     }
@@ -130,11 +116,11 @@ internal sealed class VirtualRun
     {
         if (_random.Next(2) == 0)
             _starts[i]++;
-        var device = _device;
+        var process = _process;
         try
         {
-            var history = _history.While(() => !device.IsDead);
-            _hosts[i] = await VirtualHost.StartAsync($"h{i}", $"h{i}-{_starts[i]}", _store, _time, history, () => Die(device, history));
+            var history = _history.While(() => process.IsAlive);
+            _hosts[i] = await VirtualHost.StartAsync($"h{i}", $"h{i}-{_starts[i]}", process.Store, _time, history, () => Die(process, history));
         }
         catch (StreamException) when (!IsAlive)
         {
@@ -142,10 +128,10 @@ internal sealed class VirtualRun
         }
     }
 
-    private static void Die(SimulatedDevice device, IHistory history)
+    private static void Die(MortalStore process, IHistory history)
     {
         history.Add(new(history.NowMs, Happened.Fault) { Who = HistoryEvent.Everybody, UntilMs = history.NowMs, Detail = nameof(ChaosFault.Killer) });
-        device.Kill();
+        process.Kill();
     }
 
     private async Task StrikeAsync(int i)
@@ -198,7 +184,7 @@ internal sealed class VirtualRun
     private async Task EndAsync()
     {
         var begun = _history.NowMs;
-        _device.Kill();
+        _process.Kill();
         _healing.Clear();
         for (var i = 0; i < _hosts.Length; i++)
         {
@@ -206,25 +192,13 @@ internal sealed class VirtualRun
                 await EndHostAsync(i, host.AbortAsync());
         }
 
-        await FinishAsync(CloseAsync(_store));
+        await FinishAsync(_process.CloseAsync());
         var isPowerCut = _sync == SyncPolicy.Always && _random.Next(2) == 0;
         if (isPowerCut)
             _disk.CutPower(_random, (_, _) => { });
         else
             _disk.Kill(_random, mayDroppedSurvive: false, (_, _) => { });
         Note(isPowerCut ? ChaosFault.PowerCut : ChaosFault.KillAll, HistoryEvent.Everybody, begun);
-    }
-
-    private static async Task CloseAsync(IStreamStore store)
-    {
-        try
-        {
-            await store.DisposeAsync();
-        }
-        catch (StreamException)
-        {
-            // The device is gone, and with it what the store would still write.
-        }
     }
 
     /// <summary>The last life: nothing more happens, and the groups come to their end.</summary>
@@ -248,11 +222,11 @@ internal sealed class VirtualRun
 
         foreach (var host in _hosts)
             await FinishAsync(host!.StopAsync());
-        var truth = await StoreTruth.ReadAsync(_store);
+        var truth = await StoreTruth.ReadAsync(Store);
         foreach (var host in _hosts)
             await host!.DisposeAsync();
         Array.Clear(_hosts);
-        await FinishAsync(CloseAsync(_store));
+        await FinishAsync(_process.CloseAsync());
         return truth with { Leftovers = [.. leftovers.Concat(truth.Leftovers)] };
     }
 
@@ -260,7 +234,7 @@ internal sealed class VirtualRun
     {
         try
         {
-            return await StoreTruth.FindLeftoversAsync(_store);
+            return await StoreTruth.FindLeftoversAsync(Store);
         }
         catch (StreamException) when (!IsAlive)
         {
@@ -295,7 +269,8 @@ internal sealed class VirtualRun
             throw new InvalidOperationException($"seed {_seed}: more than {MaxEvents} events, and no end");
     }
 
-    private static async Task LetWorkAsync()
+    /// <summary>Lets what the clock set in motion come to its end, or to wait for the clock: more than a moment where the machine is busy.</summary>
+    public static async Task LetWorkAsync()
     {
         for (var waits = 0; waits < MaxWaits; waits++)
         {

@@ -7,12 +7,10 @@ namespace Millrace.Tests.Sagas;
 /// The services around <see cref="CheckoutSaga"/>: each refuses, is slow, throws or says nothing as drawn from the seed, and counts in the store what
 /// it was asked for and what it did.
 /// </summary>
-internal sealed class SagaShop(string shop, int seed)
+internal sealed class SagaShop(string shop, int seed, TimeSpan limit)
 {
     public const string Group = "service";
     public const int Price = 7;
-
-    public static readonly TimeSpan Limit = TimeSpan.FromSeconds(2);
 
     private readonly Random _random = new(seed);
 
@@ -30,7 +28,7 @@ internal sealed class SagaShop(string shop, int seed)
 
     public void AddTo(MillraceBuilder millrace) => millrace
         .AddSaga(
-            new CheckoutSaga(shop, Limit, within: TimeSpan.FromMilliseconds(300), retryDelay: TimeSpan.FromMilliseconds(20)),
+            new CheckoutSaga(shop, limit, within: TimeSpan.FromMilliseconds(300), retryDelay: TimeSpan.FromMilliseconds(20)),
             [Orders],
             Group,
             options => options.ConfigureConsumer(Configure))
@@ -110,7 +108,7 @@ internal sealed class SagaShop(string shop, int seed)
         if (bookAfter != book)
             context.State.Put(new StateKey(Orders, "book"), bookAfter);
         if (answer is not null)
-            context.Publish(Orders, answer, isLate ? new() { Delay = Limit * 1.2 } : null);
+            context.Publish(Orders, answer, isLate ? new() { Delay = limit * 1.2 } : null);
     }
 
     private StateKey Key(string orderId) => new(Orders, $"order/{orderId}");
