@@ -1,0 +1,73 @@
+using Microsoft.Extensions.DependencyInjection;
+using Millrace.Tests.Chaos;
+using Millrace.Tests.Fixtures;
+using Millrace.WorkQueues;
+
+namespace Millrace.Tests.WorkQueues;
+
+/// <summary>
+/// Many hours of a queue in virtual time, on the embedded store, while everything goes wrong that <see cref="PatternChaos"/> knows: a sixth of the slice,
+/// from the seed <c>MILLRACE_JOBS_SEED</c> or a new one. On every store, in real time: <see cref="JobQueueTests"/>.
+/// </summary>
+public sealed class JobChaosTests
+{
+    private const string Queue = "work";
+    private const int Steps = 250;
+    private const int MaxSteps = 2_000;
+
+    [Fact]
+    public Task Every_job_of_many_hours_ends_once_in_its_order_and_no_two_with_one_key_at_once() =>
+        Slice.RunAsync("MILLRACE_JOBS_SEED", 1 / 6d, RunAsync);
+
+    private static async Task RunAsync(int seed)
+    {
+        PatternChaos? place = null;
+        var jobs = new JobChaos(Queue, seed) { Pace = TimeSpan.FromSeconds(5) };
+        await using var chaos = await PatternChaos.StartAsync(
+            PatternChaos.Embedded,
+            seed,
+            millrace => millrace.AddMessage<Resize>().AddJob<Resize, Size>(
+                Queue,
+                (job, context, token) => jobs.HandleAsync(job, context, place!.Time, token),
+                options => (options.MaxAttempts, options.RetryBaseDelay, options.RetryMaxDelay, options.MaxDeliveries) =
+                    (3, TimeSpan.FromSeconds(20), TimeSpan.FromMinutes(5), 1_000)),
+            desk => desk.AddJobQueue(Queue).AddMessage<Resize>());
+        place = chaos;
+        chaos.Begin();
+        var begun = chaos.Time.GetUtcNow();
+        List<Job> all = [];
+        for (var number = 0; number < Steps; number++)
+        {
+            await jobs.EnqueueAsync(() => Jobs(chaos), chaos.InsistAsync, number, all);
+            if (chaos.Random.Next(6) == 0)
+                await jobs.CancelAsync(Jobs(chaos).Find(all[^chaos.Random.Next(1, Math.Min(all.Count, 8) + 1)].Id));
+            await chaos.StepAsync(StepOf(chaos.Random));
+        }
+
+        await chaos.HealAsync();
+        TestContext.Current.TestOutputHelper?.WriteLine($"  {chaos.Time.GetUtcNow() - begun} passed");
+        var ended = new Dictionary<string, JobState>();
+        await chaos.UntilAsync("all jobs ended", MaxSteps, () => HaveEndedAsync(Jobs(chaos), all, ended), TimeSpan.FromSeconds(20));
+        for (var step = 0; step < 20; step++)
+            await chaos.StepAsync(TimeSpan.FromMinutes(1));
+        await jobs.CheckAsync(chaos.Store, [.. all.Select(job => Jobs(chaos).Find(job.Id))], [.. all.Select(job => ended[job.Id])], $"seed {seed}");
+    }
+
+    private static JobQueue Jobs(PatternChaos chaos) => chaos.Desk.Host.Services.GetRequiredKeyedService<JobQueue>(Queue);
+
+    private static async Task<bool> HaveEndedAsync(JobQueue queue, List<Job> all, Dictionary<string, JobState> ended)
+    {
+        foreach (var job in all.Where(job => !ended.ContainsKey(job.Id)))
+        {
+            if ((await queue.Find(job.Id).GetStatusAsync())?.State is not ((JobState.Succeeded or JobState.Failed or JobState.Cancelled) and var state))
+                return false;
+            ended.Add(job.Id, state);
+        }
+
+        return true;
+    }
+
+    /// <summary>As long as handlers and delays take as a rule; now and then so long that leases are over.</summary>
+    private static TimeSpan StepOf(Random random) =>
+        random.Next(10) == 0 ? TimeSpan.FromMinutes(random.Next(1, 30)) : TimeSpan.FromMilliseconds(random.Next(50, 30_000));
+}
