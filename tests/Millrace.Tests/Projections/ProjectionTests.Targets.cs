@@ -6,7 +6,7 @@ using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Projections;
 
-/// <summary>Targets of the application, and projections that are killed.</summary>
+/// <summary>Targets of the application, and processes that lost the projection. What is killed: <see cref="ProjectionChaosTests"/>.</summary>
 public abstract partial class ProjectionTests
 {
     [Fact]
@@ -74,98 +74,6 @@ public abstract partial class ProjectionTests
 
         Assert.Equal(new Tally(6, 3, "new"), await ReaderOf(second).GetAsync($"{_category}-1"));
     }
-
-    /// <summary>
-    /// Processes on bad lines fold, are killed and come back, while writers append and somebody rebuilds. The checkpoint queries see never goes back, and
-    /// at the end each view is the fold of its stream: the fold itself refuses what comes twice or too early.
-    /// </summary>
-    [Fact]
-    public async Task Views_are_the_fold_of_their_streams_whatever_dies()
-    {
-        var seed = Random.Shared.Next();
-        var budget = TimeSpan.FromSeconds(Math.Min(10, int.TryParse(Environment.GetEnvironmentVariable("MILLRACE_SLICE_SECONDS"), out var all) ? all : 4));
-        var random = new Random(seed);
-        using var end = new CancellationTokenSource(budget);
-        var writing = Task.Run(async () =>
-        {
-            var own = new Random(seed + 1);
-            while (!end.IsCancellationRequested)
-                await AppendAsync(own.Next(8), [.. Enumerable.Range(1, own.Next(1, 6))]);
-        });
-        var reader = await HostAsync(configure: options => options.RunsHere = false, instance: "reader");
-        var watching = WatchAsync(reader, end.Token);
-        var hosts = new ConsumerHost?[2];
-        try
-        {
-            for (var step = 0; !end.IsCancellationRequested; step++)
-            {
-                var slot = random.Next(hosts.Length);
-                if (hosts[slot] is { } alive)
-                    await (random.Next(3) == 0 ? alive.StopAsync() : alive.AbortAsync());
-                hosts[slot] = await ChaosHostAsync(new(seed + step), $"p{slot}");
-                if (random.Next(3) == 0)
-                    await RebuildIfBegunAsync(reader);
-                await Task.Delay(random.Next(50, 700), CancellationToken.None);
-            }
-        }
-        finally
-        {
-            await end.CancelAsync();
-            await writing;
-            foreach (var host in hosts)
-                await (host?.AbortAsync() ?? Task.CompletedTask);
-        }
-
-        var highest = await watching;
-        var last = await HostAsync(configure: ShortLease, instance: "last");
-        await ControlOf(last).WaitForAsync(Name, null, Long);
-        await Eventually.TrueAsync("the rebuild is over", async () => (await ControlOf(last).GetAsync(Name)).BuildingGeneration is null);
-        Assert.True((await ControlOf(last).GetAsync(Name)).Checkpoint.Position >= highest, $"seed {seed}: the checkpoint went back");
-        Assert.True((await ControlOf(last).GetAsync(Name)).State == ProjectionState.Live, $"seed {seed}: {await ControlOf(last).GetAsync(Name)}");
-        await CheckViewsAsync(last, $"seed {seed}");
-    }
-
-    /// <returns>The furthest checkpoint seen.</returns>
-    private static async Task<EntryId> WatchAsync(ConsumerHost reader, CancellationToken end)
-    {
-        var highest = EntryId.Zero;
-        while (!end.IsCancellationRequested)
-        {
-            var report = await ControlOf(reader).GetAsync(Name, CancellationToken.None);
-            Assert.True(report.Checkpoint.Position >= highest, $"the checkpoint went from {highest} back to {report.Checkpoint.Position}");
-            highest = report.Checkpoint.Position;
-            await Task.Yield();
-        }
-
-        return highest;
-    }
-
-    private static async Task RebuildIfBegunAsync(ConsumerHost host)
-    {
-        if ((await ControlOf(host).GetAsync(Name)).Generation > 0)
-            await ControlOf(host).RebuildAsync(Name);
-    }
-
-    private Task<ConsumerHost> ChaosHostAsync(Random random, string instance) => HostAsync(
-        configure: options =>
-        {
-            ShortLease(options);
-            options.BatchSize = 5;
-        },
-        store: FaultyStore.Wrap(Store, member =>
-        {
-            lock (random)
-            {
-                return random.Next(100) switch
-                {
-                    < 5 when member is nameof(IStreamStore.CommitAsync) or nameof(IStreamStore.RangeAsync) or nameof(IStreamStore.GetStatesAsync) =>
-                        FaultyStore.Fault.Before,
-                    < 15 when member is nameof(IStreamStore.CommitAsync) => FaultyStore.Fault.After,
-                    _ => FaultyStore.Fault.None,
-                };
-            }
-        }),
-        instance: instance);
 
     private async Task<ConsumerHost> TargetHostAsync(MemoryTarget target)
     {
