@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
+using Millrace.Consuming;
 using Millrace.Embedded;
 using Millrace.Hosting;
 using Millrace.Redis;
@@ -39,29 +40,62 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
         foreach (var lane in new[] { null, "express", "bulk" })
             await host.Publisher.PublishManyAsync(_stream, Amounts(each), new() { Lane = lane });
         await Eventually.TrueAsync("two handlers run", () => new(_begun.Count == 2));
-        var workers = host.Host.Services.GetRequiredService<MillraceService>().Workers;
-        await Eventually.TrueAsync("all lanes have all their messages", () => new(workers.All(worker => worker.Load.Held == each)));
+        await Eventually.TrueAsync("all lanes have all their messages", () => new(WorkersOf(host).All(worker => worker.Load.Held == each)));
 
         // What is held may not have come to the line yet; once one of each has begun, it has.
         while (_begun.DistinctBy(one => one.Lane).Count() < 3)
-            await ReleaseAsync(1);
+            await ReleaseAsync(turnstile, 1);
         var before = _begun.Count;
-        await ReleaseAsync(650);
+        await ReleaseAsync(turnstile, 650);
 
-        var shares = _begun.Skip(before).Take(650).CountBy(one => one.Lane ?? "").ToDictionary();
-        Assert.InRange(shares["express"], 360, 440);
-        Assert.InRange(shares[""], 180, 220);
-        Assert.InRange(shares["bulk"], 45, 55);
+        AssertWeights(_begun.Skip(before).Take(650));
         turnstile.Release(each * 3);
         await Eventually.TrueAsync("all are handled", () => new(_begun.Count == each * 3));
         Assert.Equal(each * 3, _begun.Distinct().Count());
+    }
 
-        async Task ReleaseAsync(int count)
+    /// <summary>
+    /// A process dies with messages of every lane in its hands. Those of the other go on by weight, also while it takes over what the dead one had.
+    /// </summary>
+    [Fact]
+    public async Task Shares_stay_the_weights_when_a_process_that_holds_messages_of_all_lanes_is_killed()
+    {
+        const int each = 700;
+        const int held = 60;
+        using var never = new SemaphoreSlim(0);
+        using var turnstile = new SemaphoreSlim(0);
+        foreach (var lane in new[] { null, "express", "bulk" })
         {
-            var next = _begun.Count + count;
-            turnstile.Release(count);
-            await Eventually.TrueAsync("as many begin", () => new(_begun.Count == next));
+            await using var publisher = await ConsumerHost.StartAsync(m => m.AddLanes(_stream, Lanes).AddMessage<OrderCreated>(), _store, instance: "p");
+            await publisher.Publisher.PublishManyAsync(_stream, Amounts(each), new() { Lane = lane });
         }
+
+        await using var dying = await HostAsync(
+            never, o => (o.Concurrency, o.Prefetch, o.Lease) = (2, held, TimeSpan.FromSeconds(1)), "dying");
+        await Eventually.TrueAsync("it has messages of all lanes", () => new(WorkersOf(dying).All(worker => worker.Load.Held >= held / 2)));
+        await using var host = await HostAsync(
+            turnstile, o => (o.Concurrency, o.Prefetch, o.Lease) = (2, 3 * each, TimeSpan.FromSeconds(1)), "living");
+        await Eventually.TrueAsync("the other has the rest", () => new(WorkersOf(host).All(worker => worker.Load.Held >= each - (2 * held))));
+        await dying.AbortAsync();
+        _begun.Clear();
+        while (_begun.DistinctBy(one => one.Lane).Count() < 3)
+            await ReleaseAsync(turnstile, 1);
+        var before = _begun.Count;
+        await ReleaseAsync(turnstile, 650);
+
+        AssertWeights(_begun.Skip(before).Take(650));
+        turnstile.Release(3 * each);
+        await Eventually.TrueAsync("all are handled", async () =>
+        {
+            foreach (var lane in new[] { _stream, StreamNames.Lane(_stream, "express"), StreamNames.Lane(_stream, "bulk") })
+            {
+                if (await _store!.GetGroupsAsync(lane) is not [{ PendingCount: 0, Lag: 0 }])
+                    return false;
+            }
+
+            return true;
+        });
+        Assert.InRange(_begun.Distinct().Count(), (3 * each) - 2, 3 * each); // Two had begun when it was cleared.
     }
 
     /// <summary>One handler's place for all lanes: a second one never runs, whichever lane is read.</summary>
@@ -205,18 +239,39 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
 
     private static List<OrderCreated> Amounts(int count) => [.. Enumerable.Range(0, count).Select(i => new OrderCreated($"o{i}", i))];
 
+    /// <summary>Lets so many handlers end, and waits until as many others have begun.</summary>
+    private async Task ReleaseAsync(SemaphoreSlim turnstile, int count)
+    {
+        var next = _begun.Count + count;
+        turnstile.Release(count);
+        await Eventually.TrueAsync("as many begin", () => new(_begun.Count == next));
+    }
+
+    /// <summary>8 : 4 : 1 of 650, each within a tenth.</summary>
+    private static void AssertWeights(IEnumerable<(string? Lane, int Amount)> begun)
+    {
+        var shares = begun.CountBy(one => one.Lane ?? "").ToDictionary();
+        Assert.InRange(shares["express"], 360, 440);
+        Assert.InRange(shares[""], 180, 220);
+        Assert.InRange(shares["bulk"], 45, 55);
+    }
+
+    private static IReadOnlyList<ConsumerWorker> WorkersOf(ConsumerHost host) => host.Host.Services.GetRequiredService<MillraceService>().Workers;
+
     private static void InterlockedMax(ref int target, int value)
     {
         for (var seen = Volatile.Read(ref target); value > seen; seen = Volatile.Read(ref target))
             Interlocked.CompareExchange(ref target, value, seen);
     }
 
-    private Task<ConsumerHost> HostAsync(SemaphoreSlim turnstile, Action<ConsumerOptions>? configure = null) => ConsumerHost.StartAsync(
+    private Task<ConsumerHost> HostAsync(
+        SemaphoreSlim turnstile, Action<ConsumerOptions>? configure = null, string instance = "local") => ConsumerHost.StartAsync(
         m => m.AddLanes(_stream, Lanes).AddConsumer<OrderCreated>(
             _stream, "packing", async (order, context, token) =>
             {
                 _begun.Enqueue((context.Lane, (int)order.Total));
                 await turnstile.WaitAsync(token);
             }, configure),
-        _store);
+        _store,
+        instance: instance);
 }
