@@ -4,7 +4,7 @@ using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.EventSourcing;
 
-/// <summary>Many writers on lines that fail.</summary>
+/// <summary>Many writers on lines that fail, from the seed <c>MILLRACE_EVENTS_SEED</c> or a new one.</summary>
 public abstract partial class EventStoreTests
 {
     /// <summary>
@@ -16,7 +16,7 @@ public abstract partial class EventStoreTests
     {
         const int writers = 16;
         const int each = 15;
-        var seed = Random.Shared.Next();
+        var seed = Slice.SeedOf("MILLRACE_EVENTS_SEED");
         var category = $"c{Guid.NewGuid():N}";
         var stream = $"{category}-1";
         using var end = new CancellationTokenSource();
