@@ -51,7 +51,7 @@ public sealed class RecurringChaosTests
         List<DateTimeOffset> expected = [first];
         while (expected.Count < moments.Count)
             expected.Add(recurrence.Next(expected[^1])!.Value);
-        Assert.True(moments.Count > 10, $"seed {seed}: {moments.Count} firings");
+        Assert.True(moments.Count > 2, $"seed {seed}: {moments.Count} firings");
         Assert.Equal(expected, moments);
 
         async Task<DateTimeOffset?> NextAsync() =>
