@@ -74,7 +74,8 @@ public sealed class SagaChaosTests
     {
         var ended = await SagasOf(chaos).ListEndedAsync().ToDictionaryAsync(saga => saga.Id);
         var completed = ended.Values.Count(saga => saga.Status == SagaStatus.Completed);
-        TestContext.Current.TestOutputHelper?.WriteLine($"  {completed} completed, {Checkouts - completed} compensated");
+        var reasons = ended.Values.CountBy(saga => saga.Reason ?? "completed").Select(reason => $"{reason.Key} {reason.Value}");
+        TestContext.Current.TestOutputHelper?.WriteLine($"  {string.Join(", ", reasons)}");
         Assert.Equal(Checkouts, ended.Count);
         Assert.All(ended.Values, saga => Assert.True(saga.EndedAt is not null, $"seed {chaos.Seed}: {saga.Id} is {saga.Status}"));
 
