@@ -12,6 +12,11 @@ public static class Scenario
     /// <param name="decider">What is tested.</param>
     public static Scenario<TState, TCommand> Of<TState, TCommand>(Decider<TState, TCommand> decider)
         where TState : notnull => new(decider);
+
+    /// <summary>Begins a scenario of an aggregate: <c>Scenario.For&lt;Account&gt;().Given(…).When(account => account.Spend(5)).Then(…)</c>.</summary>
+    /// <typeparam name="TAggregate">What is tested.</typeparam>
+    public static AggregateScenario<TAggregate> For<TAggregate>()
+        where TAggregate : AggregateRoot, new() => new();
 }
 
 /// <summary>See <see cref="Scenario"/>.</summary>
