@@ -20,6 +20,12 @@ public sealed class AggregateRepository<TAggregate>
         (_store, _category) = (store, category);
     }
 
+    /// <summary>When snapshots are taken; <see langword="null"/>: never.</summary>
+    internal SnapshotPolicy? Snapshots { get; init; }
+
+    /// <summary>What a snapshot of the aggregate with an ID holds.</summary>
+    internal Func<string, SnapshotForm<TAggregate>>? SnapshotFormOf { get; init; }
+
     /// <summary>The stream of an aggregate.</summary>
     /// <param name="id">Its ID.</param>
     public string StreamOf(string id)
@@ -28,7 +34,7 @@ public sealed class AggregateRepository<TAggregate>
         return $"{_category}-{id}";
     }
 
-    /// <summary>Loads an aggregate from all its events; one that has none is new.</summary>
+    /// <summary>Loads an aggregate from its events, with snapshots from those after the last one; one that has none is new.</summary>
     /// <param name="id">Its ID.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <exception cref="StreamDeletedException">Its stream was deleted.</exception>
@@ -36,23 +42,17 @@ public sealed class AggregateRepository<TAggregate>
     /// <exception cref="Streams.StreamException">The store failed.</exception>
     public async ValueTask<TAggregate> LoadAsync(string id, CancellationToken cancellationToken = default)
     {
-        var fold = new EventFold<TAggregate>(
-            () => new TAggregate { Id = id },
-            static (aggregate, one) =>
-            {
-                aggregate.Replay(one);
-                return aggregate;
-            });
-        var loaded = await _store.LoadAsync(StreamOf(id), fold, cancellationToken: cancellationToken).ConfigureAwait(false);
+        var loaded = await _store.LoadAsync(StreamOf(id), FoldOf(id), cancellationToken: cancellationToken).ConfigureAwait(false);
         if (loaded.IsDeleted)
             throw new StreamDeletedException(StreamOf(id));
         loaded.State.Version = loaded.Version;
+        loaded.State.Snapshot = (loaded.SnapshotDocument, loaded.SnapshotVersion, loaded.SnapshotTime);
         return loaded.State;
     }
 
     /// <summary>
     /// Appends the events an aggregate raised, if nobody appended since it was loaded. After any other outcome, also that of a command that was recorded
-    /// before, the aggregate is of no more use: load it anew. Without events nothing happens.
+    /// before, the aggregate is of no more use: load it anew. Without events nothing happens. A snapshot that is due is taken afterwards, one for each load.
     /// </summary>
     /// <param name="aggregate">The aggregate.</param>
     /// <param name="options">More about the append. Default: nothing.</param>
@@ -68,6 +68,35 @@ public sealed class AggregateRepository<TAggregate>
         var result = await _store.AppendAsync(
             StreamOf(aggregate.Id), ExpectedVersion.Exactly(aggregate.Version), [.. aggregate.Raised], options, cancellationToken).ConfigureAwait(false);
         aggregate.Saved(result);
+        if (result.Outcome == AppendOutcome.Appended)
+            await SnapshotIfDueAsync(aggregate, cancellationToken).ConfigureAwait(false);
         return result;
     }
+
+    private async ValueTask SnapshotIfDueAsync(TAggregate aggregate, CancellationToken cancellationToken)
+    {
+        if (Snapshots is null || aggregate.Snapshot is not (var document, >= 0 and var version, var time))
+            return;
+        var state = new LoadedState<TAggregate>(aggregate, aggregate.Version, IsDeleted: false)
+        {
+            LastId = new((ulong)aggregate.Version, 0),
+            SnapshotDocument = document,
+            SnapshotVersion = version,
+            SnapshotTime = time,
+        };
+        if (await _store.SnapshotIfDueAsync(StreamOf(aggregate.Id), FoldOf(aggregate.Id), state, cancellationToken).ConfigureAwait(false))
+            aggregate.Snapshot = (null, -1, null); // What replaces it, the next load finds.
+    }
+
+    private EventFold<TAggregate> FoldOf(string id) => new(
+        () => new TAggregate { Id = id },
+        static (aggregate, one) =>
+        {
+            aggregate.Replay(one);
+            return aggregate;
+        })
+    {
+        Snapshots = Snapshots,
+        SnapshotForm = SnapshotFormOf?.Invoke(id),
+    };
 }

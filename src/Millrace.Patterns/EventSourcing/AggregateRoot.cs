@@ -18,6 +18,9 @@ public abstract class AggregateRoot
     /// <summary>Events raised and not yet saved.</summary>
     public IReadOnlyList<object> Raised => _raised;
 
+    /// <summary>The snapshot that the load found, so that a later one replaces that and no other.</summary>
+    internal (long? Document, long Version, DateTimeOffset? Time) Snapshot { get; set; }
+
     internal void Replay(object one) => Apply(one);
 
     /// <exception cref="InvalidOperationException">A save found it out of date.</exception>

@@ -14,6 +14,9 @@ public sealed record EventFold<TState>(Func<TState> Initial, Func<TState, object
     /// the one that decides.
     /// </summary>
     public SnapshotPolicy? Snapshots { get; init; }
+
+    /// <summary>What a snapshot holds. Default: the state as JSON.</summary>
+    internal SnapshotForm<TState>? SnapshotForm { get; init; }
 }
 
 /// <summary>A state and where in its stream it stands.</summary>

@@ -12,14 +12,23 @@ public sealed partial class EventStore
         Append append, ExpectedVersion expected, bool tellBetween, CancellationToken cancellationToken)
     {
         var lost = new LostAnswers();
+        using var measured = _meter.Append(append.Stream, append.Category);
         try
         {
-            return await TryAsync(append, expected, tellBetween, lost, cancellationToken).ConfigureAwait(false);
+            var result = await TryAsync(append, expected, tellBetween, lost, cancellationToken).ConfigureAwait(false);
+            measured.Outcome = result.Outcome;
+            return result;
         }
         catch (StreamException exception) when (lost.From is not null && exception.Code != StreamErrorCode.OutcomeUnknown)
         {
             // Whatever the last try met: an earlier one may have been applied.
+            measured.Fail(exception);
             throw new StreamException(StreamErrorCode.OutcomeUnknown, $"Whether '{append.Stream}' has the events is not known.", exception);
+        }
+        catch (Exception exception)
+        {
+            measured.Fail(exception);
+            throw;
         }
     }
 
@@ -49,6 +58,7 @@ public sealed partial class EventStore
             if (await TellAsync(append, result.Conflict!, cancellationToken).ConfigureAwait(false) is { } told)
                 return told;
 
+            _meter.Conflicted(append.Category);
             last = await FindLastAsync(append.Stream, cancellationToken).ConfigureAwait(false);
             var version = (long)(last ?? EntryId.Zero).Milliseconds;
             if (!expected.IsMetBy(last ?? EntryId.Zero))

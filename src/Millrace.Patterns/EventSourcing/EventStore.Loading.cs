@@ -31,12 +31,28 @@ public sealed partial class EventStore
         _options.CheckStream(stream);
         ArgumentNullException.ThrowIfNull(fold);
         ArgumentOutOfRangeException.ThrowIfNegative(toVersion);
+        using var measured = _meter.Load(stream, _options.CategoryOf(stream));
+        try
+        {
+            return await LoadCoreAsync(stream, fold, toVersion, toTime, measured, cancellationToken).ConfigureAwait(false);
+        }
+        catch (Exception exception)
+        {
+            measured.Fail(exception);
+            throw;
+        }
+    }
+
+    private async ValueTask<LoadedState<TState>> LoadCoreAsync<TState>(
+        string stream, EventFold<TState> fold, long toVersion, DateTimeOffset? toTime, EventStoreMeter.Measured measured, CancellationToken cancellationToken)
+        where TState : notnull
+    {
         for (var loads = 1; ; loads++)
         {
             var loaded = new LoadedState<TState>(fold.Initial(), 0, IsDeleted: false);
-            if (fold.Snapshots is { } policy && toTime is null)
-                loaded = await ReadSnapshotAsync(stream, loaded, policy, toVersion, cancellationToken).ConfigureAwait(false);
-            (loaded, var gapAfter) = await FoldAsync(stream, fold, loaded, toVersion, toTime, cancellationToken).ConfigureAwait(false);
+            if (fold.Snapshots is not null && toTime is null)
+                loaded = await ReadSnapshotAsync(stream, fold, loaded, toVersion, cancellationToken).ConfigureAwait(false);
+            (loaded, var gapAfter) = await FoldAsync(stream, fold, loaded, toVersion, toTime, measured, cancellationToken).ConfigureAwait(false);
             if (gapAfter is not { } last || !await IsTrimmedAsync(stream, last, toVersion, cancellationToken).ConfigureAwait(false))
                 return loaded;
             if (loads == MaxLoads)
@@ -106,6 +122,7 @@ public sealed partial class EventStore
         LoadedState<TState> loaded,
         long toVersion,
         DateTimeOffset? toTime,
+        EventStoreMeter.Measured measured,
         CancellationToken cancellationToken)
         where TState : notnull
     {
@@ -128,6 +145,7 @@ public sealed partial class EventStore
                 gapAfter ??= loaded.LastId;
             if (one.Headers.Time > toTime)
                 break;
+            measured.Events++;
             loaded = loaded with { State = fold.Evolve(loaded.State, one.Event), Version = one.Version, LastId = one.EntryId };
         }
 

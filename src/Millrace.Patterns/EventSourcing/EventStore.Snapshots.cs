@@ -27,7 +27,7 @@ public sealed partial class EventStore
 
     /// <summary>The state of the snapshot, unless it is of another shape, of later events, or unreadable.</summary>
     private async ValueTask<LoadedState<TState>> ReadSnapshotAsync<TState>(
-        string stream, LoadedState<TState> initial, SnapshotPolicy policy, long toVersion, CancellationToken cancellationToken)
+        string stream, EventFold<TState> fold, LoadedState<TState> initial, long toVersion, CancellationToken cancellationToken)
         where TState : notnull
     {
         if (await _store.GetStateAsync(EventStoreNames.Snapshot(stream), cancellationToken).ConfigureAwait(false) is not { } document)
@@ -37,7 +37,9 @@ public sealed partial class EventStore
         {
             if (!SnapshotHeader.TryRead(document.Payload.Span, out var header, out var json))
                 throw new FormatException("It has no header.");
-            if (header.SchemaVersion != policy.SchemaVersion || header.Version > toVersion || _codec.Deserialize<TState>(json) is not { } state)
+            if (header.SchemaVersion != fold.Snapshots!.SchemaVersion || header.Version > toVersion)
+                return initial;
+            if ((fold.SnapshotForm is { } form ? form.Read(_codec, json) : _codec.Deserialize<TState>(json)) is not { } state)
                 return initial;
             return initial with
             {
@@ -57,21 +59,25 @@ public sealed partial class EventStore
     }
 
     /// <summary>Takes a snapshot when the fold's policy says so. One round trip, or none.</summary>
-    private async ValueTask SnapshotIfDueAsync<TState>(
+    /// <returns>Whether it was due.</returns>
+    internal async ValueTask<bool> SnapshotIfDueAsync<TState>(
         string stream, EventFold<TState> fold, LoadedState<TState> loaded, CancellationToken cancellationToken)
         where TState : notnull
     {
         if (SnapshotIfDue(stream, fold, loaded) is not { } commit)
-            return;
+            return false;
         try
         {
-            await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+            if ((await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
+                _meter.Snapshotted(_options.CategoryOf(stream));
         }
         catch (Exception exception)
         {
             // The events are there, and that is what was asked for. The next decision tries again.
             LogMessages.SnapshotFailed(_logger, exception, stream, loaded.Version);
         }
+
+        return true;
     }
 
     /// <summary>
@@ -92,7 +98,8 @@ public sealed partial class EventStore
         {
             var key = EventStoreNames.Snapshot(stream);
             var header = new SnapshotHeader(policy.SchemaVersion, loaded.LastId, now);
-            byte[] payload = [.. Encoding.ASCII.GetBytes(header.ToString()), .. _codec.Serialize(loaded.State).Span];
+            var json = fold.SnapshotForm?.Write(_codec, loaded.State) ?? _codec.Serialize(loaded.State);
+            byte[] payload = [.. Encoding.ASCII.GetBytes(header.ToString()), .. json.Span];
             return new()
             {
                 Conditions =

@@ -25,12 +25,14 @@ public sealed partial class EventStore
     private readonly MessageCodec _codec;
     private readonly EventStoreOptions _options;
     private readonly TimeProvider _time;
+    private readonly EventStoreMeter _meter;
     private readonly ILogger _logger;
 
-    internal EventStore(IStreamStore store, MessageCodec codec, EventStoreOptions options, TimeProvider time, ILogger<EventStore> logger)
+    internal EventStore(
+        IStreamStore store, MessageCodec codec, EventStoreOptions options, TimeProvider time, EventStoreMeter meter, ILogger<EventStore> logger)
     {
         options.Check();
-        (_store, _codec, _options, _time, _logger) = (store, codec, options, time, logger);
+        (_store, _codec, _options, _time, _meter, _logger) = (store, codec, options, time, meter, logger);
     }
 
     /// <summary>

@@ -44,9 +44,18 @@ public sealed record Points(int Balance, int Events)
         Fold);
 }
 
-public sealed class Account : AggregateRoot
+public sealed record AccountSnapshot(int Balance);
+
+public sealed class Account : AggregateRoot, ISnapshotted<AccountSnapshot>
 {
     public int Balance { get; private set; }
+
+    /// <summary>How many events were applied to this very object.</summary>
+    public int Applied { get; private set; }
+
+    public AccountSnapshot ToSnapshot() => new(Balance);
+
+    public void Restore(AccountSnapshot snapshot) => Balance = snapshot.Balance;
 
     public void Earn(int amount) => Raise(new PointsEarned(amount, "test"));
 
@@ -57,10 +66,14 @@ public sealed class Account : AggregateRoot
         Raise(new PointsSpent(amount));
     }
 
-    protected override void Apply(object one) => Balance += one switch
+    protected override void Apply(object one)
     {
-        PointsEarned earned => earned.Amount,
-        PointsSpent spent => -spent.Amount,
-        _ => 0,
-    };
+        Applied++;
+        Balance += one switch
+        {
+            PointsEarned earned => earned.Amount,
+            PointsSpent spent => -spent.Amount,
+            _ => 0,
+        };
+    }
 }

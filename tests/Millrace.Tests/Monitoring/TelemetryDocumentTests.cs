@@ -1,6 +1,7 @@
 using System.Diagnostics.Metrics;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.EntityFrameworkCore;
+using Millrace.EventSourcing;
 using Millrace.OutboxWorker;
 using Millrace.Projections;
 using Millrace.Tests.Consuming;
@@ -23,8 +24,9 @@ public sealed class TelemetryDocumentTests
             {
                 m.Services.AddDbContext<ShopDb>(database.Configure);
                 m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => Task.CompletedTask)
-                    .AddOutbox<ShopDb>(outbox => outbox.Name = "shop").AddProjection("tallies", "tallies", Tally.Folds);
+                    .AddOutbox<ShopDb>(outbox => outbox.Name = "shop").AddProjection("tallies", "tallies", Tally.Folds).AddEventStore();
             });
+        host.Host.Services.GetRequiredService<EventStore>();
         using var recorder = new MeterRecorder(host);
         await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
 
