@@ -1,3 +1,4 @@
+using System.Data.Common;
 using Millrace;
 using Millrace.Streams;
 using Shop;
@@ -25,7 +26,7 @@ catch (MillraceConfigurationException wrong)
 {
     return Refuse(wrong.Errors);
 }
-catch (Exception failure) when (failure is StreamException or IOException or UnauthorizedAccessException or HttpRequestException)
+catch (Exception failure) when (failure is StreamException or DbException or IOException or UnauthorizedAccessException or HttpRequestException)
 {
     Console.Error.WriteLine(failure.Message);
     return ExitCodes.Failure;

@@ -31,6 +31,8 @@ internal sealed class ShopConsole(TimeProvider time) : ConsoleFormatter(Formatte
     [
         new("Logging:LogLevel:Default", nameof(LogLevel.Warning)),
         new("Logging:LogLevel:Millrace.Consuming", nameof(LogLevel.Error)),
+        // Whoever called the database tells what failed there.
+        new("Logging:LogLevel:Microsoft.EntityFrameworkCore", nameof(LogLevel.Critical)),
     ];
 
     public override void Write<TState>(in LogEntry<TState> entry, IExternalScopeProvider? scopes, TextWriter writer)

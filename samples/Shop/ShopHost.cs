@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Configuration.Memory;
 using Millrace;
+using Millrace.EntityFrameworkCore;
 using Millrace.EventSourcing;
 using Millrace.Projections;
 using Millrace.Sagas;
@@ -38,18 +39,23 @@ internal static class ShopHost
     public static WebApplication BuildWeb(ShopOptions options, IReadOnlyCollection<Role> roles)
     {
         var builder = WebApplication.CreateSlimBuilder();
+        builder.Services.AddDatabase<OrdersDb>(options.OrdersDatabase); // Before its outbox, which is relayed from its own start on.
         AddShop(builder, options, roles, millrace =>
         {
             UseOwnStore(millrace, options);
             millrace.AddProjection<CustomerView>(CustomerView.Projection, OrderNames.Category, CustomerView.Fold);
+            millrace.AddOutbox<OrdersDb>(outbox => Configure(outbox, OrderNames.Outbox, options));
         });
+        builder.Services.AddSingleton<OrderAcceptance>();
+        if (!roles.Contains(Role.Payments))
+            builder.Services.AddDatabase<PaymentsDb>(options.PaymentsDatabase); // The audit of a run reads the ledger.
         builder.Services.AddSingleton<OrderBoard>();
         builder.Services.AddHostedService(services => services.GetRequiredService<OrderBoard>());
         builder.Services.AddSingleton<StreamTable>();
         builder.Services.AddSingleton<LiveFeed>();
         builder.Services.AddProblemDetails();
         builder.Services.AddExceptionHandler<StoreProblems>();
-        builder.Services.AddHealthChecks().AddMillrace();
+        builder.Services.AddHealthChecks().AddMillrace().AddMillraceOutbox<OrdersDb>();
         builder.Services.ConfigureHttpJsonOptions(json =>
         {
             json.SerializerOptions.TypeInfoResolverChain.Insert(0, ShopJson.Default);
@@ -125,6 +131,14 @@ internal static class ShopHost
                     NotificationNames.Mails, (worker, mail, context, cancellationToken) => worker.SendAsync(mail, context, cancellationToken));
             }
 
+            if (roles.Contains(Role.Payments))
+            {
+                builder.Services.AddDatabase<PaymentsDb>(options.PaymentsDatabase);
+                millrace
+                    .AddInbox<PaymentsDb>()
+                    .AddOutbox<PaymentsDb>(outbox => Configure(outbox, PaymentNames.Outbox, options));
+            }
+
             if (roles.Contains(Role.Orders))
             {
                 millrace.AddSaga(
@@ -139,6 +153,21 @@ internal static class ShopHost
             millrace.UseEmbedded(options.Data);
         else
             millrace.UseRedis(options.Redis);
+    }
+
+    private static void Configure(OutboxOptions outbox, string name, ShopOptions options)
+    {
+        outbox.Name = name;
+
+        // Orders go on soon after a store that was away for long has come back.
+        outbox.RetryMaxDelay = TimeSpan.FromSeconds(5);
+        if (options.KillsWorkers)
+        {
+            // Whoever relayed is killed: another, which may not live for a second, goes on at once, also with rows that a handler
+            // committed as it was cut off.
+            outbox.Lease = TimeSpan.FromMilliseconds(200);
+            outbox.PollInterval = TimeSpan.FromSeconds(1);
+        }
     }
 
     /// <summary>What suits a shop; <c>Millrace__Consumers__payments__MaxAttempts=5</c> in the environment has the last word.</summary>

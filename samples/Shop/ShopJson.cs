@@ -19,6 +19,7 @@ namespace Shop;
 [JsonSerializable(typeof(OrderCancelled))]
 [JsonSerializable(typeof(OrderDeadLettered))]
 [JsonSerializable(typeof(OrderGivenUp))]
+[JsonSerializable(typeof(PlaceOrder))]
 [JsonSerializable(typeof(CompleteOrder))]
 [JsonSerializable(typeof(CancelOrder))]
 [JsonSerializable(typeof(GiveUpOrder))]

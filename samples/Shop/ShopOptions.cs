@@ -24,7 +24,7 @@ public sealed record ShopOptions
           dotnet run --project samples/Shop -- [options]
 
           --redis HOST:PORT     Use this Redis instead of the embedded engine.
-          --data DIR            Where the engine and the fakes keep their files. Default: shop-data.
+          --data DIR            Where the engine, the databases and the fakes keep their files. Default: shop-data.
           --port N              The port of the page and the API on localhost; 0 takes a free one. Default: 5080.
           --role ROLE           Run one service only: orders (with the API), payments, inventory or notifications. Needs --redis.
           --patience SECONDS    How long the services may take for an order before it is cancelled. Default: 1200.
@@ -92,6 +92,12 @@ public sealed record ShopOptions
 
     /// <summary>The books of the fakes.</summary>
     public string FakesDirectory => Path.Combine(Data, "fakes");
+
+    /// <summary>The database of the orders service.</summary>
+    public string OrdersDatabase => Path.Combine(Data, "databases", "orders.db");
+
+    /// <summary>The database of the payment service.</summary>
+    public string PaymentsDatabase => Path.Combine(Data, "databases", "payments.db");
 
     /// <summary>What visitors are told about the store.</summary>
     public string Home => Redis is null ? $"the embedded engine, data in {Data}" : $"Redis at {RedisEndpoint}";

@@ -3,12 +3,12 @@ using Millrace.Streams;
 
 namespace Shop;
 
-/// <summary>Tells clients that the store is out of reach as 503 with problem details, instead of 500.</summary>
+/// <summary>Tells clients that the store is out of reach, or what they ask for is not ready in time, as 503 with problem details, instead of 500.</summary>
 internal sealed class StoreProblems(IProblemDetailsService problems) : IExceptionHandler
 {
     public async ValueTask<bool> TryHandleAsync(HttpContext http, Exception exception, CancellationToken cancellationToken)
     {
-        if (exception is not StreamException { IsTransient: true } unavailable)
+        if (exception is not (StreamException { IsTransient: true } or TimeoutException))
             return false;
 
         http.Response.StatusCode = StatusCodes.Status503ServiceUnavailable;
@@ -19,9 +19,13 @@ internal sealed class StoreProblems(IProblemDetailsService problems) : IExceptio
             ProblemDetails =
             {
                 Status = StatusCodes.Status503ServiceUnavailable,
-                Detail = unavailable.Code == StreamErrorCode.OutcomeUnknown
-                    ? "The connection to the store broke. What you asked for may have been done or not."
-                    : "The store cannot be reached just now. Try again in a moment.",
+                Detail = exception switch
+                {
+                    TimeoutException => "What was accepted last is still on its way. Try again in a moment.",
+                    StreamException { Code: StreamErrorCode.OutcomeUnknown } =>
+                        "The connection to the store broke. What you asked for may have been done or not.",
+                    _ => "The store cannot be reached just now. Try again in a moment.",
+                },
             },
         });
     }

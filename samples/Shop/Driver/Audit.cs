@@ -3,12 +3,13 @@ using Millrace;
 using Millrace.Streams;
 using Shop.Fakes;
 using Shop.Inventory;
+using Shop.Payments;
 
 namespace Shop.Driver;
 
 /// <summary>
 /// Checks a run against the books of those who had the effects: the payment provider's and the mail gateway's files, and the stock's own
-/// ledger. What the orders service believes is not asked.
+/// ledger; and the payment service's ledger against the provider's books. What the orders service believes is not asked.
 /// </summary>
 internal sealed class Audit
 {
@@ -43,11 +44,16 @@ internal sealed class Audit
 
     /// <summary>Audits the orders of a run, which had a warehouse of its own.</summary>
     public static async Task<Audit> RunAsync(
-        IReadOnlySet<string> orders, string warehouse, string fakesDirectory, MessageReader reader, IStreamStore store)
+        IReadOnlySet<string> orders,
+        string warehouse,
+        string fakesDirectory,
+        IReadOnlyDictionary<string, Payment> ledger,
+        MessageReader reader,
+        IStreamStore store)
     {
         var audit = new Audit();
         audit.CheckMails(orders, fakesDirectory);
-        audit.CheckPayments(orders, fakesDirectory);
+        audit.CheckPayments(orders, ledger, fakesDirectory);
         await audit.CheckStockAsync(warehouse, reader, store);
         return audit;
     }
@@ -72,26 +78,40 @@ internal sealed class Audit
         }
     }
 
-    private void CheckPayments(IReadOnlySet<string> orders, string fakesDirectory)
+    private void CheckPayments(IReadOnlySet<string> orders, IReadOnlyDictionary<string, Payment> ledger, string fakesDirectory)
     {
         var books = Path.Combine(fakesDirectory, PaymentProvider.FileName);
         var applied = RecordFile<PaymentRecord>.ReadAll(books, ShopJson.Default.PaymentRecord)
             .Where(record => record.Applied && orders.Contains(record.OrderId))
-            .GroupBy(record => (record.OrderId, record.Kind))
-            .ToDictionary(records => records.Key, records => records.Count());
-        foreach (var ((order, kind), times) in applied)
-            CountDoubled(times, $"{order} had {times} times the payment effect '{kind}'.");
+            .ToLookup(record => (record.OrderId, record.Kind), record => record.Amount);
+        foreach (var effects in applied)
+            CountDoubled(effects.Count(), $"{effects.Key.OrderId} had {effects.Count()} times the payment effect '{effects.Key.Kind}'.");
 
         foreach (var order in orders)
         {
-            var charges = applied.GetValueOrDefault((order, PaymentKinds.Charge));
-            var refunds = applied.GetValueOrDefault((order, PaymentKinds.Cancel));
-            if (charges - refunds == (_completed.Contains(order) ? 1 : 0))
-                continue;
-            IsMoneyBalanced = false;
+            var (charges, refunds) = (applied[(order, PaymentKinds.Charge)].ToList(), applied[(order, PaymentKinds.Cancel)].ToList());
             var end = _completed.Contains(order) ? "completed" : "did not complete";
-            _findings.Add($"{order} was charged {charges} times and refunded {refunds} times, but {end}.");
+            CheckMoney(
+                charges.Count - refunds.Count == (_completed.Contains(order) ? 1 : 0),
+                $"{order} was charged {charges.Count} times and refunded {refunds.Count} times, but {end}.");
+            var (charged, refunded) = ledger.GetValueOrDefault(order) switch
+            {
+                { State: PaymentState.Charged } payment => (payment.Amount, 0m),
+                { State: PaymentState.Refunded } payment => (payment.Amount, payment.Amount),
+                _ => (0m, 0m),
+            };
+            CheckMoney(
+                (charged, refunded) == (charges.Sum(), refunds.Sum()),
+                $"{order} was charged {charges.Sum()} and refunded {refunds.Sum()}, but the ledger says {charged} and {refunded}.");
         }
+    }
+
+    private void CheckMoney(bool holds, string finding)
+    {
+        if (holds)
+            return;
+        IsMoneyBalanced = false;
+        _findings.Add(finding);
     }
 
     private async Task CheckStockAsync(string warehouse, MessageReader reader, IStreamStore store)

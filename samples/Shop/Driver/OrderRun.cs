@@ -2,9 +2,11 @@ using System.Collections.Concurrent;
 using System.Net.Http.Json;
 using System.Security.Cryptography;
 using System.Text.Json;
+using Microsoft.EntityFrameworkCore;
 using Millrace;
 using Millrace.Streams;
 using Shop.Orders;
+using Shop.Payments;
 
 namespace Shop.Driver;
 
@@ -61,11 +63,18 @@ internal sealed class OrderRun
             tracker.Orders,
             _warehouse,
             _options.FakesDirectory,
+            await ReadLedgerAsync(),
             services.GetRequiredService<MessageReader>(),
             services.GetRequiredService<IStreamStore>());
         var report = Report(audit, elapsed);
         Print(report, audit, elapsed);
         return isInTime && IsGood(report, audit);
+    }
+
+    private async Task<Dictionary<string, Payment>> ReadLedgerAsync()
+    {
+        await using var scope = _app.Services.CreateAsyncScope();
+        return await scope.ServiceProvider.GetRequiredService<PaymentsDb>().Ledger.ToDictionaryAsync(payment => payment.OrderId);
     }
 
     /// <summary>Places all orders and waits for them. Returns whether all were settled, and all that was to be killed was.</summary>

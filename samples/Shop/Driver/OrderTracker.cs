@@ -100,7 +100,8 @@ internal sealed class OrderTracker : IDisposable
 
     private static int HandlersOf(string eventType) => eventType switch
     {
-        "order.created" => 3,
+        // The command that led to it, and itself in three groups.
+        "order.created" => 4,
         // The command that led to it, the event itself, and the mail.
         "order.completed" or "order.cancelled" or "order.deadlettered" => 3,
         "payment.completed" or "payment.failed" or "stock.reserved" or "stock.rejected" => 1,

@@ -33,14 +33,13 @@ public sealed record Order(OrderCreated? Placed, OrderStatus Status, string? Rea
             _ => order,
         });
 
-    /// <summary>An order ends once. One that others published has its first event only now.</summary>
-    public static Decider<Order, IEndOrder> Decider { get; } = new(
-        (order, command) => order switch
-        {
-            { Status: not OrderStatus.Processing } => [],
-            { Placed: null } => [command.Order, command.End],
-            _ => [command.End],
-        },
+    /// <summary>An order begins once and ends once. One that others published begins when it ends.</summary>
+    public static Decider<Order, IOrderCommand> Decider { get; } = new(
+        (order, command) =>
+        [
+            .. order.Placed is null ? [command.Order] : Array.Empty<object>(),
+            .. order.Status == OrderStatus.Processing && command.End is { } end ? [end] : Array.Empty<object>(),
+        ],
         Fold);
 
     /// <summary>The stream of an order's events. An ID that others made up may hold anything.</summary>

@@ -18,7 +18,8 @@ public readonly record struct OrderCounts(
 
 /// <summary>
 /// The read model: every order, folded in memory from the streams, without a group, from the first entry at each start. Each stream has
-/// its own reader, so events of one order may arrive in any order; no fold depends on one.
+/// its own reader, so events of one order may arrive in any order; no fold depends on one. It is no projection, because a projection follows
+/// one source, and this follows seven; and because a live page wants each step from memory, and nothing that must be kept.
 /// </summary>
 public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger) : BackgroundService
 {
@@ -100,6 +101,18 @@ public sealed class OrderBoard(MessageReader reader, ILogger<OrderBoard> logger)
     {
         lock (_lock)
             return _lastChange > change ? Task.CompletedTask : _changed.Task.WaitAsync(cancellationToken);
+    }
+
+    /// <summary>Waits until an order is on the board.</summary>
+    public async Task WaitForPlacedAsync(string id, CancellationToken cancellationToken)
+    {
+        while (true)
+        {
+            var change = LastChange;
+            if (Find(id) is { Placed: not null })
+                return;
+            await WaitForChangeAsync(change, cancellationToken);
+        }
     }
 
     /// <inheritdoc/>

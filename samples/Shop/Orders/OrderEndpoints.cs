@@ -1,6 +1,6 @@
 using System.Security.Cryptography;
 using Microsoft.AspNetCore.Http.HttpResults;
-using Millrace;
+using Microsoft.EntityFrameworkCore;
 using Millrace.EventSourcing;
 using Millrace.Projections;
 using Millrace.Streams;
@@ -12,6 +12,9 @@ internal static class OrderEndpoints
 {
     private const int DefaultPageSize = 50;
     private const int MaxPageSize = 500;
+
+    // Of a customer whose view is asked for. More are on their way at once only when the store was away.
+    private const int MaxAwaitedOrders = 100;
 
     // Of the customers' views, which follow the orders within milliseconds.
     private static readonly TimeSpan FreshWithin = TimeSpan.FromSeconds(5);
@@ -26,7 +29,7 @@ internal static class OrderEndpoints
     }
 
     private static async Task<Results<Accepted<OrderAccepted>, ValidationProblem, ProblemHttpResult>> PlaceAsync(
-        HttpContext http, Publisher publisher, EventStore events, TimeProvider time, CancellationToken cancellationToken)
+        HttpContext http, OrderAcceptance acceptance, TimeProvider time, CancellationToken cancellationToken)
     {
         var (correlationId, badHeader) = HttpInput.CorrelationId(http);
         if (badHeader is not null)
@@ -38,54 +41,85 @@ internal static class OrderEndpoints
             return TypedResults.ValidationProblem(errors);
 
         var orderId = $"ord-{RandomNumberGenerator.GetHexString(16, lowercase: true)}";
-        await StoreAndPublishAsync(request.ToEvent(orderId, time.GetUtcNow()), correlationId, publisher, events, cancellationToken);
+        var placed = request.ToEvent(orderId, time.GetUtcNow());
+        await acceptance.AcceptAsync(new() { OrderId = orderId, Customer = placed.Customer, CorrelationId = correlationId, Placed = placed });
         return TypedResults.Accepted($"/orders/{orderId}", new OrderAccepted(orderId, OrderStatus.Processing));
     }
 
     /// <summary>
-    /// The first event of the order's history and the message that tells of it are one commit: there is never one without the other,
-    /// whatever dies when.
+    /// From the read model; an order it has not seen yet, or has dropped, from the order's own history; one whose history has not begun as it was accepted.
     /// </summary>
-    private static async Task StoreAndPublishAsync(
-        OrderCreated placed, string correlationId, Publisher publisher, EventStore events, CancellationToken cancellationToken)
-    {
-        var commit = publisher.NewCommit(OrderNames.Stream, new PublishOptions
-        {
-            CorrelationId = correlationId,
-            Subject = placed.OrderId,
-            Lane = placed.Express ? OrderNames.ExpressLane : null,
-        });
-        events.Enlist(
-            commit, Order.Stream(placed.OrderId), ExpectedVersion.NoStream, [placed], new() { CorrelationId = correlationId });
-        commit.Publish(OrderNames.Stream, placed);
-        var result = await commit.CommitAsync(cancellationToken);
-        if (!result.IsApplied)
-            throw new InvalidOperationException($"The order ID {placed.OrderId} was drawn twice.");
-    }
-
-    /// <summary>From the read model; an order it has not seen yet, or has dropped, from the order's own history.</summary>
     private static async Task<Results<Ok<OrderView>, ProblemHttpResult>> FindAsync(
-        string id, OrderBoard board, EventStore events, CancellationToken cancellationToken)
+        string id, OrderBoard board, EventStore events, OrdersDb db, CancellationToken cancellationToken)
     {
         if (board.Find(id) is { Placed: not null } view)
             return TypedResults.Ok(view);
         if (id.Length > 100)
             return HttpInput.NotFound("There is no order of this ID.");
 
+        var accepted = await db.Accepted.AsNoTracking().SingleOrDefaultAsync(order => order.OrderId == id, cancellationToken);
         var told = new OrderView { Id = id };
-        await foreach (var one in events.ReadAsync(Order.Stream(id), cancellationToken: cancellationToken))
-            told = OrderViewFold.Apply(told, OrderNames.Stream, one.Event, one.EntryId, one.Headers);
+        try
+        {
+            await foreach (var one in events.ReadAsync(Order.Stream(id), cancellationToken: cancellationToken))
+                told = OrderViewFold.Apply(told, OrderNames.Stream, one.Event, one.EntryId, one.Headers);
+        }
+        catch (StreamException away) when (away.IsTransient && accepted is not null)
+        {
+            // What was accepted holds without the store.
+        }
+
+        if (told.Placed is null && accepted is not null)
+            told = told with { Placed = accepted.Placed, CorrelationId = accepted.CorrelationId };
         return told.Placed is not null ? TypedResults.Ok(told) : HttpInput.NotFound($"There is no order '{id}'.");
     }
 
-    /// <summary>Whoever was told that an order is placed, or has ended, finds it here: the answer waits for what there is by now.</summary>
+    /// <summary>
+    /// Whoever was told that an order is accepted, or has ended, finds it here: the answer waits until the customer's latest orders have begun, and
+    /// then for the view to see what there is.
+    /// </summary>
     private static async Task<Results<Ok<CustomerView>, ProblemHttpResult>> FindCustomerAsync(
-        string customer, ProjectionControl projections, ProjectionReader<CustomerView> views, CancellationToken cancellationToken)
+        string customer,
+        OrderBoard board,
+        OrdersDb db,
+        ProjectionControl projections,
+        ProjectionReader<CustomerView> views,
+        EventStore events,
+        TimeProvider time,
+        CancellationToken cancellationToken)
     {
+        if (customer.Length > OrderRequest.MaxTextLength)
+            return HttpInput.NotFound("There is no customer of this name.");
+
+        var latest = await db.Accepted.Where(order => order.Customer == customer).OrderByDescending(order => order.Number)
+            .Take(MaxAwaitedOrders).Select(order => order.OrderId).ToListAsync(cancellationToken);
+        foreach (var order in latest)
+            await WaitUntilBegunAsync(order, board, events, time, cancellationToken);
         await projections.WaitForAsync(CustomerView.Projection, position: null, FreshWithin, cancellationToken);
-        return customer.Length <= OrderRequest.MaxTextLength && await views.GetAsync(customer, cancellationToken) is { } view
+        return await views.GetAsync(customer, cancellationToken) is { } view
             ? TypedResults.Ok(view)
             : HttpInput.NotFound("There is no customer of this name.");
+    }
+
+    /// <summary>What the board shows is in the category too: an order's first event and its message are one commit.</summary>
+    private static async Task WaitUntilBegunAsync(
+        string orderId, OrderBoard board, EventStore events, TimeProvider time, CancellationToken cancellationToken)
+    {
+        if (board.Find(orderId) is { Placed: not null })
+            return;
+        if ((await events.LoadAsync(Order.Stream(orderId), Order.Fold, cancellationToken: cancellationToken)).State.Placed is not null)
+            return;
+
+        using var patience = new CancellationTokenSource(FreshWithin, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
+        try
+        {
+            await board.WaitForPlacedAsync(orderId, either.Token);
+        }
+        catch (OperationCanceledException) when (patience.IsCancellationRequested)
+        {
+            throw new TimeoutException($"The order {orderId} was accepted, and has not begun within {FreshWithin}.");
+        }
     }
 
     private static Results<Ok<OrderPage>, ProblemHttpResult> List(OrderBoard board, string? limit = null, string? before = null)

@@ -12,6 +12,12 @@ public static class OrderNames
     /// <summary>The group that moves orders on.</summary>
     public const string Group = "orders";
 
+    /// <summary>The orders that were accepted, as commands to begin their histories.</summary>
+    public const string Placing = "placing";
+
+    /// <summary>The outbox of <see cref="OrdersDb"/>, named for good.</summary>
+    public const string Outbox = "shop-orders";
+
     /// <summary>What the checkout asks of the services.</summary>
     public const string Checkout = "checkout";
 

@@ -6,22 +6,26 @@ using Shop.Payments;
 namespace Shop.Orders;
 
 /// <summary>
-/// Ends orders when the checkout asks for it. The order's own history decides; its event, the message that tells the others and the
-/// acknowledgement leave in one commit.
+/// Begins orders that were accepted, and ends them when the checkout asks for it. The order's own history decides; its event, the message
+/// that tells the others and the acknowledgement leave in one commit: there is never one without the other, whatever dies when.
 /// </summary>
 public sealed class OrderHandlers(EventStore events)
 {
+    [StreamConsumer(OrderNames.Placing, Group = OrderNames.Group)]
+    public Task PlaceAsync(PlaceOrder command, MessageContext context, CancellationToken cancellationToken) =>
+        DecideAsync(command, context, cancellationToken);
+
     [StreamConsumer(OrderNames.Checkout, Group = OrderNames.Group)]
     public Task CompleteAsync(CompleteOrder command, MessageContext context, CancellationToken cancellationToken) =>
-        EndAsync(command, context, cancellationToken);
+        DecideAsync(command, context, cancellationToken);
 
     [StreamConsumer(OrderNames.Checkout, Group = OrderNames.Group)]
     public Task CancelAsync(CancelOrder command, MessageContext context, CancellationToken cancellationToken) =>
-        EndAsync(command, context, cancellationToken);
+        DecideAsync(command, context, cancellationToken);
 
     [StreamConsumer(OrderNames.Checkout, Group = OrderNames.Group)]
     public Task GiveUpAsync(GiveUpOrder command, MessageContext context, CancellationToken cancellationToken) =>
-        EndAsync(command, context, cancellationToken);
+        DecideAsync(command, context, cancellationToken);
 
     /// <summary>Tells the checkout of an order that ended in the dead letters of a service.</summary>
     [StreamConsumer(OrderNames.DeadForPayments, Group = OrderNames.Group)]
@@ -36,11 +40,14 @@ public sealed class OrderHandlers(EventStore events)
     private static void NoteGivenUp(OrderCreated order, string service, MessageContext context) =>
         context.Publish(OrderNames.Stream, new OrderGivenUp(order.OrderId, service), new PublishOptions { Subject = order.OrderId });
 
-    private async Task EndAsync(IEndOrder command, MessageContext context, CancellationToken cancellationToken)
+    private async Task DecideAsync(IOrderCommand command, MessageContext context, CancellationToken cancellationToken)
     {
         var orderId = command.Order.OrderId;
         var decided = await events.EnlistDecisionAsync(context, Order.Stream(orderId), Order.Decider, command, cancellationToken);
-        if (decided.Events is [.., var end])
-            context.Publish(OrderNames.Stream, end, new PublishOptions { Subject = orderId });
+        if (decided.Events is not [.., var last])
+            return; // Asked for twice.
+
+        var lane = last is OrderCreated { Express: true } ? OrderNames.ExpressLane : null;
+        context.Publish(OrderNames.Stream, last, new PublishOptions { Subject = orderId, Lane = lane });
     }
 }

@@ -27,8 +27,8 @@ internal sealed class StreamTable(IStreamStore store)
     /// <summary>The shop's streams.</summary>
     public static IReadOnlyList<string> Streams { get; } =
     [
-        OrderNames.Stream, OrderNames.Express, OrderNames.Checkout, PaymentNames.Stream, InventoryNames.Stream, NotificationNames.Stream,
-        NotificationNames.Mails, UserNames.Stream,
+        OrderNames.Placing, OrderNames.Stream, OrderNames.Express, OrderNames.Checkout, PaymentNames.Stream, InventoryNames.Stream,
+        NotificationNames.Stream, NotificationNames.Mails, UserNames.Stream,
     ];
 
     public async Task<IReadOnlyList<StreamRow>> ReadAsync(CancellationToken cancellationToken)

@@ -8,6 +8,9 @@ public static class PaymentNames
     public const string Stream = "payments";
 
     public const string Group = "payments";
+
+    /// <summary>The outbox of <see cref="PaymentsDb"/>, named for good.</summary>
+    public const string Outbox = "shop-payments";
 }
 
 /// <summary>An order was charged.</summary>

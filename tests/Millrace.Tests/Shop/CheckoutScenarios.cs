@@ -66,6 +66,14 @@ public sealed class CheckoutScenarios
         .Then();
 
     [Fact]
+    public void Order_begins_once_however_often_it_is_asked_for() => Scenario.Of(Order.Decider)
+        .When(new PlaceOrder(Placed))
+        .Then(Placed)
+        .ThenState(order => order.Status == OrderStatus.Processing)
+        .When(new PlaceOrder(Placed with { Total = 1 }))
+        .Then();
+
+    [Fact]
     public void Order_that_others_published_has_its_history_from_its_end_on() => Scenario.Of(Order.Decider)
         .When(new CompleteOrder(Placed))
         .Then(Placed, new OrderCompleted("o-1", Placed.Customer, Placed.Total));
