@@ -3,15 +3,22 @@ namespace Millrace.Consuming;
 /// <summary>
 /// The handlers' places of a group, which its lanes share by their weights: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), where a
 /// message begins at the virtual time at which the one before it of its lane ended, and takes one by its weight. A lane that had nothing saves
-/// nothing up.
+/// nothing up. A lane whose first message has waited too long gets the next place whatever its weight, but few places go that way: under overload
+/// all that waits is old.
 /// </summary>
 internal sealed class LaneBudget
 {
+    // Of so many places one at most goes by age: where handlers are so slow that every lane waits too long, weights still decide.
+    private const int PlacesPerAged = 20;
+
     private readonly Lock _lock = new();
     private readonly Queue[] _lanes;
     private readonly TimeSpan _maxWait;
     private readonly TimeProvider _time;
     private int _free;
+
+    // Places that go by weight before one may go by age again.
+    private int _untilAged;
     private double _virtualTime;
 
     /// <summary>Shares places among lanes of these weights.</summary>
@@ -24,7 +31,7 @@ internal sealed class LaneBudget
     /// <summary>Waits for a place; <see langword="false"/>: it was told to stop.</summary>
     public ValueTask<bool> EnterAsync(int lane, CancellationToken stop)
     {
-        Waiter waiter;
+        TaskCompletionSource<bool> waiter;
         lock (_lock)
         {
             if (_free > 0)
@@ -35,7 +42,9 @@ internal sealed class LaneBudget
                 return new(true);
             }
 
-            waiter = new(_time.GetTimestamp());
+            waiter = new(TaskCreationOptions.RunContinuationsAsynchronously);
+            if (_lanes[lane].Waiting.Count == 0)
+                _lanes[lane].Since = _time.GetTimestamp();
             _lanes[lane].Waiting.Enqueue(waiter);
         }
 
@@ -50,6 +59,7 @@ internal sealed class LaneBudget
             while (NextNeedsLock() is { } lane)
             {
                 ChargeNeedsLock(lane);
+                lane.Since = _time.GetTimestamp();
                 if (lane.Waiting.Dequeue().TrySetResult(true))
                     return;
             }
@@ -58,13 +68,21 @@ internal sealed class LaneBudget
         }
     }
 
-    private static async ValueTask<bool> WaitAsync(Waiter waiter, CancellationToken stop)
+    /// <summary>How many messages of a lane are in line; for tests, which must know that there is something to choose from.</summary>
+    internal int CountWaiting(int lane)
     {
-        await using var registration = stop.UnsafeRegister(static waiter => ((Waiter)waiter!).TrySetResult(false), waiter).ConfigureAwait(false);
+        lock (_lock)
+            return _lanes[lane].Waiting.Count;
+    }
+
+    private static async ValueTask<bool> WaitAsync(TaskCompletionSource<bool> waiter, CancellationToken stop)
+    {
+        await using var registration = stop.UnsafeRegister(static waiter => ((TaskCompletionSource<bool>)waiter!).TrySetResult(false), waiter)
+            .ConfigureAwait(false);
         return await waiter.Task.ConfigureAwait(false);
     }
 
-    /// <summary>The lane whose first message is next: one that waited too long, or the one with the earliest virtual start.</summary>
+    /// <summary>The lane whose first message is next: the one with the earliest virtual start, or now and then one that waited too long.</summary>
     private Queue? NextNeedsLock()
     {
         Queue? next = null;
@@ -77,11 +95,20 @@ internal sealed class LaneBudget
                 continue;
             if (next is null || StartNeedsLock(lane) < StartNeedsLock(next))
                 next = lane;
-            if (oldest is null || lane.Waiting.Peek().Since < oldest.Waiting.Peek().Since)
+            if (oldest is null || lane.Since < oldest.Since)
                 oldest = lane;
         }
 
-        return oldest is not null && _time.GetElapsedTime(oldest.Waiting.Peek().Since) >= _maxWait ? oldest : next;
+        if (_untilAged > 0)
+        {
+            _untilAged--;
+            return next;
+        }
+
+        if (oldest is null || oldest == next || _time.GetElapsedTime(oldest.Since) < _maxWait)
+            return next;
+        _untilAged = PlacesPerAged - 1;
+        return oldest;
     }
 
     private double StartNeedsLock(Queue lane) => Math.Max(lane.End, _virtualTime);
@@ -98,16 +125,13 @@ internal sealed class LaneBudget
     {
         public int Weight => weight;
 
-        public Queue<Waiter> Waiting { get; } = [];
+        public Queue<TaskCompletionSource<bool>> Waiting { get; } = [];
+
+        /// <summary>When the first of them became the first.</summary>
+        public long Since { get; set; }
 
         /// <summary>The virtual time at which its last message ends.</summary>
         public double End { get; set; }
-    }
-
-    private sealed class Waiter(long since) : TaskCompletionSource<bool>(TaskCreationOptions.RunContinuationsAsynchronously)
-    {
-        /// <summary>When it began to wait.</summary>
-        public long Since => since;
     }
 }
 

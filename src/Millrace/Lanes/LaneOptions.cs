@@ -15,8 +15,8 @@ public sealed partial class LaneOptions
     public int Weight { get; set; } = 1;
 
     /// <summary>
-    /// How long the first message of a lane waits for a handler at most while others get theirs, whatever the weights say; 1 ms or more. Default
-    /// 10 s. Messages that were read count, those that wait in the store behind them do not.
+    /// How long a lane may wait for its next handler while others get theirs; then its first message is next, whatever the weights say. 1 ms or more.
+    /// Default 10 s. Of 20 messages one at most begins for that reason, so that weights hold where handlers are slow, or all lanes have a backlog.
     /// </summary>
     public TimeSpan MaxWait { get; set; } = TimeSpan.FromSeconds(10);
 

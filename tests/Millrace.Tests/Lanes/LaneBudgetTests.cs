@@ -33,7 +33,7 @@ public sealed class LaneBudgetTests
     }
 
     [Fact]
-    public async Task Message_that_waits_too_long_is_next_whatever_its_weight()
+    public async Task Lane_that_waits_too_long_is_next_whatever_its_weight()
     {
         var budget = new LaneBudget(1, [1_000, 1], TimeSpan.FromSeconds(10), _time);
         Assert.True(await budget.EnterAsync(0, CancellationToken.None));
@@ -44,11 +44,55 @@ public sealed class LaneBudgetTests
         budget.Leave();
         Assert.Equal("1 1", string.Join(' ', await BegunAsync(2, low, high)));
 
+        // What counts is how long the message has been the first of its lane.
         _time.Advance(TimeSpan.FromSeconds(9));
         budget.Leave();
+        Assert.Equal("2 1", string.Join(' ', await BegunAsync(3, high, low)));
+        _time.Advance(TimeSpan.FromSeconds(1));
         budget.Leave();
 
         Assert.Equal("2 2", string.Join(' ', await BegunAsync(4, low, high)));
+    }
+
+    /// <summary>A backlog is older than any wait for as long as it lasts: its lane gets a place each time it has waited, and not all of them.</summary>
+    [Fact]
+    public async Task Old_backlog_gets_one_place_in_each_longest_wait()
+    {
+        const int seconds = 600;
+        const int perSecond = 10;
+        var budget = new LaneBudget(1, [1_000, 1], TimeSpan.FromSeconds(10), _time);
+        Assert.True(await budget.EnterAsync(0, CancellationToken.None));
+        var lanes = new[] { Wait(budget, 0, seconds * perSecond), Wait(budget, 1, seconds * perSecond) };
+        for (var second = 0; second < seconds; second++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(1));
+            for (var i = 0; i < perSecond; i++)
+                budget.Leave();
+        }
+
+        var begun = await BegunAsync(seconds * perSecond, lanes);
+
+        Assert.InRange(begun[1], 58, 62);
+    }
+
+    /// <summary>Handlers so slow that all lanes always wait too long: what goes by age is bounded, for many lanes together.</summary>
+    [Fact]
+    public async Task Age_takes_one_place_in_twenty_at_most()
+    {
+        const int places = 2_000;
+        var budget = new LaneBudget(1, [1_000, 1, 1, 1], TimeSpan.FromSeconds(10), _time);
+        Assert.True(await budget.EnterAsync(0, CancellationToken.None));
+        var lanes = new[] { Wait(budget, 0, places), Wait(budget, 1, places), Wait(budget, 2, places), Wait(budget, 3, places) };
+        for (var i = 0; i < places; i++)
+        {
+            _time.Advance(TimeSpan.FromMinutes(1));
+            budget.Leave();
+        }
+
+        var begun = await BegunAsync(places, lanes);
+
+        Assert.InRange(begun[0], places * 0.94, places * 0.96);
+        Assert.All(begun.Skip(1), count => Assert.InRange(count, 31, 36));
     }
 
     [Fact]
