@@ -24,9 +24,9 @@ internal sealed class InFlight
     /// <summary>Whether there is nothing.</summary>
     public bool IsNone => Handlers.Count == 0 && IsNoneBesideHandlers;
 
-    /// <summary>Whether nothing is in flight but handlers that run, and the groups they run in, which wait for them.</summary>
+    /// <summary>Whether nothing is in flight but handlers that run, and the groups they run in, which wait for them in all lanes.</summary>
     public bool IsNoneBesideHandlers => _recurringHasBegun &&
-        _groups.TrueForAll(work => Handlers.Any(run => run.Stream == work.Plan.Stream && run.Group == work.Plan.Group));
+        _groups.TrueForAll(work => Handlers.Any(run => run.Stream == work.Plan.Home && run.Group == work.Plan.Group));
 
     /// <summary>Whether nothing will happen, as far as one can see, before time passes: what is pending is in nobody's hands.</summary>
     public bool MayWaitForTime => Handlers.Count == 0 && _recurringHasBegun &&

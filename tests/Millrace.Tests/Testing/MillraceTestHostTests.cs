@@ -105,6 +105,30 @@ public sealed class MillraceTestHostTests
         await host.WhenIdleAsync();
     }
 
+    /// <summary>What waits in one lane waits for the handler of another, which has the only place.</summary>
+    [Fact]
+    public async Task Time_passes_while_lanes_wait_for_the_handler_of_another()
+    {
+        var time = new TaskCompletionSource<TimeProvider>();
+        await using var host = await MillraceTestHost.StartAsync(m => m
+            .AddLanes("trips", static lanes => lanes.Add("express", 8))
+            .AddConsumer<TripBooked>(
+                "trips",
+                "booking",
+                async (_, _, cancellationToken) => await Task.Delay(TimeSpan.FromSeconds(7), await time.Task, cancellationToken),
+                static options => options.Concurrency = 1));
+        time.SetResult(host.Time);
+        await host.PublishAsync("trips", new TripBooked("t1", 1));
+        await host.Time.WaitForTimerAsync(TimeSpan.FromSeconds(7));
+        await host.PublishAsync("trips", new TripBooked("t2", 2), new() { Lane = "express" });
+
+        await host.AdvanceAsync(TimeSpan.FromSeconds(7), whileHandlersRun: true);
+        await host.Time.WaitForTimerAsync(TimeSpan.FromSeconds(7));
+        await host.AdvanceAsync(TimeSpan.FromSeconds(7), whileHandlersRun: true);
+
+        Assert.Equal(["t1", "t2"], host.Handled<TripBooked>().Select(static run => run.Message.Trip));
+    }
+
     [Fact]
     public async Task Time_limit_of_a_handler_ends_it_when_the_clock_comes_to_it()
     {
