@@ -53,6 +53,8 @@ internal static class EventIds
     public const int RetentionFailed = 1256;
     public const int RetentionDropped = 1257;
     public const int GroupAbandoned = 1258;
+    public const int LanesMissed = 1259;
+    public const int LanesUnknown = 1260;
 
     public const int ChainBegun = 1300;
     public const int ChainFailed = 1301;

@@ -178,4 +178,10 @@ internal static partial class LogMessages
 
     [LoggerMessage(EventIds.GroupAbandoned, LogLevel.Warning, "Group {Group} of {Stream} is abandoned: it has had no live consumer for too long.")]
     public static partial void GroupAbandoned(ILogger logger, string stream, string group);
+
+    [LoggerMessage(EventIds.LanesMissed, LogLevel.Error, "{Error}")]
+    public static partial void LanesMissed(ILogger logger, string error);
+
+    [LoggerMessage(EventIds.LanesUnknown, LogLevel.Warning, "Which lanes streams have cannot be asked; tried again.")]
+    public static partial void LanesUnknown(ILogger logger, Exception exception);
 }

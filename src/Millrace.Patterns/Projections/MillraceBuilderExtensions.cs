@@ -16,7 +16,8 @@ public static class MillraceBuilderExtensions
         /// <summary>
         /// Folds a category or any stream into views, a document in the store for each key, written in one commit with the checkpoint; and adds
         /// <see cref="ProjectionReader{TView}"/> for queries and <see cref="ProjectionControl"/> as singletons. Of the processes that add it one runs it.
-        /// Events are messages: add them with <c>AddMessage</c>, all that the source may hold.
+        /// Events are messages: add them with <c>AddMessage</c>, all that the source may hold. A stream with priority lanes is none to fold, as there is no
+        /// order across them: the projection fails for as long as it has any, and says so.
         /// </summary>
         /// <typeparam name="TView">The view; JSON must bring it back.</typeparam>
         /// <param name="name">The projection's name, unique in the application; at most 128 bytes, without a slash or a colon.</param>
@@ -80,6 +81,7 @@ public static class MillraceBuilderExtensions
                 services.GetRequiredService<ProjectionControl>(),
                 services.GetRequiredService<ProjectionMeter>(),
                 services.GetRequiredService<IStreamStore>(),
+                services.GetRequiredService<PriorityLanes>(),
                 services.GetRequiredService<MessageCodec>(),
                 services.GetRequiredService<TimeProvider>(),
                 services.GetRequiredService<ILogger<ProjectionService>>()));

@@ -6,7 +6,13 @@ namespace Millrace.Projections;
 
 /// <summary>Runs the projections while the application does.</summary>
 internal sealed class ProjectionService(
-    ProjectionControl control, ProjectionMeter meter, IStreamStore store, MessageCodec codec, TimeProvider time, ILogger<ProjectionService> logger)
+    ProjectionControl control,
+    ProjectionMeter meter,
+    IStreamStore store,
+    PriorityLanes lanes,
+    MessageCodec codec,
+    TimeProvider time,
+    ILogger<ProjectionService> logger)
     : IHostedLifecycleService, IDisposable
 {
     private readonly CancellationTokenSource _stop = new();
@@ -23,7 +29,7 @@ internal sealed class ProjectionService(
     public Task StartedAsync(CancellationToken cancellationToken)
     {
         _running = Task.WhenAll(control.Runtimes.Where(static one => one.Definition.Options.RunsHere).Select(one => Task.Run(
-            () => new ProjectionWorker(one, store, codec, time, meter, logger).RunAsync(_stop.Token, () => _releases), CancellationToken.None)));
+            () => new ProjectionWorker(one, store, lanes, codec, time, meter, logger).RunAsync(_stop.Token, () => _releases), CancellationToken.None)));
         return Task.CompletedTask;
     }
 

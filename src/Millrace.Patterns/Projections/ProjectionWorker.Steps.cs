@@ -8,7 +8,11 @@ internal sealed partial class ProjectionWorker
 {
     private static readonly TimeSpan SampleInterval = TimeSpan.FromSeconds(1);
 
+    // How often the source is asked for lanes, which may come at any time.
+    private static readonly TimeSpan LaneInterval = TimeSpan.FromSeconds(30);
+
     private long _sampledAt;
+    private long? _hadNoLanesAt;
 
     // What a target refused, and under which plan.
     private (int Generation, ProjectionCheckpoint After, long HeadVersion)? _refused;
@@ -18,6 +22,7 @@ internal sealed partial class ProjectionWorker
     {
         if (!IsRunnable(cursor))
             return await StandAsync(cursor, cancellationToken).ConfigureAwait(false);
+        await RefuseLanesAsync(cancellationToken).ConfigureAwait(false);
 
         // From the checkpoint itself: while its entry is there, nothing after it was trimmed.
         var range = new StreamRange { Start = cursor.Saved.Position, Count = Options.BatchSize + 1 };
@@ -36,6 +41,19 @@ internal sealed partial class ProjectionWorker
         var poison = Decode(cursor, page, skipped, events, out var count);
         return count > 0 ? await SaveAsync(cursor, events, page[skipped + count - 1].Id, count, cancellationToken).ConfigureAwait(false)
             : await DealWithAsync(cursor, poison!.Value, cancellationToken).ConfigureAwait(false);
+    }
+
+    /// <summary>What is in lanes would be missing from the views, and nobody would notice.</summary>
+    private async ValueTask RefuseLanesAsync(CancellationToken cancellationToken)
+    {
+        if (_hadNoLanesAt is { } last && _time.GetElapsedTime(last) < LaneInterval)
+            return;
+        var lanes = await _lanes.ListAsync(_definition.Source, cancellationToken).ConfigureAwait(false);
+        if (lanes.Count > 0)
+            throw new InvalidOperationException(
+                $"The stream '{_definition.Source}' has lanes, whose messages a projection does not see: {string.Join(", ", lanes)}. " +
+                "Fold a stream without lanes, such as what a consumer of this one publishes.");
+        _hadNoLanesAt = _time.GetTimestamp();
     }
 
     /// <summary>Decodes up to the first entry that cannot be, or is known to be poison.</summary>

@@ -22,6 +22,7 @@ internal sealed partial class ProjectionWorker
     private readonly ProjectionDefinition _definition;
     private readonly IProjectionTarget _target;
     private readonly IStreamStore _store;
+    private readonly PriorityLanes _lanes;
     private readonly MessageCodec _codec;
     private readonly TimeProvider _time;
     private readonly ProjectionStatus _status;
@@ -33,10 +34,11 @@ internal sealed partial class ProjectionWorker
     private readonly ProjectionChore _rebuilding;
     private readonly ProjectionChore _removing;
 
-    public ProjectionWorker(ProjectionRuntime runtime, IStreamStore store, MessageCodec codec, TimeProvider time, ProjectionMeter meter, ILogger logger)
+    public ProjectionWorker(
+        ProjectionRuntime runtime, IStreamStore store, PriorityLanes lanes, MessageCodec codec, TimeProvider time, ProjectionMeter meter, ILogger logger)
     {
         (_definition, _target, _status) = (runtime.Definition, runtime.Target, runtime.Status);
-        (_store, _codec, _time, _meter, _logger) = (store, codec, time, meter, logger);
+        (_store, _lanes, _codec, _time, _meter, _logger) = (store, lanes, codec, time, meter, logger);
         (_folding, _rebuilding, _removing) = (new(time), new(time), new(time));
         _plan = new(store, _definition.Names);
         _lease = new(store, _definition.Names, _plan, _definition.Options, time, logger);

@@ -91,9 +91,9 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
     /// <summary>How far the group is. What waits for a retry counts as not settled, whatever becomes of it.</summary>
     private async Task ReadProgressAsync(IStreamStore live, CancellationToken cancellationToken)
     {
-        var groups = await live.GetGroupsAsync(options.Stream, cancellationToken).ConfigureAwait(false);
+        var groups = await live.GetGroupsAsync(options.Source, cancellationToken).ConfigureAwait(false);
         _lastDelivered = groups.FirstOrDefault(group => group.Name == options.Group)?.LastDeliveredId ?? EntryId.Zero;
-        var again = StreamNames.Again(options.Stream, options.Group);
+        var again = StreamNames.Again(options.Source, options.Group);
         _pending = [.. (await ShadowReplay.ReadAllAsync(live, again, EntryId.Zero, EntryId.Max, int.MaxValue, cancellationToken).ConfigureAwait(false))
             .Select(static entry => new MessageHeaders(entry.Id, entry.Fields).SourceId)];
         if (_lastDelivered == EntryId.Zero)
@@ -102,7 +102,7 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
         for (var start = EntryId.Zero; ;)
         {
             var query = new PendingQuery { Start = start, Count = PendingPage };
-            var page = await live.PendingAsync(options.Stream, options.Group, query, cancellationToken).ConfigureAwait(false);
+            var page = await live.PendingAsync(options.Source, options.Group, query, cancellationToken).ConfigureAwait(false);
             _pending.UnionWith(page.Select(static pending => pending.Id));
             if (page.Count < PendingPage)
                 return;

@@ -29,7 +29,9 @@ public static class ShadowReplay
     /// <param name="options">What to replay.</param>
     /// <param name="services">What the handlers need. Default: nothing.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    /// <exception cref="ArgumentException">The registrations have no such group.</exception>
+    /// <exception cref="ArgumentException">
+    /// The registrations have no such group; or not all lanes that the live stream has, and so parts it was to be replayed with.
+    /// </exception>
     /// <exception cref="MillraceConfigurationException">The registrations are wrong.</exception>
     /// <exception cref="StreamException">The live store failed.</exception>
     /// <exception cref="TimeoutException">A handler does not come to rest, see <see cref="TestHostOptions.Deadline"/>.</exception>
@@ -45,18 +47,25 @@ public static class ShadowReplay
         ArgumentOutOfRangeException.ThrowIfLessThan(options.MaxEntries, 1, nameof(options));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(options.MaxEntries, 1_000_000, nameof(options));
         var entries = await ReadRangeAsync(live, options, cancellationToken).ConfigureAwait(false);
-        if (entries.Count == 0)
-            return new() { Replayed = 0, Same = 0, Unsettled = 0, Differences = [] };
-
         var hostOptions = new TestHostOptions
         {
-            Start = TimeOf(entries[0]),
+            Start = entries is [var first, ..] ? TimeOf(first) : DateTimeOffset.UnixEpoch,
             Only = consumer => (consumer.Stream, consumer.Group) == (options.Stream, options.Group),
         };
         var host = await MillraceTestHost.StartAsync(configure, services, hostOptions).ConfigureAwait(false);
         await using var closing = host.ConfigureAwait(false);
-        if (host.Services.GetRequiredService<MillraceCore>().Groups.Count == 0)
+        var core = host.Services.GetRequiredService<MillraceCore>();
+        if (core.Groups.Count == 0)
             throw new ArgumentException($"There is no handler of '{options.Stream}' in group '{options.Group}'.", nameof(configure));
+        if (options.Lane is { } lane)
+            core.LaneOf(options.Stream, lane);
+        if (await LaneDirectory.FindUnknownAsync(core, live, options.Stream, cancellationToken).ConfigureAwait(false) is [_, ..] unknown)
+            throw new ArgumentException(
+                $"The stream '{options.Stream}' has lanes that the registrations do not declare: {string.Join(", ", unknown)}. Add them with AddLanes, " +
+                "and replay each by itself with ShadowReplayOptions.Lane.",
+                nameof(configure));
+        if (entries.Count == 0)
+            return new() { Replayed = 0, Same = 0, Unsettled = 0, Differences = [] };
 
         await CopyDocumentsAsync(live, host.Store, options.Documents, cancellationToken).ConfigureAwait(false);
         await ReplayAsync(host, options, entries, cancellationToken).ConfigureAwait(false);
@@ -90,7 +99,7 @@ public static class ShadowReplay
         if (options.From.IsNow)
             throw new ArgumentException("A replay is of the past; begin before now.", nameof(options));
         return await ReadAllAsync(
-            live, options.Stream, after == EntryId.Zero ? after : after.Next(), options.Through, options.MaxEntries, cancellationToken).ConfigureAwait(false);
+            live, options.Source, after == EntryId.Zero ? after : after.Next(), options.Through, options.MaxEntries, cancellationToken).ConfigureAwait(false);
     }
 
     private static async Task CopyDocumentsAsync(
@@ -112,7 +121,7 @@ public static class ShadowReplay
             cancellationToken.ThrowIfCancellationRequested();
             if (TimeOf(entry) - host.Time.GetUtcNow() is { Ticks: > 0 } span)
                 await host.AdvanceAsync(span).ConfigureAwait(false);
-            var append = new CommitChange.Append(options.Stream, entry.Fields, entry.Id);
+            var append = new CommitChange.Append(options.Source, entry.Fields, entry.Id);
             await host.Store.CommitAsync(new Commit { Changes = [append] }, cancellationToken).ConfigureAwait(false);
             await host.WhenIdleAsync().ConfigureAwait(false);
         }
@@ -124,7 +133,7 @@ public static class ShadowReplay
     {
         var dead = await host.DeadLettersAsync(options.Stream, options.Group).ConfigureAwait(false);
         var handled = host.Handled<object>().Select(static run => run.MessageId).ToHashSet(StringComparer.Ordinal);
-        string[] own = [StreamNames.Again(options.Stream, options.Group), StreamNames.DeadLetters(options.Stream, options.Group)];
+        string[] own = [StreamNames.Again(options.Source, options.Group), StreamNames.DeadLetters(options.Stream, options.Group)];
         var replayed = entries.Select(static entry => entry.Id).ToHashSet();
         return new()
         {
@@ -132,7 +141,7 @@ public static class ShadowReplay
                 .ToDictionary(static letters => letters.Key, static letters => $"{letters.Last().Reason}: {letters.Last().Error}"),
             Waiting = host.Failed.Select(static run => run.MessageId).Where(id => !handled.Contains(id)).ToHashSet(StringComparer.Ordinal),
             Outputs = host.AllPublished
-                .Where(message => !own.Contains(message.Stream) && !(message.Stream == options.Stream && replayed.Contains(message.Id)))
+                .Where(message => !own.Contains(message.Stream) && !(message.Stream == options.Source && replayed.Contains(message.Id)))
                 .ToLookup(static message => message.Headers.CausationId ?? ""),
         };
     }

@@ -8,6 +8,11 @@ public sealed record ShadowReplayOptions
     /// <summary>The stream whose past is replayed.</summary>
     public required string Stream { get; init; }
 
+    /// <summary>
+    /// The priority lane that is replayed; default <see langword="null"/>, the messages without one. Of a stream with lanes each is replayed by itself.
+    /// </summary>
+    public string? Lane { get; init; }
+
     /// <summary>The group whose handlers run, and with whose real outcomes theirs are compared.</summary>
     public required string Group { get; init; }
 
@@ -37,6 +42,9 @@ public sealed record ShadowReplayOptions
 
     /// <summary>How long retries and delays may take after the last entry, by the clock of the replay. Default 1 hour.</summary>
     public TimeSpan Settle { get; init; } = TimeSpan.FromHours(1);
+
+    /// <summary>The stream that has the entries.</summary>
+    internal string Source => Lane is null ? Stream : StreamNames.Lane(Stream, Lane);
 
     /// <summary>
     /// Whether two outputs with the same message ID are the same: the live one, then that of the replay. Default: same type, version and data, byte

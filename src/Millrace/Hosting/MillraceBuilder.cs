@@ -221,8 +221,9 @@ public sealed class MillraceBuilder
     /// <summary>
     /// Gives a stream priority lanes: streams beside it, to which messages with <see cref="PublishOptions.Lane"/> go. Every group of the stream reads
     /// them all and shares its handlers' places among them by their weights, so that no lane starves; each lane has its own prefetch, leases and
-    /// retries, and all share rate limit, dead letters and state documents. Say the same in every process that publishes or consumes. Not for ordered
-    /// groups. Costs each group one blocked read a lane.
+    /// retries, and all share rate limit, dead letters and state documents. Say the same in every process that publishes or consumes: which lanes there
+    /// are is kept beside the stream, and a process that consumes it and declares fewer does not start. Not for ordered groups. Costs each group one
+    /// blocked read a lane.
     /// </summary>
     /// <param name="stream">The stream; its own entries are those without a lane.</param>
     /// <param name="configure">Adds the lanes.</param>

@@ -70,6 +70,9 @@ internal sealed class MillraceCore
     /// <summary>The lanes of streams that have any.</summary>
     public IReadOnlyDictionary<string, LaneOptions> Lanes { get; }
 
+    /// <summary>The lanes this process declared for a stream.</summary>
+    public IEnumerable<string> LanesOf(string stream) => Lanes.TryGetValue(stream, out var options) ? options.Lanes.Keys : [];
+
     /// <summary>What to keep of streams.</summary>
     public IReadOnlyDictionary<string, StreamRetention> Retentions { get; }
 

@@ -17,6 +17,7 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     private ConsumerWorker[] _workers = [];
     private readonly CancellationTokenSource _stopBackground = new();
     private ConsumerPresence? _presence;
+    private LaneDirectory? _lanes;
     private Task _running = Task.CompletedTask;
     private Task _background = Task.CompletedTask;
 
@@ -26,16 +27,23 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     /// <summary>What runs them; none before the start.</summary>
     public IReadOnlyList<ConsumerWorker> Workers => _workers;
 
+    /// <summary>The streams whose lanes this process does not know all of, one sentence each.</summary>
+    public IReadOnlyList<string> LanesMissed => _lanes?.Errors ?? [];
+
     /// <summary>Ends when every recurring message has its chain in the store.</summary>
     public Task RecurringBegun { get; private set; } = Task.CompletedTask;
 
     /// <summary>
-    /// Fails here, with a clear error, when something is wrong in the model, the server is unreachable or the data directory is locked.
+    /// Fails here, with a clear error, when something is wrong in the model, the server is unreachable, the data directory is locked, or a stream
+    /// has lanes that nobody here would read.
     /// </summary>
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
-        services.GetRequiredService<MillraceCore>();
-        await services.GetRequiredService<IStreamStore>().OpenAsync(cancellationToken).ConfigureAwait(false);
+        var core = services.GetRequiredService<MillraceCore>();
+        var store = services.GetRequiredService<IStreamStore>();
+        await store.OpenAsync(cancellationToken).ConfigureAwait(false);
+        _lanes = new(core, store, services.GetRequiredService<MillraceModel>().RunsConsumers, Loggers.CreateLogger("Millrace.Lanes"));
+        await _lanes.BeginAsync(cancellationToken).ConfigureAwait(false);
     }
 
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
@@ -48,7 +56,7 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
             return Task.CompletedTask;
         var core = services.GetRequiredService<MillraceCore>();
         var store = services.GetRequiredService<IStreamStore>();
-        var loggers = services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
+        var loggers = Loggers;
         var logger = loggers.CreateLogger("Millrace.Consuming");
         var invoker = new HandlerInvoker(services);
         var control = services.GetRequiredService<ConsumerControl>();
@@ -60,8 +68,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         RecurringBegun = starter.Begun;
         _presence = new(core, store, _workers, logger);
         var retention = new RetentionLoop(core, store, services.GetRequiredService<Retention>(), loggers.CreateLogger("Millrace.Retention"));
-        _background = Task.WhenAll(new Func<CancellationToken, Task>[] { sampler.RunAsync, starter.RunAsync, _presence.RunAsync, retention.RunAsync }
-            .Select(loop => Task.Run(() => loop(_stopBackground.Token), CancellationToken.None)));
+        Func<CancellationToken, Task>[] loops = [sampler.RunAsync, starter.RunAsync, _presence.RunAsync, retention.RunAsync, _lanes!.RunAsync];
+        _background = Task.WhenAll(loops.Select(loop => Task.Run(() => loop(_stopBackground.Token), CancellationToken.None)));
         return Task.CompletedTask;
     }
 
@@ -103,6 +111,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
             worker.Abort();
         _stopBackground.Cancel();
     }
+
+    private ILoggerFactory Loggers => services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
 
     /// <summary>
     /// Somebody presses Ctrl+C again. What runs is cancelled and stays pending, as after a kill, and so nothing is lost. Whether the process

@@ -2,7 +2,7 @@ using Millrace.Streams;
 
 namespace Millrace;
 
-/// <summary>Moves messages between the lanes of a stream. A singleton service.</summary>
+/// <summary>The lanes of streams: which there are, and moving messages between them. A singleton service.</summary>
 public sealed class PriorityLanes
 {
     private readonly MillraceCore _core;
@@ -15,6 +15,44 @@ public sealed class PriorityLanes
     /// <param name="lane">The lane; <see langword="null"/>: the stream itself.</param>
     /// <exception cref="ArgumentException">The stream has no such lane.</exception>
     public string StreamOf(string stream, string? lane) => lane is null ? stream : _core.LaneOf(stream, lane);
+
+    /// <summary>
+    /// Lists the lanes of a stream, also those that only other processes declared: each adds its own when its host starts. One round trip.
+    /// </summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <returns>Their names, in order; none where the stream has no lanes.</returns>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public ValueTask<IReadOnlyList<string>> ListAsync(string stream, CancellationToken cancellationToken = default) =>
+        LaneDirectory.ReadAsync(_store, stream, cancellationToken);
+
+    /// <summary>
+    /// Takes out a lane for good, so that consumers start which do not declare it. Stop its publishers first, and the processes that declare it last:
+    /// within 10 s one that still runs puts it back. Its stream stays. Four round trips, and two a group.
+    /// </summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="lane">The lane; also one that this process does not declare.</param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <exception cref="InvalidOperationException">It still has messages that wait for their time or for a group.</exception>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public async ValueTask RemoveAsync(string stream, string lane, CancellationToken cancellationToken = default)
+    {
+        var source = StreamNames.Lane(stream, lane);
+        var last = (await _store.GetStreamInfoAsync(source, cancellationToken).ConfigureAwait(false))?.LastEntry?.Id ?? EntryId.Zero;
+        var groups = await _store.GetGroupsAsync(source, cancellationToken).ConfigureAwait(false);
+        var isWaiting = (await _store.GetScheduleAsync(source, cancellationToken).ConfigureAwait(false)).Count > 0 ||
+            (groups.Count == 0 && last > EntryId.Zero) || groups.Any(group => group.PendingCount > 0 || group.LastDeliveredId < last);
+        foreach (var again in groups.Select(group => StreamNames.Again(source, group.Name)))
+        {
+            // What is settled leaves the private stream.
+            isWaiting = isWaiting || await _store.GetStreamInfoAsync(again, cancellationToken).ConfigureAwait(false) is { Length: > 0 } ||
+                (await _store.GetScheduleAsync(again, cancellationToken).ConfigureAwait(false)).Count > 0;
+        }
+
+        if (isWaiting)
+            throw new InvalidOperationException($"The lane '{lane}' of '{stream}' still has messages that were not handled; let its groups come to its end.");
+        await LaneDirectory.RemoveAsync(_store, stream, lane, cancellationToken).ConfigureAwait(false);
+    }
 
     /// <summary>
     /// Moves a message that waits in the store to another lane, behind what waits there: as the same message, in one commit. What a group was given

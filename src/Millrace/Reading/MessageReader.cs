@@ -13,6 +13,9 @@ public sealed class MessageReader
     // Long enough to cost nothing, short enough that a server which forgot us is noticed.
     private static readonly TimeSpan Block = TimeSpan.FromSeconds(30);
 
+    // How often one that reads on and on looks whether the stream has got lanes; a round trip each time.
+    private static readonly TimeSpan LaneInterval = TimeSpan.FromSeconds(30);
+
     private readonly IStreamStore _store;
     private readonly MillraceCore _core;
 
@@ -20,7 +23,8 @@ public sealed class MessageReader
 
     /// <summary>
     /// Reads the messages of a type, in order. Older versions are brought to the one asked for by upcasters; entries of other types, of
-    /// newer versions and unreadable ones are skipped.
+    /// newer versions and unreadable ones are skipped. Of a stream with lanes these are the messages without one; each lane is a stream of its own
+    /// (<see cref="PriorityLanes.StreamOf"/>), and who has not declared them does not get far. Costs a round trip every 30 s besides the reading.
     /// </summary>
     /// <typeparam name="T">
     /// The message type; <see cref="object"/> gives every known type, each in the newest version upcasters lead to.
@@ -29,15 +33,25 @@ public sealed class MessageReader
     /// <param name="from">Where to begin.</param>
     /// <param name="follow">Whether to wait for more at the end, for ever, or to stop there. Default: wait.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
-    /// <exception cref="InvalidOperationException"><typeparamref name="T"/> has no declared name.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// <typeparamref name="T"/> has no declared name; or the stream has lanes that this process did not declare with
+    /// <see cref="MillraceBuilder.AddLanes"/>, and so parts it would miss.
+    /// </exception>
     /// <exception cref="StreamException">The store failed. Read on after the last message seen.</exception>
     public async IAsyncEnumerable<ReceivedMessage<T>> ReadAsync<T>(
         string stream, ReadFrom from, bool follow = true, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         var wanted = typeof(T) == typeof(object) ? null : _core.Codec.Registry.Describe(typeof(T));
         var after = from.IsNow ? await FindEndAsync(stream, cancellationToken).ConfigureAwait(false) : from.Position;
+        long? lookedAt = null;
         while (true)
         {
+            if (lookedAt is not { } last || _core.Time.GetElapsedTime(last) >= LaneInterval)
+            {
+                lookedAt = _core.Time.GetTimestamp();
+                await RefuseUnknownLanesAsync(stream, cancellationToken).ConfigureAwait(false);
+            }
+
             var batches = await _store.ReadAsync([new(stream, after)], BatchSize, follow ? Block : TimeSpan.Zero, cancellationToken)
                 .ConfigureAwait(false);
             if (batches.Count == 0)
@@ -54,6 +68,15 @@ public sealed class MessageReader
                     yield return new(body, entry.Id, new(entry.Id, entry.Fields));
             }
         }
+    }
+
+    private async ValueTask RefuseUnknownLanesAsync(string stream, CancellationToken cancellationToken)
+    {
+        var unknown = await LaneDirectory.FindUnknownAsync(_core, _store, stream, cancellationToken).ConfigureAwait(false);
+        if (unknown.Count > 0)
+            throw new InvalidOperationException(
+                $"The stream '{stream}' has lanes whose messages are not among what is read here: {string.Join(", ", unknown)}. " +
+                "Declare them with AddLanes, and read the streams that PriorityLanes.StreamOf names as well.");
     }
 
     private async ValueTask<EntryId> FindEndAsync(string stream, CancellationToken cancellationToken) =>

@@ -2,8 +2,8 @@ using Microsoft.Extensions.Logging;
 
 namespace Millrace.Tests.Incidents;
 
-/// <summary>Counts what a host logs as a warning or worse.</summary>
-internal sealed class WarningCount : ILoggerProvider, ILogger
+/// <summary>Counts what a host logs as a warning, or as another level, or worse.</summary>
+internal sealed class WarningCount(LogLevel least = LogLevel.Warning) : ILoggerProvider, ILogger
 {
     private int _count;
 
@@ -14,10 +14,13 @@ internal sealed class WarningCount : ILoggerProvider, ILogger
     public IDisposable? BeginScope<TState>(TState state)
         where TState : notnull => null;
 
-    public bool IsEnabled(LogLevel logLevel) => logLevel >= LogLevel.Warning;
+    public bool IsEnabled(LogLevel logLevel) => logLevel >= least;
 
-    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-        Interlocked.Increment(ref _count);
+    public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+    {
+        if (IsEnabled(logLevel))
+            Interlocked.Increment(ref _count);
+    }
 
     public void Dispose()
     {

@@ -111,6 +111,34 @@ public abstract class ShadowReplayTests(Func<Task<string>>? endpoint) : IAsyncLi
         await Assert.ThrowsAsync<ArgumentException>(() => ShadowReplay.RunAsync(_store!, Register(BookAsync), Options() with { Group = "other" }));
     }
 
+    /// <summary>Each lane is replayed by itself, and who does not know them is refused.</summary>
+    [Fact]
+    public async Task Lane_is_replayed_by_itself()
+    {
+        void Lanes(LaneOptions lanes) => lanes.Add("express", 8);
+        await using (var live = await ConsumerHost.StartAsync(m => Register(BookAsync)(m.AddLanes(_stream, Lanes)), _store))
+        {
+            for (var i = 0; i < 6; i++)
+                await live.Publisher.PublishAsync(
+                    _stream, new TripBooked($"t{i}", i), new() { MessageId = $"t{i}", Lane = i % 3 == 0 ? null : "express" });
+            await live.WhenSettledAsync(_stream, "booking");
+            await live.WhenSettledAsync(StreamNames.Lane(_stream, "express"), "booking");
+            await live.StopAsync();
+        }
+
+        var refusal = await Assert.ThrowsAsync<ArgumentException>(() => ShadowReplay.RunAsync(_store!, Register(BookAsync), Options()));
+        Assert.Contains("express", refusal.Message, StringComparison.Ordinal);
+
+        void Known(MillraceBuilder m) => Register((trip, context, token) => trip.Seats == 4 ? Task.CompletedTask : BookAsync(trip, context, token))(
+            m.AddLanes(_stream, Lanes));
+        var standard = await ShadowReplay.RunAsync(_store!, Known, Options());
+        Assert.Equal((2, 2), (standard.Replayed, standard.Same));
+        var express = await ShadowReplay.RunAsync(_store!, Known, Options() with { Lane = "express" });
+        Assert.Equal((4, 3, 0), (express.Replayed, express.Same, express.Unsettled));
+        Assert.Equal((ShadowDifferenceKind.MissingOutput, "t4"), express.Differences.Select(one => (one.Kind, one.MessageId)).Single());
+        await Assert.ThrowsAsync<ArgumentException>(() => ShadowReplay.RunAsync(_store!, Known, Options() with { Lane = "bulk" }));
+    }
+
     /// <summary>A group that begins at a moment handles what came from then on.</summary>
     [Fact]
     public async Task New_group_begins_at_a_moment_of_the_past()

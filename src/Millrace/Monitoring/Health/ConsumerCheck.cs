@@ -6,14 +6,15 @@ using Millrace.Hosting;
 namespace Millrace.Monitoring.Health;
 
 /// <summary>
-/// Whether every consumer reads. Degraded, not unhealthy, while one does not: it goes on trying, and the rest of the application works.
+/// Whether every consumer reads, and all lanes of its stream. Degraded, not unhealthy, while one does not: it goes on trying, and the rest of the
+/// application works.
 /// </summary>
 internal sealed class ConsumerCheck(MillraceService service) : IHealthCheck
 {
     public Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         var data = new Dictionary<string, object>();
-        List<string> wrong = [];
+        List<string> wrong = [.. service.LanesMissed];
         foreach (var status in service.Consumers)
         {
             var text = Describe(status, out var isReading);
