@@ -107,7 +107,7 @@ local function leave(key, group, consumer)
   if #held == 0 then write('XGROUP', 'DELCONSUMER', key, group, consumer) end
 end
 
--- What adds to streams and schedules comes first, in its order: only the first write may still fail.
+-- What adds to streams and schedules comes first, in its order, then documents: only the first write may still fail.
 local function add(changes, count)
   local outcome = {0}
   for i = 1, adding > 0 and count or 0 do
@@ -121,6 +121,11 @@ local function add(changes, count)
       release(at, copies[at], id)
     end
   end
+  for i = 1, puts and count or 0 do
+    local at = changes[i]
+    local key = arguments[at] == 'put' and key_at(at + 1)
+    if key and final[key] == at then put(key, arguments[at + 2], arguments[at + 3]) end
+  end
   return outcome
 end
 
@@ -128,9 +133,7 @@ local function settle(changes, count)
   for i = 1, count do
     local at = changes[i]
     local kind, key = arguments[at], key_at(at + 1)
-    if kind == 'put' then
-      if final[key] == at then put(key, arguments[at + 2], arguments[at + 3]) end
-    elseif kind == 'ack' then
+    if kind == 'ack' then
       ack(key, arguments[at + 2], arguments[at + 3])
     elseif kind == 'release' then
       ack(key, arguments[at + 4], arguments[at + 5])

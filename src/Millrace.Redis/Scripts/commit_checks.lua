@@ -188,6 +188,7 @@ local made              -- key -> type that this commit gives it
 local planned           -- stream -> last ID after the appends checked so far, where it matters
 local explicit          -- streams that get an explicit ID
 local adding            -- how many changes add to a stream or a schedule
+local puts              -- whether one puts a document
 local final = {}        -- state document -> position of the last change to it, the only one that shows
 local ids = {}          -- position -> ID, in streams with an explicit one
 local copies = {}       -- position -> parts of the released entry
@@ -328,7 +329,7 @@ local function check(at)
 end
 
 local function check_changes(changes, count)
-  made, planned, explicit, adding = nil, nil, nil, 0
+  made, planned, explicit, adding, puts = nil, nil, nil, 0, false
   for i = 1, count do
     local at = changes[i]
     local kind = arguments[at]
@@ -340,6 +341,7 @@ local function check_changes(changes, count)
       end
     elseif kind == 'put' or kind == 'delete' then
       final[key_at(at + 1)] = at
+      puts = puts or kind == 'put'
     end
   end
   for i = 1, count do check(changes[i]) end

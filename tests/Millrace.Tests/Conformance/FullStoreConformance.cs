@@ -113,6 +113,18 @@ public abstract class FullStoreConformance : IAsyncLifetime
         Assert.NotNull(result.Conflict);
     }
 
+    [Fact]
+    public async Task Commit_that_is_refused_for_its_document_has_acknowledged_nothing()
+    {
+        var ids = await FillAsync(1);
+
+        var results = await _store.CommitAsync(
+            [new() { Changes = [new CommitChange.Ack("s", "g", ids[0]), new CommitChange.PutState(Document, default)] }]);
+
+        Assert.Equal(StreamErrorCode.OutOfMemory, Assert.Single(results).Failure?.Code);
+        Assert.Equal(1, (await _store.PendingSummaryAsync("s", "g")).Count);
+    }
+
     private static async Task<StreamErrorCode> RefusalAsync<T>(Func<ValueTask<T>> call)
     {
         var refusal = await Assert.ThrowsAsync<StreamException>(async () => await call());
