@@ -17,14 +17,16 @@ public sealed class EmbeddedStoreOptions
     /// <summary>
     /// Bytes of memory that the keys may take by the engine's own count; above, appends, new groups and consumers, and commits that need memory are
     /// refused with <see cref="Streams.StreamErrorCode.OutOfMemory"/>, or wait, as <see cref="WhenFull"/> says. Acks, deletes, trims, claims and
-    /// reads always pass, and nothing is ever evicted. Leave room for buffers and the garbage collector: the process takes more than the keys do. The
-    /// last write may exceed it. A server on this store shows it as <c>maxmemory</c>, and its clients can change it. 0 for no limit. Default 0.
+    /// reads always pass, and nothing is ever evicted. What consumers write to go on (<see cref="Streams.Commit.IsUpkeep"/>), and what handlers publish
+    /// with their acks, may take a sixteenth more, or nothing would make room again. Leave room for buffers and the garbage collector: the process takes
+    /// more than the keys do. The last write may exceed it. A server on this store shows it as <c>maxmemory</c>, and its clients can change it. 0 for no
+    /// limit. Default 0.
     /// </summary>
     public long MaxMemoryBytes { get; set; }
 
     /// <summary>
-    /// What becomes of a publisher that finds no memory. Commits that settle a delivery, so that nobody's ack waits behind them, or that publish
-    /// nothing, never wait and are refused at once; nor do the clients of a server wait. At most 1,000 publishers wait; more are refused.
+    /// What becomes of a publisher that finds no memory. Commits that settle a delivery or are upkeep, so that nobody's ack waits behind them, or that
+    /// publish nothing, never wait and are refused at once; nor do the clients of a server wait. At most 1,000 publishers wait; more are refused.
     /// Default <see cref="WhenFull.Reject"/>.
     /// </summary>
     public WhenFull WhenFull { get; set; } = WhenFull.Reject;

@@ -64,11 +64,11 @@ public sealed partial class EmbeddedStreamStore
     }
 
     /// <summary>
-    /// Whether commits wait for memory: those that publish. What settles a delivery or only writes documents is refused at once: who settles
-    /// repeats it, and meanwhile goes on with what needs no memory; and documents are what a process needs that makes room, as retention does.
+    /// Whether commits wait for memory: those that publish. What settles a delivery, or is upkeep, has a reserve, and is refused at once when that is used
+    /// up, too: who settles repeats it, and meanwhile goes on with what needs no memory.
     /// </summary>
     private bool MustWaitNeedsLock(IReadOnlyList<Commit> commits) =>
-        _whenFull == WhenFull.Wait && IsTightNeedsLock && commits.Any(Growth.Publishes) && !commits.Any(Growth.Settles);
+        _whenFull == WhenFull.Wait && IsTightNeedsLock && commits.Any(Growth.Publishes) && !commits.Any(Growth.MayUseReserve);
 
     private WaitingWrite<IReadOnlyList<CommitResult>> CommitLaterNeedsLock(IReadOnlyList<Commit> commits) => WaitNeedsLock<IReadOnlyList<CommitResult>>(
         nowMs => [.. commits.Select(commit => ApplyCommitNeedsLock(commit, nowMs))]);
@@ -76,7 +76,8 @@ public sealed partial class EmbeddedStreamStore
     /// <summary>
     /// Applies a commit, unless it needs memory and there is none: then it is refused as a whole, with a conflict or an error of its own if it has one.
     /// </summary>
-    internal CommitResult CommitNeedsLock(Commit commit, long nowMs) => IsFullNeedsLock && commit.NeedsMemory()
+    internal CommitResult CommitNeedsLock(Commit commit, long nowMs) =>
+        IsFullNeedsLock && commit.NeedsMemory() && !(commit.MayUseReserve() && HasReserveNeedsLock)
         ? new ApplyCommit(commit).FindRefusal(_engine, nowMs) ?? CommitResult.Failed(OutOfMemoryNeedsLock())
         : ApplyCommitNeedsLock(commit, nowMs);
 

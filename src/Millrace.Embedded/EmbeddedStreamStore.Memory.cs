@@ -24,6 +24,12 @@ public sealed partial class EmbeddedStreamStore
     /// <summary>Whether there is a limit to memory, and the keys take more.</summary>
     internal bool IsFullNeedsLock => MaxMemoryBytesNeedsLock > 0 && _engine.UsedBytes > MaxMemoryBytesNeedsLock;
 
+    /// <summary>
+    /// Whether there is room for what consumers must write to go on (<see cref="Commit.IsUpkeep"/>): a sixteenth above the limit. Nothing makes room on a
+    /// full store but consumers that go on, so that they must not meet the limit of publishers.
+    /// </summary>
+    private bool HasReserveNeedsLock => _engine.UsedBytes - MaxMemoryBytesNeedsLock <= MaxMemoryBytesNeedsLock / 16;
+
     /// <summary>How many publishers wait.</summary>
     internal int WaitingWriteCount
     {

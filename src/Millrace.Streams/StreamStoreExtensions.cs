@@ -49,6 +49,7 @@ public static class StreamStoreExtensions
             {
                 Conditions = [CommitCondition.StillHeld(stream, group, consumer, entry)],
                 Changes = [new CommitChange.Release(stream, group, entry, delay)],
+                IsUpkeep = true,
             });
             var results = await store.CommitAsync([.. commits], cancellationToken).ConfigureAwait(false);
             return results.FirstOrDefault(result => result.Failure is not null)?.Failure is { } failure

@@ -50,9 +50,11 @@ internal sealed class CommitCommand
         command.Add(_commits.Count);
         foreach (var commit in _commits)
         {
-            command.Add(commit.Conditions.Count);
+            command.Add(commit.Conditions.Count + (commit.IsUpkeep ? 1 : 0));
             foreach (var condition in commit.Conditions)
                 Add(command, condition);
+            if (commit.IsUpkeep)
+                command.Add("upkeep"u8);
             command.Add(commit.Changes.Count);
             foreach (var change in commit.Changes)
                 Add(command, change);

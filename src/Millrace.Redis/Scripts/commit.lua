@@ -13,8 +13,22 @@
 
 local function fail(text) error({wrote and 3 or 2, text}, 0) end
 
-local function write(...)
-  local reply = try(...)
+-- At maxmemory Redis refuses what may need memory, but only as the first write of a script. So an upkeep commit that was refused there
+-- writes something first that needs none and changes nothing, as the checks of everything are done: on the key it is about to write, and
+-- for a document, which the SET behind it replaces, in the same breath. Answers whether the write may be tried again.
+local function pass(refusal, command, key)
+  if not upkeep or string.sub(refusal, 1, 4) ~= 'OOM ' then return false end
+  local free = command == 'SET' and {'DEL', key} or command == 'ZADD' and {'ZREM', key, ''} or {'XDEL', key, '0-0'}
+  if not redis.acl_check_cmd(unpack(free)) or type(try(unpack(free))) == 'table' then return false end
+  full = refusal
+  return true
+end
+
+local function write(command, ...)
+  local reply = try(command, ...)
+  if type(reply) == 'table' and reply.err and pass(reply.err, command, (select(command == 'XGROUP' and 2 or 1, ...))) then
+    reply = try(command, ...)
+  end
   if type(reply) == 'table' and reply.err then fail(reply.err) end
   wrote = true
   return reply
@@ -22,6 +36,7 @@ end
 
 local function append(key, id, ...)
   local given = try('XADD', key, id, ...)
+  if type(given) == 'table' and pass(given.err, 'XADD', key) then given = try('XADD', key, id, ...) end
   if type(given) == 'table' then
     -- Redis has no code of its own for used-up IDs.
     if not wrote and last_id(key) == MAX .. '-' .. MAX then refuse('IDNOTINC The stream ' .. key .. ' has no larger ID left') end
@@ -155,6 +170,7 @@ end
 local conditions, changes = {}, {}  -- positions of the commit at hand; what lies behind its counts is of those before
 
 local function commit(condition_count, change_count)
+  upkeep = false
   for i = 1, condition_count do
     if not holds(conditions[i]) then return {1, i - 1} end
   end

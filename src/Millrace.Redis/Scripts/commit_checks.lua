@@ -11,6 +11,8 @@ local now_us = clock[1] .. string.rep('0', 6 - #clock[2]) .. clock[2]
 local salt = ARGV[1]
 local scheduled = 0     -- entries scheduled so far; makes the members of a schedule unique and keeps their order
 local wrote = false     -- whether the commit at hand changed something already
+local upkeep = false    -- whether it may write also when the memory is used up
+local full              -- the refusal that an upkeep commit got past: the other commits get it from us, for Redis refuses nothing any more
 
 -- What this run knows.
 local types = {}        -- key -> type, 'none' when missing
@@ -169,6 +171,11 @@ local function holds(at)
     if found == 'none' then return expected == '' end
     if found ~= 'string' then refuse('WRONGTYPE The key ' .. key .. ' holds no state document') end
     return version_of(key) == expected
+  end
+
+  if kind == 'upkeep' then
+    upkeep = true
+    return true
   end
 
   local found = type_of(key)
@@ -345,5 +352,6 @@ local function check_changes(changes, count)
     end
   end
   for i = 1, count do check(changes[i]) end
+  if full and not upkeep and (puts or adding > 0) then refuse(full) end
 end
 

@@ -11,6 +11,13 @@ public sealed record Commit
 
     /// <summary>What to do, in order; 1 to <see cref="StreamLimits.MaxCommitChanges"/> changes.</summary>
     public required IReadOnlyList<CommitChange> Changes { get; init; }
+
+    /// <summary>
+    /// Whether this is what a group must write to go on, such as a retry, a dead letter or a lease, and not something new: a store that is full takes it
+    /// nevertheless, while it refuses publishers, for nothing makes room but consumers that go on. Redis takes it always; the embedded store takes
+    /// documents always, and entries up to a sixteenth above its limit, as it does with any commit that settles a delivery. Default: no.
+    /// </summary>
+    public bool IsUpkeep { get; init; }
 }
 
 /// <summary>

@@ -1,8 +1,6 @@
 using Millrace.Embedded;
-using Millrace.Redis;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
-using Millrace.Tests.Server;
 
 namespace Millrace.Tests.Conformance;
 
@@ -12,23 +10,22 @@ public abstract class FullStoreConformance : IAsyncLifetime
     private static readonly EntryFields Fields = EntryFields.Create(("v", "x"));
     private static readonly StateKey Document = new("s", "d");
 
+    private LimitedStore _limited = null!;
     private IStreamStore _store = null!;
 
-    public async ValueTask InitializeAsync() => _store = await StartAsync();
-
-    public async ValueTask DisposeAsync()
+    public async ValueTask InitializeAsync()
     {
-        GC.SuppressFinalize(this);
-        await _store.DisposeAsync();
-        await StopAsync();
+        _limited = await StartAsync();
+        _store = _limited.Store;
     }
 
-    protected abstract Task<IStreamStore> StartAsync();
+    public ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        return _limited.DisposeAsync();
+    }
 
-    protected abstract Task StopAsync();
-
-    /// <summary>Sets the limit of memory, 0 for none.</summary>
-    protected abstract Task LimitAsync(long maxMemoryBytes);
+    protected abstract Task<LimitedStore> StartAsync();
 
     [Fact]
     public async Task What_needs_memory_is_refused_and_passes_again_when_there_is_some()
@@ -42,7 +39,7 @@ public abstract class FullStoreConformance : IAsyncLifetime
         Assert.Equal(StreamErrorCode.OutOfMemory, await RefusalAsync(() => _store.CreateGroupAsync("new", "g", GroupStart.Now)));
         Assert.Equal(StreamErrorCode.OutOfMemory, await RefusalAsync(() => _store.CreateConsumerAsync("s", "g", "other")));
 
-        await LimitAsync(0);
+        await _limited.LimitAsync(0);
         await _store.AppendAsync("s", Fields);
         Assert.Equal(2, (await _store.GetStreamInfoAsync("s"))?.Length);
         Assert.Null(await _store.GetStreamInfoAsync("new"));
@@ -113,6 +110,108 @@ public abstract class FullStoreConformance : IAsyncLifetime
         Assert.NotNull(result.Conflict);
     }
 
+    /// <summary>Each kind begins with another write, and what comes behind it in the list gets no memory for that.</summary>
+    [Theory]
+    [InlineData("put")]
+    [InlineData("replace")]
+    [InlineData("append and ack")]
+    [InlineData("put and append")]
+    [InlineData("schedule and ack")]
+    [InlineData("release")]
+    [InlineData("release later")]
+    [InlineData("release again")]
+    public async Task Upkeep_passes_and_nothing_else_of_its_list(string kind)
+    {
+        await _store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(Document, new byte[] { 1 })] });
+        var before = (await _store.GetStateAsync(Document))!.Version;
+        if (kind == "release again")
+            await _store.CreateGroupAsync(StreamNames.Again("s", "g"), "g", GroupStart.Beginning);
+        var ids = await FillAsync(1);
+        await _limited.LimitAsync(0);
+        await _limited.FillAsync();
+        var (held, delay) = (new HeldEntry(ids[0], 1), TimeSpan.FromHours(1));
+        CommitChange[] changes = kind switch
+        {
+            "put" => [new CommitChange.PutState(new("s", "new"), new byte[] { 2 }, TimeSpan.FromHours(1))],
+            "replace" => [new CommitChange.PutState(Document, new byte[] { 2 })],
+            "append and ack" => [new CommitChange.Append("dead", Fields), new CommitChange.Ack("s", "g", ids[0])],
+            "put and append" => [new CommitChange.PutState(Document, new byte[] { 2 }), new CommitChange.Append("log", Fields)],
+            "schedule and ack" => [new CommitChange.Schedule("again", Fields, delay), new CommitChange.Ack("s", "g", ids[0])],
+            "release" => [new CommitChange.Release("s", "g", held)],
+            _ => [new CommitChange.Release("s", "g", held, delay)],
+        };
+
+        var results = await _store.CommitAsync(
+        [
+            new() { Changes = [new CommitChange.Append("out", Fields)] },
+            new() { Conditions = [CommitCondition.StateAbsent(new("s", "none")), CommitCondition.StateAbsent(Document)], Changes = changes, IsUpkeep = true },
+            new() { Conditions = [CommitCondition.StateIs(Document, before)], Changes = changes, IsUpkeep = true },
+            new() { Changes = [new CommitChange.Append("out", Fields)] },
+            new() { Changes = [new CommitChange.PutState(new("s", "other"), default)] },
+            new() { Changes = [new CommitChange.DeleteState(new("s", "none"))] },
+        ]);
+
+        StreamErrorCode? oom = StreamErrorCode.OutOfMemory;
+        Assert.Equal([oom, null, null, oom, oom, null], results.Select(result => result.Failure?.Code));
+        Assert.Equal(CommitCondition.StateAbsent(Document), results[1].Conflict);
+        Assert.True(results[2].IsApplied);
+        var isPut = kind is "put" or "replace" or "put and append";
+        var document = (await _store.GetStateAsync(kind == "put" ? new("s", "new") : Document))!;
+        Assert.Equal(isPut ? 2 : 1, document.Payload.Span[0]);
+        Assert.Equal(isPut, document.Version > before);
+        Assert.Equal(isPut ? 1 : 0, (await _store.PendingSummaryAsync("s", "g")).Count);
+        await AssertLengthAsync("dead", kind == "append and ack");
+        await AssertLengthAsync("log", kind == "put and append");
+        await AssertLengthAsync(StreamNames.Again("s", "g"), kind == "release");
+        Assert.Equal(kind == "schedule and ack" ? 1 : 0, (await _store.GetScheduleAsync("again")).Count);
+        Assert.Equal(kind is "release later" or "release again" ? 1 : 0, (await _store.GetScheduleAsync(StreamNames.Again("s", "g"))).Count);
+        Assert.Null(await _store.GetStreamInfoAsync("out"));
+        Assert.Null(await _store.GetStateAsync(new("s", "other")));
+        await _limited.CheckIsFullAsync();
+    }
+
+    [Fact]
+    public async Task Upkeep_that_fails_changes_nothing_on_a_full_store()
+    {
+        await _store.CommitAsync(new Commit
+        {
+            Changes = [new CommitChange.PutState(Document, new byte[] { 1 }), new CommitChange.Append("end", Fields, EntryId.Max)],
+        });
+        var ids = await FillAsync(1);
+        await _limited.LimitAsync(0);
+        await _limited.FillAsync();
+
+        var results = await _store.CommitAsync(
+        [
+            new()
+            {
+                Changes =
+                [
+                    new CommitChange.PutState(Document, new byte[] { 2 }),
+                    new CommitChange.Append("end", Fields),
+                    new CommitChange.Ack("s", "g", ids[0]),
+                ],
+                IsUpkeep = true,
+            },
+            new() { Changes = [new CommitChange.Append("out", Fields)] },
+        ]);
+
+        Assert.Equal([StreamErrorCode.IdNotIncreasing, StreamErrorCode.OutOfMemory], results.Select(result => result.Failure?.Code));
+        Assert.Equal(1, (await _store.GetStateAsync(Document))!.Payload.Span[0]);
+        Assert.Equal(1, (await _store.PendingSummaryAsync("s", "g")).Count);
+    }
+
+    [Fact]
+    public async Task What_is_due_comes_on_a_full_store()
+    {
+        await _limited.FillAsync();
+        await _store.CommitAsync(new Commit { Changes = [new CommitChange.Schedule("again", Fields, TimeSpan.FromMilliseconds(1))], IsUpkeep = true });
+
+        Assert.Single(await _store.ReadAsync([new("again", EntryId.Zero)], 1, Eventually.Deadline));
+
+        await _limited.CheckIsFullAsync();
+    }
+
     [Fact]
     public async Task Commit_that_is_refused_for_its_document_has_acknowledged_nothing()
     {
@@ -124,6 +223,9 @@ public abstract class FullStoreConformance : IAsyncLifetime
         Assert.Equal(StreamErrorCode.OutOfMemory, Assert.Single(results).Failure?.Code);
         Assert.Equal(1, (await _store.PendingSummaryAsync("s", "g")).Count);
     }
+
+    private async Task AssertLengthAsync(string stream, bool hasOne) =>
+        Assert.Equal(hasOne ? 1 : 0, (await _store.GetStreamInfoAsync(stream))?.Length ?? 0);
 
     private static async Task<StreamErrorCode> RefusalAsync<T>(Func<ValueTask<T>> call)
     {
@@ -141,7 +243,7 @@ public abstract class FullStoreConformance : IAsyncLifetime
         await _store.CreateGroupAsync("s", "g", GroupStart.Beginning);
         var ids = await _store.AppendManyAsync("s", [.. Enumerable.Repeat(Fields, count)]);
         await ReadAsync(delivered);
-        await LimitAsync(1);
+        await _limited.LimitAsync(1);
         return ids;
     }
 }
@@ -149,51 +251,17 @@ public abstract class FullStoreConformance : IAsyncLifetime
 /// <summary>In this process.</summary>
 public sealed class FullEmbeddedConformance : FullStoreConformance
 {
-    private EmbeddedStreamStore _store = null!;
-
-    protected override Task<IStreamStore> StartAsync() => Task.FromResult<IStreamStore>(_store = new(new()));
-
-    protected override Task StopAsync() => Task.CompletedTask;
-
-    protected override Task LimitAsync(long maxMemoryBytes)
-    {
-        _store.LimitMemory(maxMemoryBytes);
-        return Task.CompletedTask;
-    }
+    protected override Task<LimitedStore> StartAsync() => LimitedStore.StartEmbeddedAsync(WhenFull.Reject);
 }
 
 /// <summary>A Redis of its own.</summary>
 public sealed class FullRedisConformance : FullStoreConformance
 {
-    private RedisServer _server = null!;
-
-    protected override async Task<IStreamStore> StartAsync()
-    {
-        _server = await RedisServer.StartAsync();
-        return new RedisStreamStore(new() { Host = "127.0.0.1", Port = _server.Port });
-    }
-
-    protected override async Task StopAsync() => await _server.DisposeAsync();
-
-    protected override Task LimitAsync(long maxMemoryBytes) => _server.CliAsync("CONFIG", "SET", "maxmemory", $"{maxMemoryBytes}");
+    protected override Task<LimitedStore> StartAsync() => LimitedStore.StartRedisAsync();
 }
 
 /// <summary>Our server.</summary>
 public sealed class FullServerConformance : FullStoreConformance
 {
-    private TestServer _server = null!;
-
-    protected override async Task<IStreamStore> StartAsync()
-    {
-        _server = await TestServer.StartAsync();
-        return new RedisStreamStore(new() { Host = "127.0.0.1", Port = _server.Port });
-    }
-
-    protected override async Task StopAsync() => await _server.DisposeAsync();
-
-    protected override Task LimitAsync(long maxMemoryBytes)
-    {
-        _server.Store.LimitMemory(maxMemoryBytes);
-        return Task.CompletedTask;
-    }
+    protected override Task<LimitedStore> StartAsync() => LimitedStore.StartServerAsync();
 }

@@ -36,12 +36,12 @@ public sealed class MemoryLimitTests(ITestOutputHelper output) : IDisposable
         await using var store = NewStore(WhenFull.Reject);
         var ids = await FillAsync(store);
         Assert.InRange(ids.Count, 50, 100);
-        output.WriteLine($"{ids.Count} entries fit; {Used(store)} bytes of {Limit} are used.");
+        output.WriteLine($"{ids.Count} entries fit; {store.UsedMemory()} bytes of {Limit} are used.");
 
         var refused = await Assert.ThrowsAsync<StreamException>(() => AppendAsync(store));
         Assert.Equal((StreamErrorCode.OutOfMemory, true), (refused.Code, refused.IsTransient));
         Assert.Contains($"{Limit}", refused.Message, StringComparison.Ordinal);
-        Assert.InRange(Used(store), Limit + 1, Limit + LargestBlock);
+        Assert.InRange(store.UsedMemory(), Limit + 1, Limit + LargestBlock);
 
         Assert.True(await store.TrimAsync("s", StreamTrim.ToLength(10)) > 0);
         await AppendAsync(store);
@@ -113,6 +113,40 @@ public sealed class MemoryLimitTests(ITestOutputHelper output) : IDisposable
     }
 
     [Fact]
+    public async Task What_consumers_write_takes_a_sixteenth_more_at_most_and_their_documents_pass_even_then()
+    {
+        const long limit = 4_000_000;
+        await using var store = NewStore(WhenFull.Reject);
+        store.LimitMemory(limit);
+        var filler = EntryFields.Create(("v", new('x', 40_000)));
+        while (store.UsedMemory() <= limit)
+            await store.AppendAsync("filler", filler);
+        await Assert.ThrowsAsync<StreamException>(() => AppendAsync(store));
+        Commit Settle(bool isUpkeep) => new()
+        {
+            Changes = [new CommitChange.Append("dead", Fields), .. isUpkeep ? (CommitChange[])[] : [new CommitChange.Ack("s", "g", new(1, 1))]],
+            IsUpkeep = isUpkeep,
+        };
+
+        var passed = 0;
+        while ((await store.CommitAsync([Settle(isUpkeep: passed % 2 == 0)]))[0].IsApplied)
+            passed++;
+
+        output.WriteLine($"{passed} commits passed; {store.UsedMemory()} bytes of {limit} are used.");
+        Assert.InRange(store.UsedMemory(), limit * 17 / 16 + 1, limit * 17 / 16 + LargestBlock);
+        Assert.InRange(passed, 50, 1_000);
+        var results = await store.CommitAsync(
+        [
+            Settle(isUpkeep: true),
+            Settle(isUpkeep: false),
+            new() { Changes = [new CommitChange.PutState(new("s", "lease"), new byte[100])], IsUpkeep = true },
+            new() { Changes = [new CommitChange.PutState(new("s", "other"), new byte[100])] },
+        ]);
+        StreamErrorCode? oom = StreamErrorCode.OutOfMemory;
+        Assert.Equal([oom, oom, null, oom], results.Select(result => result.Failure?.Code));
+    }
+
+    [Fact]
     public async Task Ack_of_an_entry_passes_while_publishers_wait()
     {
         await using var store = NewStore(WhenFull.Wait);
@@ -120,6 +154,7 @@ public sealed class MemoryLimitTests(ITestOutputHelper output) : IDisposable
         var ids = await FillAsync(store);
         Assert.Equal(ids, Assert.Single(await ReadAsync(store)).Entries.Select(entry => entry.Id));
         var waiting = AppendAsync(store);
+        store.LimitMemory(1);
         var held = new HeldEntry(ids[1], 1);
 
         Assert.Equal(1, await store.AckAsync("s", "g", [ids[0]]));
@@ -249,7 +284,7 @@ public sealed class MemoryLimitTests(ITestOutputHelper output) : IDisposable
                 new() { Group = "g", Consumer = "c", Streams = ["s"], Count = 20, Block = Eventually.Deadline }))
             {
                 seen.AddRange(batch.Entries.Select(entry => entry.Fields.GetText("v"u8)!));
-                largest = Math.Max(largest, Used(store));
+                largest = Math.Max(largest, store.UsedMemory());
                 await store.AckAndDeleteAsync("s", "g", [.. batch.Entries.Select(entry => entry.Id)]);
             }
         }
@@ -267,22 +302,9 @@ public sealed class MemoryLimitTests(ITestOutputHelper output) : IDisposable
     private static async Task<List<EntryId>> FillAsync(EmbeddedStreamStore store)
     {
         List<EntryId> ids = [];
-        while (Used(store) <= Limit)
+        while (store.UsedMemory() <= Limit)
             ids.Add(await store.AppendAsync("s", Fields));
         return ids;
-    }
-
-    private static long Used(EmbeddedStreamStore store)
-    {
-        store.EnterTurnBesidesTime();
-        try
-        {
-            return store.EngineNeedsLock.UsedBytes;
-        }
-        finally
-        {
-            store.ExitTurn();
-        }
     }
 
     private static async Task<EntryId> AppendAsync(EmbeddedStreamStore store) => await store.AppendAsync("s", Fields);

@@ -95,6 +95,20 @@ internal static class StoreExtensions
         }
     }
 
+    /// <summary>What the keys take, seen without a turn of time.</summary>
+    public static long UsedMemory(this EmbeddedStreamStore store)
+    {
+        store.EnterTurnBesidesTime();
+        try
+        {
+            return store.EngineNeedsLock.UsedBytes;
+        }
+        finally
+        {
+            store.ExitTurn();
+        }
+    }
+
     /// <summary>Sets what the keys may take, as CONFIG SET does; 0 for no limit.</summary>
     public static void LimitMemory(this EmbeddedStreamStore store, long maxMemoryBytes)
     {

@@ -16,6 +16,8 @@ namespace Millrace.Server.Commands.Commits;
 ///            state key  version, or '' for no document
 ///            held  key  group  consumer  id  deliveries
 ///            entry key  id
+///            unread key  id
+///            upkeep                                          the last one: always holds, and says that the commit is upkeep
 /// change     append   key  id, or *  count part*              parts: name, value, name, value …
 ///            schedule key  schedule-key  delay-ms  count part*
 ///            put      key  payload  time-to-live-ms, or '' for none
@@ -78,7 +80,8 @@ internal ref struct CommitArguments(CommandCall call)
         StreamArguments.CheckBatch(commits);
         for (var i = 0; i < commits.Length && _error is null; i++)
         {
-            commits[i] = new Commit { Conditions = ReadConditions(), Changes = ReadChanges() };
+            var conditions = ReadConditions(out var isUpkeep);
+            commits[i] = new Commit { Conditions = conditions, Changes = ReadChanges(), IsUpkeep = isUpkeep };
             if (_error is null)
                 StreamArguments.CheckCommit(commits[i]);
         }
@@ -88,11 +91,19 @@ internal ref struct CommitArguments(CommandCall call)
         return commits;
     }
 
-    private CommitCondition[] ReadConditions()
+    private CommitCondition[] ReadConditions(out bool isUpkeep)
     {
+        isUpkeep = false;
         var conditions = new CommitCondition[TakeCount()];
         for (var i = 0; i < conditions.Length && _error is null; i++)
         {
+            isUpkeep = i == conditions.Length - 1 && _at < _call.Count && _call[_at].SequenceEqual("upkeep"u8);
+            if (isUpkeep)
+            {
+                _at++;
+                return conditions[..^1];
+            }
+
             conditions[i] = Take() switch
             {
                 var kind when kind.SequenceEqual("last"u8) => new CommitCondition.LastId(TakeKey(), TakeId(""u8)),
@@ -100,7 +111,7 @@ internal ref struct CommitArguments(CommandCall call)
                 var kind when kind.SequenceEqual("held"u8) => new CommitCondition.Held(TakeKey(), TakeText(), TakeText(), TakeHeld()),
                 var kind when kind.SequenceEqual("entry"u8) => new CommitCondition.Exists(TakeKey(), TakeId()),
                 var kind when kind.SequenceEqual("unread"u8) => new CommitCondition.Unread(TakeKey(), TakeId()),
-                _ => Fail<CommitCondition>("expected a condition: last, state, held, entry or unread"),
+                _ => Fail<CommitCondition>("expected a condition: last, state, held, entry or unread, or at last upkeep"),
             };
         }
 

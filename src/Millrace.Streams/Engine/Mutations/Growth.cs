@@ -19,17 +19,24 @@ internal static class Growth
             _ => false,
         };
 
-    /// <summary>Whether the commit needs memory. As a whole: what else it does may not make up for it.</summary>
+    /// <summary>
+    /// Whether the commit needs memory. As a whole: what else it does may not make up for it. The documents of upkeep count for nothing: there are a few
+    /// a group, or one a message that was accepted before.
+    /// </summary>
     public static bool NeedsMemory(this Commit commit)
     {
         for (var i = 0; i < commit.Changes.Count; i++)
         {
-            if (commit.Changes[i] is CommitChange.Append or CommitChange.PutState or CommitChange.Release or CommitChange.Schedule)
+            if (commit.Changes[i] is CommitChange.Append or CommitChange.Release or CommitChange.Schedule
+                || (commit.Changes[i] is CommitChange.PutState && !commit.IsUpkeep))
                 return true;
         }
 
         return false;
     }
+
+    /// <summary>Whether the commit helps consumers to go on, and so may use memory that publishers may not.</summary>
+    public static bool MayUseReserve(this Commit commit) => commit.IsUpkeep || commit.Settles();
 
     /// <summary>Whether the commit publishes: adds an entry, now or later.</summary>
     public static bool Publishes(this Commit commit)
@@ -43,8 +50,7 @@ internal static class Growth
         return false;
     }
 
-    /// <summary>Whether the commit settles a delivery.</summary>
-    public static bool Settles(this Commit commit)
+    private static bool Settles(this Commit commit)
     {
         for (var i = 0; i < commit.Changes.Count; i++)
         {

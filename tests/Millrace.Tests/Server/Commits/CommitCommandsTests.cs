@@ -95,7 +95,10 @@ public sealed class CommitCommandsTests
     [InlineData("MILLRACE.COMMIT 0 salt 0 -1", "-ERR argument 4 of MILLRACE.COMMIT: expected a number\r\n")]
     [InlineData("MILLRACE.COMMIT 0 salt 0 0 0", "-ERR argument 4 of MILLRACE.COMMIT: there are more arguments than commits\r\n")]
     [InlineData("MILLRACE.COMMIT 0 salt 1 0 0", "-ERR argument 9 of MILLRACE.COMMIT: the arguments end too early\r\n")]
-    [InlineData("MILLRACE.COMMIT 1 s salt 0 1 1 likes 1 0", "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held, entry or unread\r\n")]
+    [InlineData("MILLRACE.COMMIT 1 s salt 0 1 1 likes 1 0",
+        "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held, entry or unread, or at last upkeep\r\n")]
+    [InlineData("MILLRACE.COMMIT 1 s salt 0 1 2 upkeep last 1 0",
+        "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held, entry or unread, or at last upkeep\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 eat 1", "-ERR argument 8 of MILLRACE.COMMIT: expected a change: append, schedule, put, " +
         "delete, remove, ack, ackdel, leave or release\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 ack 2 g 1-1", "-ERR argument 9 of MILLRACE.COMMIT: expected the number of a key, from 1 to 1\r\n")]
