@@ -56,18 +56,12 @@ internal sealed class ProjectionLease(
         {
             using var deadline = new CancellationTokenSource(options.Lease - silent, time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-            var now = renewedAt;
             try
             {
                 await timer.WaitForNextTickAsync(either.Token).ConfigureAwait(false);
-                now = time.GetTimestamp();
+                var now = time.GetTimestamp();
                 if (!await RenewAsync(either.Token).ConfigureAwait(false))
                     return;
-                renewedAt = now;
-            }
-            catch (StreamException exception) when (exception.Code == StreamErrorCode.OutOfMemory)
-            {
-                // Nobody else gets a lease from a store that is full.
                 renewedAt = now;
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
@@ -86,6 +80,7 @@ internal sealed class ProjectionLease(
         {
             Conditions = [plan.Unchanged(known.Version)],
             Changes = [plan.Put(known.Head with { Owner = null }), new CommitChange.DeleteState(names.Pulse), plan.Tell("left")],
+            IsUpkeep = true,
         };
         await store.CommitAsync(release, cancellationToken).ConfigureAwait(false);
     }
@@ -99,6 +94,7 @@ internal sealed class ProjectionLease(
         {
             Conditions = [plan.Unchanged(known?.Version), CommitCondition.StateAbsent(names.Pulse)],
             Changes = [plan.Put(head.WithoutFailures() with { Owner = Owner }), Pulse(), plan.Tell($"taken by {Owner}")],
+            IsUpkeep = true,
         };
         await store.CommitAsync(take, cancellationToken).ConfigureAwait(false);
     }
@@ -110,7 +106,7 @@ internal sealed class ProjectionLease(
         {
             if (await plan.ReadAsync(cancellationToken).ConfigureAwait(false) is not { } known || known.Head.Owner != Owner)
                 return false;
-            var renewal = new Commit { Conditions = [plan.Unchanged(known.Version)], Changes = [Pulse()] };
+            var renewal = new Commit { Conditions = [plan.Unchanged(known.Version)], Changes = [Pulse()], IsUpkeep = true };
             if ((await store.CommitAsync(renewal, cancellationToken).ConfigureAwait(false)).IsApplied)
                 return true;
         }

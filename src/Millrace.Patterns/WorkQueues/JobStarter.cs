@@ -181,7 +181,7 @@ internal sealed class JobStarter(IStreamStore store, TimeProvider time)
         List<CommitChange> changes = [];
         AddKey(start, record, holder, conditions, changes);
         changes.Add(JobDocuments.Put(run.Job, run.Record));
-        return new() { Conditions = conditions, Changes = changes };
+        return new() { Conditions = conditions, Changes = changes, IsUpkeep = true };
     }
 
     /// <summary>A key that is kept until the start is given back; one that a job lost with its failure is taken again by its redrive.</summary>

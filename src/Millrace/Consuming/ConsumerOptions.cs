@@ -168,7 +168,8 @@ public sealed class ConsumerOptions
     /// Called before a message is settled, by whatever way it ends: handled, failed and tried again, or dead-lettered, also before a handler saw it. What it
     /// adds is part of the commit that settles the message, so a document of what became of messages is never wrong. It may read the store, and is called
     /// again when something it required does not hold. What it throws counts as a failure of the handler. Not called for what is handed back or of another
-    /// group's, and not where <see cref="OrderedBy"/> keeps a message that failed in its place. Makes every acknowledgement a commit. Default: none.
+    /// group's, and not where <see cref="OrderedBy"/> keeps a message that failed in its place. Makes every acknowledgement a commit. A store that is
+    /// full takes what it adds (<see cref="Commit.IsUpkeep"/>) where the handler adds nothing, so keep it small. Default: none.
     /// </summary>
     public Func<Settling, CancellationToken, ValueTask>? OnSettling { get; set; }
 

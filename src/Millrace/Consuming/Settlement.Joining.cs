@@ -10,14 +10,19 @@ internal sealed partial class Settlement
 
     /// <summary>Applies a settlement with what <see cref="ConsumerOptions.OnSettling"/> adds to it, asked anew where that no longer holds.</summary>
     private async ValueTask<SettleResult> ApplyJoinedAsync(
-        Delivery delivery, MessageContext message, SettleAction action, List<CommitCondition> conditions, List<CommitChange> changes)
+        Delivery delivery, MessageContext message, SettleAction action, List<CommitCondition> conditions, List<CommitChange> changes, bool isUpkeep)
     {
         for (var run = 1; ; run++)
         {
             var (settling, failed) = await JoinAsync(delivery, message, action, run).ConfigureAwait(false);
             if (settling is null)
                 return failed;
-            var commit = new Commit { Conditions = [.. conditions, .. settling.Conditions], Changes = [.. settling.Changes, .. changes] };
+            var commit = new Commit
+            {
+                Conditions = [.. conditions, .. settling.Conditions],
+                Changes = [.. settling.Changes, .. changes],
+                IsUpkeep = isUpkeep,
+            };
             var result = await ApplyAsync(delivery, commit).ConfigureAwait(false);
             if (result.Conflict is not { } conflict || !settling.Conditions.Contains(conflict))
                 return result;

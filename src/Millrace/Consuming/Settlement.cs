@@ -209,6 +209,7 @@ internal sealed partial class Settlement
             : delivery.IsAgain || delivery.HasForeignHistory
             ? [new CommitChange.Append(_plan.Again, MovedEntry.ForHandBack(delivery)), AckChange(delivery)]
             : [new CommitChange.Release(delivery.Stream, _plan.Group, delivery.Held)],
+        IsUpkeep = true,
     };
 
     /// <summary>The fence: the entry is still this delivery's, and in an ordered group this process still its reader.</summary>
@@ -230,7 +231,7 @@ internal sealed partial class Settlement
             LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
 
         var parked = ParkedHead.After(delivery, retry.IsCounted ? retry.Error : null, isExhausted, _core.Time.GetUtcNow());
-        var commit = new Commit { Conditions = StillOurs(delivery), Changes = delivery.Tenure!.ParkChanges(turn, parked) };
+        var commit = new Commit { Conditions = StillOurs(delivery), Changes = delivery.Tenure!.ParkChanges(turn, parked), IsUpkeep = true };
         var result = await ApplyAsync(delivery, commit).ConfigureAwait(false);
         if (result.IsApplied)
         {
@@ -262,6 +263,9 @@ internal sealed partial class Settlement
         var conditions = StillOurs(delivery);
         if (keepsEffects)
             context?.AddEffectsTo(conditions, changes);
+
+        // All else is at most a copy of a message that the store has accepted, and documents: a group goes on with them also when the store is full.
+        var isUpkeep = !keepsEffects || context is not { HasEffects: true };
         if (isHandled && delivery.Seen is { } seen)
         {
             // Where somebody else was faster this conflicts like any other document; the run after it finds a duplicate.
@@ -273,8 +277,8 @@ internal sealed partial class Settlement
             changes.AddRange(tenure.UnparkChanges(turn));
         changes.Add(AckChange(delivery));
         var result = _plan.Options.OnSettling is not null && (isHandled || action is not SettleAction.Ack)
-            ? await ApplyJoinedAsync(delivery, context ?? new(delivery, this), action, conditions, changes).ConfigureAwait(false)
-            : await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes }).ConfigureAwait(false);
+            ? await ApplyJoinedAsync(delivery, context ?? new(delivery, this), action, conditions, changes, isUpkeep).ConfigureAwait(false)
+            : await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes, IsUpkeep = isUpkeep }).ConfigureAwait(false);
 
         if (result.IsApplied && delivery.Turn is { } ended)
             ended.End = TurnEnd.Settled;

@@ -94,8 +94,8 @@ public sealed class GroupParkedKeys
         ArgumentException.ThrowIfNullOrWhiteSpace(by);
         if (await FindAsync(key, cancellationToken).ConfigureAwait(false) is not { } parked)
             return false;
-        await _store.AppendAsync(_names.Log, OrderNote.Ask(isSkip, key, parked.EntryId, by), cancellationToken: cancellationToken)
-            .ConfigureAwait(false);
+        var note = new CommitChange.Append(_names.Log, OrderNote.Ask(isSkip, key, parked.EntryId, by));
+        await _store.CommitAsync(new Commit { Changes = [note], IsUpkeep = true }, cancellationToken).ConfigureAwait(false);
         return true;
     }
 

@@ -186,6 +186,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             {
                 Conditions = [document is null ? CommitCondition.StateAbsent(_key) : CommitCondition.StateIs(_key, document.Version)],
                 Changes = [new CommitChange.PutState(_key, now.Write())],
+                IsUpkeep = true,
             };
             _untold = loss;
             var result = (await store.CommitAsync([commit], cancellationToken).ConfigureAwait(false))[0];
@@ -193,7 +194,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             if (result.Conflict is not null)
                 return false;
 
-            // A store that is full refuses the note. It is no reason not to consume, which is what makes room.
+            // That it cannot be noted is no reason not to consume.
             if (result.Failure is { } refusal)
                 Fail(refusal);
             else

@@ -92,6 +92,7 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
         workers.Select(worker => new Commit
         {
             Changes = [new CommitChange.PutState(worker.Plan.Presence, ConsumerRegistry.Write(Describe(worker)), TimeToLive)],
+            IsUpkeep = true,
         }), cancellationToken);
 
     private async Task CleanAsync(CancellationToken cancellationToken)
@@ -132,9 +133,9 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
         {
             await store.CreateConsumerAsync(plan.Stream, plan.Group, plan.Consumer, cancellationToken).ConfigureAwait(false);
         }
-        catch (StreamException exception) when (exception.Code == StreamErrorCode.NoGroup)
+        catch (StreamException exception) when (exception.Code is StreamErrorCode.NoGroup or StreamErrorCode.OutOfMemory)
         {
-            // The worker has yet to make its group, or to make it again.
+            // The worker has yet to make its group, or to make it again. On a store that is full it appears with its first entry.
         }
     }
 

@@ -56,14 +56,7 @@ internal sealed class AbandonedGroups(IStreamStore store, TimeProvider time)
         CommitChange change = still.Count == 0
             ? new CommitChange.DeleteState(key)
             : new CommitChange.PutState(key, JsonSerializer.SerializeToUtf8Bytes(still, RetentionJson.Default.DictionaryStringStillGroup));
-        try
-        {
-            await store.CommitAsync(new Commit { Changes = [change] }, cancellationToken).ConfigureAwait(false);
-        }
-        catch (StreamException exception) when (exception.Code == StreamErrorCode.OutOfMemory)
-        {
-            // Goes unnoted for as long as the store is full, which makes a group abandoned later, never sooner. What is dropped now makes room.
-        }
+        await store.CommitAsync(new Commit { Changes = [change], IsUpkeep = true }, cancellationToken).ConfigureAwait(false);
     }
 }
 

@@ -63,22 +63,13 @@ internal sealed class RetentionLoop
     private async ValueTask<bool> IsOursAsync(string stream, CancellationToken cancellationToken)
     {
         var lease = new StateKey(stream, "millrace/retention");
-        try
+        var commit = new Commit
         {
-            var result = await _store.CommitAsync(
-                new Commit
-                {
-                    Conditions = [CommitCondition.StateAbsent(lease)],
-                    Changes = [new CommitChange.PutState(lease, default, _core.Options.RetentionInterval * LeasePart)],
-                },
-                cancellationToken).ConfigureAwait(false);
-            return result.IsApplied;
-        }
-        catch (StreamException exception) when (exception.Code == StreamErrorCode.OutOfMemory)
-        {
-            // No other run is noted, and this one may be what makes room. That two processes do the same does no harm.
-            return true;
-        }
+            Conditions = [CommitCondition.StateAbsent(lease)],
+            Changes = [new CommitChange.PutState(lease, default, _core.Options.RetentionInterval * LeasePart)],
+            IsUpkeep = true,
+        };
+        return (await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied;
     }
 
     private void Tell(RetentionResult result)

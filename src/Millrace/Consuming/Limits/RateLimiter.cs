@@ -141,6 +141,7 @@ internal sealed class RateLimiter
             Changes = window is null
                 ? [new CommitChange.PutState(_window, default, _length), new CommitChange.PutState(_taken, payload)]
                 : [new CommitChange.PutState(_taken, payload)],
+            IsUpkeep = true,
         };
         return (await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied ? tokens : 0;
     }

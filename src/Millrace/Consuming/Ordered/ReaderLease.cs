@@ -46,8 +46,8 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
             if (IsFree(documents[0], documents[1]))
             {
                 (_tried, _takenAt) = (mine, time.GetTimestamp());
-                if (await TryTakeAsync(documents[0], documents[1], mine, cancellationToken).ConfigureAwait(false))
-                    continue; // The documents say who was first.
+                await store.CommitAsync(Take(documents[0], documents[1], mine), cancellationToken).ConfigureAwait(false);
+                continue; // The documents say who was first.
             }
 
             standingBy(documents[2]);
@@ -67,20 +67,13 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
                 return;
             using var deadline = new CancellationTokenSource(left, time);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(deadline.Token, cancellationToken);
-            var now = time.GetTimestamp();
             try
             {
                 await timer.WaitForNextTickAsync(either.Token).ConfigureAwait(false);
-                now = time.GetTimestamp();
-                var renewal = new Commit { Conditions = [fence], Changes = [new CommitChange.PutState(names.Pulse, _mine)] };
+                var now = time.GetTimestamp();
+                var renewal = new Commit { Conditions = [fence], Changes = [new CommitChange.PutState(names.Pulse, _mine)], IsUpkeep = true };
                 if (!(await store.CommitAsync(renewal, either.Token).ConfigureAwait(false)).IsApplied)
                     return;
-                renewedAt = now;
-            }
-            catch (StreamException exception) when (exception.Code == StreamErrorCode.OutOfMemory)
-            {
-                // As good as a renewal: the store looks at the fence first, and lets nobody else take the lease while it is full. Who reads must
-                // go on, for what it settles makes room.
                 renewedAt = now;
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
@@ -103,6 +96,7 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
                     new CommitChange.DeleteState(names.Pulse),
                     new CommitChange.Append(names.Log, OrderNote.Left(plan.Consumer)),
                 ],
+                IsUpkeep = true,
             },
             cancellationToken).ConfigureAwait(false);
         LogMessages.ReaderLeft(logger, plan.Stream, plan.Group);
@@ -121,24 +115,6 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
         return time.GetElapsedTime(_seenSince) >= plan.Options.Lease;
     }
 
-    /// <summary>
-    /// Asks for the lease. When the store is full nobody gets it, and whoever has it cannot show that it lives: it has a whole lease from then.
-    /// </summary>
-    /// <returns>Whether the store has looked at it.</returns>
-    private async Task<bool> TryTakeAsync(StateDocument? reader, StateDocument? pulse, byte[] mine, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await store.CommitAsync(Take(reader, pulse, mine), cancellationToken).ConfigureAwait(false);
-            return true;
-        }
-        catch (StreamException exception) when (exception.Code == StreamErrorCode.OutOfMemory && reader is not null && !IsOurs(reader.Payload.Span))
-        {
-            _seenSince = time.GetTimestamp();
-            return false;
-        }
-    }
-
     private bool IsOurs(ReadOnlySpan<byte> payload) => _mine is { } mine
         ? payload.SequenceEqual(mine) || payload.SequenceEqual(_tried)
         : payload.StartsWith(Encoding.UTF8.GetBytes($"{plan.Consumer}\n"));
@@ -147,6 +123,7 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
     {
         Conditions = [Unchanged(names.Reader, reader), Unchanged(names.Pulse, pulse)],
         Changes = [new CommitChange.PutState(names.Reader, mine), new CommitChange.PutState(names.Pulse, mine)],
+        IsUpkeep = true,
     };
 
     private static CommitCondition Unchanged(StateKey key, StateDocument? document) =>

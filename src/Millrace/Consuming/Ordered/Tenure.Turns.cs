@@ -176,7 +176,8 @@ internal sealed partial class Tenure
 
     private async Task CommitAsync(IReadOnlyList<CommitChange> changes, CancellationToken cancellationToken)
     {
-        var result = await _store.CommitAsync(new Commit { Conditions = [Fence], Changes = changes }, cancellationToken).ConfigureAwait(false);
+        var commit = new Commit { Conditions = [Fence], Changes = changes, IsUpkeep = true };
+        var result = await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
         if (!result.IsApplied)
             Lose();
     }
