@@ -83,7 +83,7 @@ public sealed partial class MillraceTestHost
         var entry = (await store.ReadGroupAsync(read, cancellationToken).ConfigureAwait(false))[0].Entries[0];
 
         var settlement = new Settlement(
-            core, store, plan, new(1, static () => { }), NullLogger.Instance, CancellationToken.None, static (_, _) => Task.CompletedTask);
+            core, store, plan, new(1, new(plan.Options), static () => { }), NullLogger.Instance, CancellationToken.None, static (_, _) => Task.CompletedTask);
         var delivery = new Delivery(plan.Stream, isAgain: false, isRecovered: false, entry, Time.GetTimestamp());
         var context = new MessageContext(delivery, settlement);
         var scope = Services.CreateAsyncScope();

@@ -33,6 +33,14 @@ public sealed class ConsumerOptions
     /// </summary>
     public int? Prefetch { get; set; }
 
+    /// <summary>
+    /// Bytes of entries read ahead, and of one read or claim: where entries are large, fewer than <see cref="Prefetch"/> are held besides those that run.
+    /// Judged by the size of the entries that came last, so a first large one after small ones may exceed it. On Redis keep it to a quarter of
+    /// <c>RedisOptions.MaxReplyBytes</c> or less: a read whose reply is longer fails, costs the connection, and counts as a delivery of what it was given.
+    /// Default 16 MiB; 64 KiB to 1 GiB.
+    /// </summary>
+    public int PrefetchBytes { get; set; } = 16 * 1024 * 1024;
+
     /// <summary>Attempts in all before a failing message goes to the dead letters, 1 to 1,000. Default 5.</summary>
     public int MaxAttempts { get; set; } = 5;
 

@@ -49,8 +49,9 @@ internal sealed class ConsumerWorker
         (Status, _gate) = (status, status.Gate);
         _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
         _ledger = new(core, store, plan, logger);
-        _held = new(plan.Capacity, _ledger.Moved);
-        _reader = new(store, plan, _held, core, logger);
+        var ahead = new ReadAhead(plan.Options);
+        _held = new(plan.HeldPlaces, ahead, _ledger.Moved);
+        _reader = new(store, plan, _held, ahead, core, logger);
         _handlers = new(plan.Slots, HandleAsync);
         _recovery = new(_reader, plan, _gate, WaitAtGateAsync, core.Time, logger, _handlers.Start);
         _leases = new(store, plan, _held, core.Time, logger);
@@ -247,8 +248,6 @@ internal sealed class ConsumerWorker
     /// <summary>Reads new entries while the gate is open and there is room for them.</summary>
     private async Task ReadAsync(CancellationToken cancellationToken)
     {
-        // Half of the prefetch at least, so that a busy group reads in batches; while less is free, every handler has work.
-        var wantedRoom = Math.Max(1, _plan.Options.EffectivePrefetch / 2);
         var failures = 0;
         while (true)
         {
@@ -256,7 +255,7 @@ internal sealed class ConsumerWorker
             var reading = _gate.Reading;
             try
             {
-                var room = await _held.WaitForRoomAsync(wantedRoom, reading).ConfigureAwait(false);
+                var room = await _held.WaitForRoomAsync(reading).ConfigureAwait(false);
                 if (failures > 0)
                     await RepairAsync(cancellationToken).ConfigureAwait(false);
                 Status.Answered();

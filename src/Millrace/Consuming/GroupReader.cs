@@ -10,9 +10,9 @@ namespace Millrace.Consuming;
 /// and of the group's private stream, in one read that really blocks.
 /// </summary>
 internal sealed class GroupReader(
-    IStreamStore store, GroupPlan plan, HeldDeliveries held, MillraceCore core, ILogger logger)
+    IStreamStore store, GroupPlan plan, HeldDeliveries held, ReadAhead ahead, MillraceCore core, ILogger logger)
 {
-    // Pending entries looked at in one go, and so the most that are claimed at once.
+    // Pending entries looked at in one go, and the most that are claimed at once.
     private const int PageSize = 64;
 
     // Long enough to cost nothing when idle, short enough that a server which forgot us is noticed. Nothing is polled: entries end the
@@ -22,6 +22,9 @@ internal sealed class GroupReader(
     // A claim must not see an entry between its arrival and its place among the held ones: it would be handled twice.
     private readonly SemaphoreSlim _taking = new(1);
     private readonly string[] _streams = [plan.Again, plan.Stream];
+
+    /// <summary>How much it reads.</summary>
+    public ReadAhead Ahead => ahead;
 
     /// <summary>Waits for new entries. Returns them also when the wait was cancelled: they are ours already.</summary>
     /// <param name="room">
@@ -58,24 +61,63 @@ internal sealed class GroupReader(
     public async Task<DeliveredEntry?> ClaimForTurnAsync(bool isAgain, EntryId id, bool isRecovered, CancellationToken cancellationToken)
     {
         var claim = new ClaimRequest { Consumer = plan.Consumer, Ids = [id], MinIdleTime = TimeSpan.Zero };
-        var claimed = await store.ClaimAsync(StreamOf(isAgain), plan.Group, claim, cancellationToken).ConfigureAwait(false);
+        var claimed = await SendAsync(isAgain, claim, cancellationToken).ConfigureAwait(false);
         core.Meter.Received(plan, isAgain, isRecovered, claimed.Entries);
         if (claimed.Deleted.Count > 0)
             ReportDeleted(isAgain, claimed.Deleted);
         return claimed.Entries is [var taken] ? taken : null;
     }
 
-    private ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadBatchesAsync(int room, TimeSpan block, CancellationToken cancellationToken) =>
-        store.ReadGroupAsync(
-            new()
-            {
-                Group = plan.Group,
-                Consumer = plan.Consumer,
-                Streams = _streams,
-                Count = Math.Max(1, room / 2),
-                Block = block,
-            },
-            cancellationToken);
+    private async ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadBatchesAsync(int room, TimeSpan block, CancellationToken cancellationToken)
+    {
+        var read = new GroupRead
+        {
+            Group = plan.Group,
+            Consumer = plan.Consumer,
+            Streams = _streams,
+            Count = Math.Max(1, Math.Min(room, ahead.Fitting) / 2),
+            Block = block,
+        };
+        try
+        {
+            var batches = await store.ReadGroupAsync(read, cancellationToken).ConfigureAwait(false);
+            foreach (var batch in batches)
+                Learn(batch.Entries);
+            return batches;
+        }
+        catch (StreamException)
+        {
+            ahead.Forget();
+            throw;
+        }
+    }
+
+    /// <summary>Reads a part of a stream of an ordered group without taking it, as far as one answer reaches.</summary>
+    /// <returns>The entries, and the ID they reach up to.</returns>
+    public async Task<(IReadOnlyList<StreamEntry> Found, EntryId End)> LookAsync(
+        bool isAgain, EntryId start, EntryId end, int most, CancellationToken cancellationToken)
+    {
+        var range = new StreamRange { Start = start, End = end, Count = Math.Min(most, ahead.Fitting) };
+        try
+        {
+            var found = await store.RangeAsync(StreamOf(isAgain), range, cancellationToken).ConfigureAwait(false);
+            ahead.Learn(found.Sum(entry => (long)entry.Fields.Packed.Length), found.Count);
+            return (found, found.Count < range.Count ? end : found[^1].Id);
+        }
+        catch (StreamException)
+        {
+            ahead.Forget();
+            throw;
+        }
+    }
+
+    private void Learn(IReadOnlyList<DeliveredEntry> entries)
+    {
+        var bytes = 0L;
+        foreach (var entry in entries)
+            bytes += entry.Fields.Packed.Length;
+        ahead.Learn(bytes, entries.Count);
+    }
 
     /// <summary>
     /// Takes over one page of pending entries. Those delivered twice or more are not taken but returned as suspects: they may be what
@@ -102,17 +144,36 @@ internal sealed class GroupReader(
                 Count = PageSize,
             };
             var page = await store.PendingAsync(StreamOf(isAgain), plan.Group, query, cancellationToken).ConfigureAwait(false);
-            var strays = page.Where(pending => !held.IsHeld(isAgain, pending.Id)).ToList();
-            suspects.AddRange(strays.Where(pending => pending.DeliveryCount >= 2).Select(pending => pending.Id));
+            var (strays, next) = FindStrays(isAgain, page, suspects);
             var taken = new List<Delivery>();
-            foreach (var alike in strays.Where(pending => pending.DeliveryCount < 2).ToLookup(pending => LeastIdle(isOwn, pending.IdleTime)))
+            foreach (var alike in strays.ToLookup(pending => LeastIdle(isOwn, pending.IdleTime)))
                 await ClaimCoreAsync(isAgain, alike.Key, [.. alike.Select(pending => pending.Id)], taken, cancellationToken).ConfigureAwait(false);
-            return (taken, page.Count < PageSize ? null : page[^1].Id.Next());
+            return (taken, next);
         }
         finally
         {
             _taking.Release();
         }
+    }
+
+    /// <summary>What of a page is to be claimed, as many as one answer can bring, and where the next page begins.</summary>
+    private (List<PendingEntry> Strays, EntryId? Next) FindStrays(bool isAgain, IReadOnlyList<PendingEntry> page, List<EntryId> suspects)
+    {
+        List<PendingEntry> strays = [];
+        var most = ahead.Fitting;
+        foreach (var pending in page)
+        {
+            if (held.IsHeld(isAgain, pending.Id))
+                continue;
+            if (pending.DeliveryCount >= 2)
+                suspects.Add(pending.Id);
+            else if (strays.Count < most)
+                strays.Add(pending);
+            else
+                return (strays, pending.Id);
+        }
+
+        return (strays, page.Count < PageSize ? null : page[^1].Id.Next());
     }
 
     /// <summary>
@@ -161,10 +222,25 @@ internal sealed class GroupReader(
         // The lease begins with the claim, not with its answer.
         var claimedAt = core.Time.GetTimestamp();
         var claim = new ClaimRequest { Consumer = plan.Consumer, Ids = ids, MinIdleTime = leastIdle };
-        var claimed = await store.ClaimAsync(StreamOf(isAgain), plan.Group, claim, cancellationToken).ConfigureAwait(false);
+        var claimed = await SendAsync(isAgain, claim, cancellationToken).ConfigureAwait(false);
         Hold(StreamOf(isAgain), isAgain, isRecovered: true, claimed.Entries, claimedAt, deliveries);
         if (claimed.Deleted.Count > 0)
             ReportDeleted(isAgain, claimed.Deleted);
+    }
+
+    private async ValueTask<ClaimResult> SendAsync(bool isAgain, ClaimRequest claim, CancellationToken cancellationToken)
+    {
+        try
+        {
+            var claimed = await store.ClaimAsync(StreamOf(isAgain), plan.Group, claim, cancellationToken).ConfigureAwait(false);
+            Learn(claimed.Entries);
+            return claimed;
+        }
+        catch (StreamException)
+        {
+            ahead.Forget();
+            throw;
+        }
     }
 
     private void ReportDeleted(bool isAgain, IReadOnlyList<EntryId> deleted)

@@ -4,17 +4,17 @@ using Millrace.Streams;
 namespace Millrace.Consuming;
 
 /// <summary>Everything a group's worker holds, queued and running, and the room left for more.</summary>
-/// <param name="capacity">Deliveries read that there is room for.</param>
+/// <param name="places">Deliveries read that there is room for, besides those read ahead.</param>
+/// <param name="ahead">How many may be read ahead.</param>
 /// <param name="moved">Called when a delivery came or ended.</param>
-internal sealed class HeldDeliveries(int capacity, Action moved)
+internal sealed class HeldDeliveries(int places, ReadAhead ahead, Action moved)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<(bool IsAgain, EntryId Id), Delivery> _held = [];
     private int _count; // Of all, to be read without the lock.
     private int _readCount;
 
-    // The reader, when it waits for this much room.
-    private int _wantedRoom;
+    // The reader, when it waits for room.
     private TaskCompletionSource? _roomWaiter;
 
     /// <summary>Whether more than one is held. May be a moment old.</summary>
@@ -56,7 +56,7 @@ internal sealed class HeldDeliveries(int capacity, Action moved)
             foreach (var delivery in deliveries)
                 RemoveNeedsLock(delivery);
             Volatile.Write(ref _count, _held.Count);
-            if (_roomWaiter is not null && capacity - _readCount >= _wantedRoom)
+            if (_roomWaiter is not null && RoomNeedsLock() >= ahead.WantedRoom)
                 (waiter, _roomWaiter) = (_roomWaiter, null);
         }
 
@@ -79,17 +79,17 @@ internal sealed class HeldDeliveries(int capacity, Action moved)
             return [.. _held.Values];
     }
 
-    /// <summary>Waits until at least this much room is free and returns how much there is. For one waiter at a time.</summary>
-    public async ValueTask<int> WaitForRoomAsync(int wanted, CancellationToken cancellationToken)
+    /// <summary>Waits until there is room that is worth a read and returns how much there is. For one waiter at a time.</summary>
+    public async ValueTask<int> WaitForRoomAsync(CancellationToken cancellationToken)
     {
         while (true)
         {
             Task wait;
             lock (_lock)
             {
-                if (capacity - _readCount >= wanted)
-                    return capacity - _readCount;
-                _wantedRoom = wanted;
+                var room = RoomNeedsLock();
+                if (room >= ahead.WantedRoom)
+                    return room;
                 _roomWaiter = new(TaskCreationOptions.RunContinuationsAsynchronously);
                 wait = _roomWaiter.Task;
             }
@@ -97,6 +97,8 @@ internal sealed class HeldDeliveries(int capacity, Action moved)
             await wait.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
     }
+
+    private int RoomNeedsLock() => places + ahead.Entries - _readCount;
 
     private void RemoveNeedsLock(Delivery delivery)
     {

@@ -28,6 +28,9 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
     /// <summary>See <see cref="ConsumerOptions.Prefetch"/>.</summary>
     public int Prefetch { get; set; }
 
+    /// <summary>See <see cref="ConsumerOptions.PrefetchBytes"/>.</summary>
+    public int PrefetchBytes { get; set; }
+
     /// <summary>See <see cref="ConsumerOptions.BatchSize"/>.</summary>
     public int BatchSize { get; set; }
 

@@ -41,8 +41,11 @@ internal sealed record GroupPlan
     /// </summary>
     public int Slots => Lane is null ? HandlerPlaces : Capacity;
 
+    /// <summary>Deliveries that are held at once, besides those read ahead.</summary>
+    public int HeldPlaces => HandlerPlaces * (Lane is null ? 1 : 2);
+
     /// <summary>Deliveries that are held at once.</summary>
-    public int Capacity => HandlerPlaces + Options.EffectivePrefetch + (Lane is null ? 0 : HandlerPlaces);
+    public int Capacity => HeldPlaces + Options.EffectivePrefetch;
 
     /// <summary>The group's private stream, for retries and handed-back entries.</summary>
     public string Again { get; private init; } = "";

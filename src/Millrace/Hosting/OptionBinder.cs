@@ -17,6 +17,7 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         var binder = new OptionBinder(configuration, $"Millrace:Consumers:{group}", errors);
         options.Concurrency = binder.Integer(nameof(options.Concurrency), options.Concurrency, 1, 1_000);
         options.Prefetch = binder.Integer(nameof(options.Prefetch), options.EffectivePrefetch, 0, 4_000);
+        options.PrefetchBytes = binder.Integer(nameof(options.PrefetchBytes), options.PrefetchBytes, 64 * 1024, 1024 * 1024 * 1024);
         options.MaxAttempts = binder.Integer(nameof(options.MaxAttempts), options.MaxAttempts, 1, 1_000);
         options.MaxDeliveries = binder.Integer(nameof(options.MaxDeliveries), options.MaxDeliveries, 1, 1_000);
         options.RetryBaseDelay = binder.Duration(nameof(options.RetryBaseDelay), options.RetryBaseDelay, TimeSpan.Zero);

@@ -6,7 +6,7 @@ namespace Millrace.Consuming.Ordered;
 /// <summary>
 /// Whose turn it is: the first entry of each key, as many at once as the group may, and what waits behind them. Knows no store and no clock.
 /// </summary>
-internal sealed class KeyQueue(ConsumerOptions options)
+internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
 {
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Lane> _lanes = new(StringComparer.Ordinal);
@@ -226,11 +226,10 @@ internal sealed class KeyQueue(ConsumerOptions options)
         }
     }
 
-    /// <summary>Waits until at least this much room is free and returns how much there is. For one waiter at a time.</summary>
-    /// <param name="wanted">More is read only when there is room for this many.</param>
+    /// <summary>Waits until there is room that is worth a read and returns how much there is. For one waiter at a time.</summary>
     /// <param name="full">Told when a limit of parked keys or waiting entries is what stands in the way.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    public async ValueTask<int> WaitForRoomAsync(int wanted, Action<int, int> full, CancellationToken cancellationToken)
+    public async ValueTask<int> WaitForRoomAsync(Action<int, int> full, CancellationToken cancellationToken)
     {
         while (true)
         {
@@ -242,8 +241,8 @@ internal sealed class KeyQueue(ConsumerOptions options)
                 (parked, waiting) = (_parked, _waiting);
                 isFull = parked >= options.MaxParkedKeys || waiting >= options.MaxWaitingEntries;
                 var room = Math.Min(
-                    options.Concurrency + options.EffectivePrefetch - _running - _ready.Count, options.MaxWaitingEntries - _waiting);
-                if (!isFull && room >= Math.Min(wanted, options.MaxWaitingEntries - _waiting))
+                    options.Concurrency + ahead.Entries - _running - _ready.Count, options.MaxWaitingEntries - _waiting);
+                if (!isFull && room >= Math.Min(ahead.WantedRoom, options.MaxWaitingEntries - _waiting))
                     return room;
                 _roomWaiter = new(TaskCreationOptions.RunContinuationsAsynchronously);
                 wait = _roomWaiter.Task;
@@ -258,7 +257,7 @@ internal sealed class KeyQueue(ConsumerOptions options)
     private void AddBehind(Lane lane, WaitingEntry entry)
     {
         // Some keep their fields, so that a busy key need not read every entry twice.
-        if (entry.Fields is not null && (lane.IsParked || _fieldsBehind >= options.EffectivePrefetch))
+        if (entry.Fields is not null && (lane.IsParked || _fieldsBehind >= ahead.Entries))
             entry = entry with { Fields = null };
         _fieldsBehind += entry.Fields is null ? 0 : 1;
         lane.Behind.Enqueue(entry);

@@ -128,14 +128,11 @@ internal sealed partial class Tenure
         bool isAgain, List<PendingEntry> entries, string? ours, CancellationToken cancellationToken)
     {
         List<(string? Key, WaitingEntry Entry)> read = [];
-        var stream = isAgain ? _plan.Again : _plan.Stream;
         for (var i = 0; i < entries.Count;)
         {
             // What is pending lies close together as a rule, so one range brings the fields of many.
-            var range = new StreamRange { Start = entries[i].Id, End = entries[^1].Id, Count = PageSize };
-            var found = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
+            var (found, end) = await _reader.LookAsync(isAgain, entries[i].Id, entries[^1].Id, PageSize, cancellationToken).ConfigureAwait(false);
             var fields = found.ToDictionary(entry => entry.Id, entry => entry.Fields);
-            var end = found.Count < PageSize ? entries[^1].Id : found[^1].Id;
             for (; i < entries.Count && entries[i].Id <= end; i++)
             {
                 // One that was deleted from the stream has no key; nothing is left of it to handle.

@@ -48,7 +48,7 @@ internal sealed partial class Tenure
         (_reader, _settlement) = (parts.Reader, parts.Settlement);
         (_handle, _gate, _status, _time, _logger) = (parts.Handle, parts.Gate, parts.Status, parts.Time, parts.Logger);
         (_keys, _names, Fence) = (parts.Plan.OrderKeys!, parts.Plan.OrderNames!, fence);
-        _queue = new(parts.Plan.Options);
+        _queue = new(parts.Plan.Options, parts.Reader.Ahead);
         Over = _over.Token;
     }
 
@@ -120,11 +120,10 @@ internal sealed partial class Tenure
 
     private async Task ReadAsync(Func<Exception, int, CancellationToken, Task> waitAfterFailure, CancellationToken cancellationToken)
     {
-        var wantedRoom = Math.Max(1, _plan.Options.EffectivePrefetch / 2);
         var failures = 0;
         while (true)
         {
-            var room = await _queue.WaitForRoomAsync(wantedRoom, TellFull, cancellationToken).ConfigureAwait(false);
+            var room = await _queue.WaitForRoomAsync(TellFull, cancellationToken).ConfigureAwait(false);
             await _gate.WhenOpenAsync(cancellationToken).ConfigureAwait(false);
             using var either = CancellationTokenSource.CreateLinkedTokenSource(_gate.Reading, cancellationToken);
             var reading = either.Token;

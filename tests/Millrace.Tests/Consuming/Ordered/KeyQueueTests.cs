@@ -5,7 +5,9 @@ namespace Millrace.Tests.Consuming.Ordered;
 
 public sealed class KeyQueueTests
 {
-    private readonly KeyQueue _queue = new(new() { Concurrency = 2, Prefetch = 2, MaxParkedKeys = 2, MaxWaitingEntries = 3 });
+    private static readonly ConsumerOptions _options = new() { Concurrency = 2, Prefetch = 2, MaxParkedKeys = 2, MaxWaitingEntries = 3 };
+
+    private readonly KeyQueue _queue = new(_options, new(_options));
 
     [Fact]
     public void Turns_go_to_the_first_entry_of_each_key()
@@ -137,7 +139,7 @@ public sealed class KeyQueueTests
         _queue.Park(parked);
         _queue.Park(Take());
         var full = 0;
-        var room = _queue.WaitForRoomAsync(1, (_, _) => full++, TestContext.Current.CancellationToken);
+        var room = _queue.WaitForRoomAsync((_, _) => full++, TestContext.Current.CancellationToken);
         Assert.Equal((false, 1), (room.IsCompleted, full));
 
         _queue.Wake(parked, 1);
@@ -162,7 +164,7 @@ public sealed class KeyQueueTests
 
     private Turn? _last;
 
-    private ValueTask<int> RoomAsync() => _queue.WaitForRoomAsync(1, (_, _) => { }, TestContext.Current.CancellationToken);
+    private ValueTask<int> RoomAsync() => _queue.WaitForRoomAsync((_, _) => { }, TestContext.Current.CancellationToken);
 
     private void Add(string? key, ulong number) =>
         _queue.Add(key, new(false, new(number, 0), 1, IsOurs: true, EntryFields.Create(("n", $"{number}"))));

@@ -1,0 +1,97 @@
+using System.Collections.Concurrent;
+using Millrace.Embedded;
+using Millrace.Redis;
+using Millrace.Streams;
+using Millrace.Tests.Clients;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Consuming;
+
+/// <summary>A backlog of large messages, the same on every store.</summary>
+public abstract class LargeMessageTests(Func<Task<string>>? endpoint = null) : IAsyncLifetime
+{
+    private const string Group = "billing";
+    private const int LargeBytes = 1024 * 1024;
+    private const int Count = 200;
+
+    private readonly string _stream = $"orders-{Guid.NewGuid():N}";
+    private readonly ConcurrentBag<long> _deliveryCounts = [];
+    private IStreamStore _store = null!;
+
+    public sealed class OnEmbedded : LargeMessageTests;
+
+    public sealed class OnServer(SharedMillrace millrace) : LargeMessageTests(async () => $"127.0.0.1:{(await millrace.StartedAsync()).Endpoint.Port}");
+
+    public sealed class OnRedis(SharedRedis redis) : LargeMessageTests(async () => (await redis.StartedAsync()).Endpoint)
+    {
+        /// <summary>Only there is there a limit that a read can exceed.</summary>
+        [Fact]
+        public Task Large_messages_after_small_ones_cost_a_read_and_no_message() => ReadAfterSmallOnesAsync();
+    }
+
+    public async ValueTask InitializeAsync() =>
+        _store = endpoint is null ? new EmbeddedStreamStore(new()) : new RedisStreamStore(RedisOptions.Parse(await endpoint()));
+
+    public async ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        await _store.DeleteStreamAsync(_stream);
+        await _store.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Large_messages_are_read_ahead_by_their_bytes_and_delivered_once()
+    {
+        await AppendAsync(LargeBytes, Count);
+        var goOn = new TaskCompletionSource();
+        var (running, allRun) = (0, new TaskCompletionSource());
+        await using var host = await StartAsync(async context =>
+        {
+            if (Interlocked.Increment(ref running) == 100)
+                allRun.SetResult();
+            await goOn.Task;
+        });
+        await allRun.Task.WaitAsync(Eventually.Deadline);
+
+        // A read that waits is given what there is; so a message that finds no room here is not given to anybody.
+        var room = 16 * 1024 * 1024 / LargeBytes;
+        await Eventually.TrueAsync("the rest of the room is taken", async () => (await _store.PendingSummaryAsync(_stream, Group)).Count > 100);
+        Assert.InRange((await _store.PendingSummaryAsync(_stream, Group)).Count, 100 + 1, 100 + room);
+
+        goOn.SetResult();
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(Enumerable.Repeat(1L, Count), _deliveryCounts);
+    }
+
+    private async Task ReadAfterSmallOnesAsync()
+    {
+        const int small = 3_000;
+        await AppendAsync(100, small);
+        await AppendAsync(LargeBytes, Count);
+
+        await using var host = await StartAsync(_ => Task.CompletedTask);
+
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(small + Count, _deliveryCounts.Count);
+        Assert.InRange(_deliveryCounts.Max(), 1, 2);
+    }
+
+    private async Task AppendAsync(int bytes, int count)
+    {
+        var data = $$"""{"orderId":"{{new string('x', bytes)}}","total":1}""";
+        for (var i = 0; i < count; i++)
+            await _store.AppendAsync(_stream, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", data)));
+    }
+
+    private Task<ConsumerHost> StartAsync(Func<MessageContext, Task> handle) => ConsumerHost.StartAsync(
+        m => m.AddConsumer<OrderCreated>(
+            _stream,
+            Group,
+            async (_, context, _) =>
+            {
+                _deliveryCounts.Add(context.DeliveryCount);
+                await handle(context);
+            },
+            o => (o.Concurrency, o.HandlerTimeout) = (100, Timeout.InfiniteTimeSpan)),
+        _store);
+}
