@@ -64,6 +64,20 @@ public static partial class StreamArguments
             throw new ArgumentException($"An entry has at most {StreamLimits.MaxEntryBytes} bytes; this one has {fields.Packed.Length}.", parameter);
     }
 
+    /// <summary>The fields of an entry that a commit appends or schedules: one that says where it came from has room for its history.</summary>
+    private static void CheckCommitted(EntryFields fields)
+    {
+        if (!IsCopy(fields) || !FitsAsCopy(fields))
+            CheckFields(fields);
+    }
+
+    /// <summary>Whether a copy of an entry, with its history, is within the limits of a commit.</summary>
+    public static bool FitsAsCopy(EntryFields fields) =>
+        fields.Count <= StreamLimits.MaxFields + StreamLimits.CopyFields && fields.Packed.Length <= StreamLimits.MaxEntryBytes + StreamLimits.CopyBytes;
+
+    private static bool IsCopy(EntryFields fields) =>
+        (fields.Count > StreamLimits.MaxFields || fields.Packed.Length > StreamLimits.MaxEntryBytes) && fields.TryGet(EntryFieldNames.SourceId, out _);
+
     /// <summary>A commit: its number of changes, and every name, duration and payload in it.</summary>
     public static void CheckCommit(Commit commit)
     {
@@ -108,7 +122,7 @@ public static partial class StreamArguments
         {
             case CommitChange.Append append:
                 CheckName(append.Stream);
-                CheckFields(append.Fields);
+                CheckCommitted(append.Fields);
                 break;
             case CommitChange.PutState put:
                 Check(put.Key);
@@ -140,7 +154,7 @@ public static partial class StreamArguments
                 break;
             case CommitChange.Schedule schedule:
                 CheckSchedule(schedule.Stream);
-                CheckFields(schedule.Fields);
+                CheckCommitted(schedule.Fields);
                 CheckDuration(schedule.Delay);
                 break;
         }

@@ -12,6 +12,15 @@ public static class StreamLimits
     /// <summary>Packed bytes of one entry, and bytes of one state document: 8 MiB.</summary>
     public const int MaxEntryBytes = 8 * 1024 * 1024;
 
+    /// <summary>
+    /// Fields that an entry of a commit may have on top of <see cref="MaxFields"/> when it has <see cref="EntryFieldNames.SourceId"/>: it is a
+    /// copy of another one, and its size must not keep an entry from being retried, or from ending in the dead letters with its history.
+    /// </summary>
+    public const int CopyFields = 64;
+
+    /// <summary>Bytes that such an entry may have on top of <see cref="MaxEntryBytes"/>: 64 KiB.</summary>
+    public const int CopyBytes = 64 * 1024;
+
     /// <summary>Changes of one commit. Redis is blocked while it applies them: about 3 ms at this size.</summary>
     public const int MaxCommitChanges = 1_000;
 

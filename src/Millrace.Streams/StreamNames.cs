@@ -11,6 +11,14 @@ public static class StreamNames
     /// <summary>The stream of entries a group gave up on, with reason and history.</summary>
     public static string DeadLetters(string stream, string group) => Derive(Origin(stream, group), $"dead:{group}");
 
+    /// <summary>Whether a stream has a name that <see cref="DeadLetters"/> gives: what its entries say of their history is the framework's.</summary>
+    public static bool IsDeadLetters(string stream)
+    {
+        ArgumentNullException.ThrowIfNull(stream);
+        var tag = stream.IndexOf('}', StringComparison.Ordinal);
+        return tag > 0 && stream.AsSpan(tag).Contains(":dead:", StringComparison.Ordinal);
+    }
+
     /// <summary>The stream of notes on who redrove or deleted which dead letter of a group.</summary>
     public static string DeadLetterAudit(string stream, string group) => $"{DeadLetters(stream, group)}:audit";
 

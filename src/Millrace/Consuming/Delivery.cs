@@ -66,9 +66,28 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     public long PriorDeliveries =>
         (isAgain ? EnvelopeCodec.Decode(entry.Fields).PriorDeliveries : 0) - (Turn?.Parked?.EndedDeliveries ?? 0);
 
+    /// <summary>Whether the framework wrote the entry, as a copy of another one: what it says of its history is true, be it of another group.</summary>
+    public bool IsCopy => isAgain || StreamNames.IsDeadLetters(stream);
+
     /// <summary>Whether the entry has a history that must not come along to the group's private stream.</summary>
-    public bool HasForeignHistory => !isAgain &&
-        (entry.Fields.TryGet(EnvelopeFieldNames.Attempt, out _) || entry.Fields.TryGet(EntryFieldNames.PriorDeliveries, out _));
+    public bool HasForeignHistory
+    {
+        get
+        {
+            if (isAgain)
+                return false;
+            foreach (var one in entry.Fields)
+            {
+                if (EnvelopeFieldNames.IsHistory(one.Name.Span))
+                    return true;
+            }
+
+            return false;
+        }
+    }
+
+    /// <summary>What the entry says about its message.</summary>
+    public MessageHeaders ReadHeaders() => new(entry.Id, entry.Fields, isOriginal: !IsCopy);
 
     /// <summary>In an ordered group: the tenure whose fence every commit has. The delivery ends with it.</summary>
     public Tenure? Tenure { get; init; }

@@ -38,7 +38,7 @@ public sealed class MessageContext
     public EntryId EntryId => _delivery.Id;
 
     /// <summary>Everything the entry says about the message.</summary>
-    public MessageHeaders Headers => field ??= new(_delivery.Id, Fields);
+    public MessageHeaders Headers => field ??= _delivery.ReadHeaders();
 
     /// <summary>The fields of the entry.</summary>
     public EntryFields Fields => _delivery.Entry.Fields;

@@ -1,4 +1,5 @@
 using System.Text;
+using Millrace.Consuming.Ordered;
 using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Streams;
@@ -13,6 +14,13 @@ internal static class MovedEntry
     // What one error may take; with the five that are kept history stays below 6 KiB.
     private const int MaxErrorBytes = 1024;
 
+    // What a letter may take of its message. The rest of what a copy may have is for its history, below 40 KiB; an entry within the limits of a store is
+    // never cut, also where each of its fields got a longer name.
+    private const int MaxLetterBytes = StreamLimits.MaxEntryBytes + (16 * 1024);
+
+    // The lengths of a name and a value at most.
+    private const int FieldOverheadBytes = 10;
+
     /// <summary>The next attempt at a message that failed.</summary>
     public static EntryFields ForRetry(Delivery delivery, string error, DateTimeOffset now)
     {
@@ -23,16 +31,19 @@ internal static class MovedEntry
         return writer.ToFields();
     }
 
-    /// <summary>A message the group gives up on.</summary>
+    /// <summary>
+    /// A message the group gives up on. What another program wrote beyond the limits of a store is left out field by field, and the letter says so:
+    /// otherwise it could go nowhere, and would come back for ever.
+    /// </summary>
     public static EntryFields ForDeadLetter(Delivery delivery, GroupPlan plan, string reason, Exception? failure, DateTimeOffset now)
     {
         var error = failure is null ? null : Describe(failure);
         var writer = new EntryFieldsWriter();
-        CopyMessage(writer, delivery, isDead: true);
+        var (omittedFields, omittedBytes) = CopyMessage(writer, delivery, isDead: true);
         EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt);
         if (error is not null)
             writer.Add(EnvelopeFieldNames.Errors, AddError(delivery, error, now));
-        else if (delivery.Entry.Fields.TryGet(EnvelopeFieldNames.Errors, out var errors))
+        else if (HistoryOf(delivery).TryGet(EnvelopeFieldNames.Errors, out var errors))
             writer.Add(EnvelopeFieldNames.Errors, errors.Span);
         writer.Add(EnvelopeFieldNames.DeadReason, Cut(reason));
         if (error is not null)
@@ -43,6 +54,8 @@ internal static class MovedEntry
         writer.Add(EnvelopeFieldNames.DeadGroup, plan.Group);
         writer.Add(EnvelopeFieldNames.DeadConsumer, plan.Consumer);
         EnvelopeCodec.WriteTime(writer, EnvelopeFieldNames.DeadTime, now);
+        if (omittedFields > 0)
+            writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes");
         return writer.ToFields();
     }
 
@@ -53,7 +66,7 @@ internal static class MovedEntry
         CopyMessage(writer, delivery);
         if (delivery.Attempt > 1)
             EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt);
-        if (delivery.Entry.Fields.TryGet(EnvelopeFieldNames.Errors, out var errors))
+        if (HistoryOf(delivery).TryGet(EnvelopeFieldNames.Errors, out var errors))
             writer.Add(EnvelopeFieldNames.Errors, errors.Span);
         return writer.ToFields();
     }
@@ -62,38 +75,66 @@ internal static class MovedEntry
 
     /// <summary>
     /// Everything but the history, then where the entry came from and the deliveries before this one, which ended as it should. Why
-    /// another group gave up stays with the message until this one does.
+    /// another group gave up stays with the message until this one does. What another program wrote under the names of the history is kept under other ones.
     /// </summary>
-    private static void CopyMessage(EntryFieldsWriter writer, Delivery delivery, bool isDead = false)
+    /// <returns>How much of the message a letter had to leave out.</returns>
+    private static (int Fields, long Bytes) CopyMessage(EntryFieldsWriter writer, Delivery delivery, bool isDead = false)
     {
-        var fields = delivery.Entry.Fields;
-        foreach (var field in fields)
+        var (fields, bytes, omittedFields, omittedBytes) = (0, 0L, 0, 0L);
+        foreach (var field in delivery.Entry.Fields)
         {
-            var name = field.Name.Span;
-            if (!IsHistory(name) && !(isDead && EnvelopeFieldNames.IsDeath(name)) && !IsForeignRedrive(delivery, name))
-                writer.Add(field.Name.Span, field.Value.Span);
+            if (!ComesAlong(delivery, field.Name.Span, isDead, out var name))
+                continue;
+            var size = name.Length + field.Value.Length + FieldOverheadBytes;
+            if (isDead && (fields == StreamLimits.MaxFields || bytes + size > MaxLetterBytes))
+            {
+                (omittedFields, omittedBytes) = (omittedFields + 1, omittedBytes + field.Name.Length + field.Value.Length);
+                continue;
+            }
+
+            (fields, bytes) = (fields + 1, bytes + size);
+            writer.Add(name, field.Value.Span);
         }
 
-        if (fields.TryGet(EnvelopeFieldNames.SourceId, out var sourceId))
-            writer.Add(EnvelopeFieldNames.SourceId, sourceId.Span);
-        else
-            writer.Add(EnvelopeFieldNames.SourceId, delivery.Id.ToString());
-
+        writer.Add(EnvelopeFieldNames.SourceId, delivery.ReadHeaders().SourceId.ToString());
         var deaths = delivery.PriorDeliveries + delivery.Entry.DeliveryCount - 1;
         if (deaths > 0)
             EnvelopeCodec.WriteNumber(writer, EntryFieldNames.PriorDeliveries, deaths);
+        return (omittedFields, omittedBytes);
     }
 
-    private static bool IsHistory(ReadOnlySpan<byte> name) =>
-        name.SequenceEqual(EnvelopeFieldNames.Attempt) || name.SequenceEqual(EnvelopeFieldNames.Errors) ||
-        name.SequenceEqual(EnvelopeFieldNames.SourceId) || name.SequenceEqual(EntryFieldNames.PriorDeliveries);
+    /// <summary>Whether a field is copied, and under which name; not what is written anew or is over.</summary>
+    private static bool ComesAlong(Delivery delivery, ReadOnlySpan<byte> name, bool isDead, out ReadOnlySpan<byte> nameInCopy)
+    {
+        nameInCopy = name;
+        if (!EnvelopeFieldNames.IsHistory(name))
+            return true;
+        if (!delivery.IsCopy)
+        {
+            nameInCopy = Foreign(name);
+            return !IsParkedHistory(delivery, name);
+        }
 
-    /// <summary>Redrives are this group's own business, too: those of a letter it reads as a stream are another group's.</summary>
-    private static bool IsForeignRedrive(Delivery delivery, ReadOnlySpan<byte> name) => !delivery.IsAgain &&
-        (name.SequenceEqual(EnvelopeFieldNames.Redrives) || name.SequenceEqual(EnvelopeFieldNames.Redriven));
+        if (EnvelopeFieldNames.IsDeath(name))
+            return !isDead;
+
+        // Redrives are this group's own business, too: those of a letter it reads as a stream are another group's.
+        return delivery.IsAgain && (name.SequenceEqual(EnvelopeFieldNames.Redrives) || name.SequenceEqual(EnvelopeFieldNames.Redriven));
+    }
+
+    /// <summary>Of a parked key the attempts are this group's, see <see cref="ParkedHead.AddHistoryTo"/>.</summary>
+    private static bool IsParkedHistory(Delivery delivery, ReadOnlySpan<byte> name) =>
+        delivery.Turn?.Parked is not null && (name.SequenceEqual(EnvelopeFieldNames.Attempt) || name.SequenceEqual(EnvelopeFieldNames.Errors));
+
+    /// <summary>The name that a field of another program is kept under.</summary>
+    internal static ReadOnlySpan<byte> Foreign(ReadOnlySpan<byte> name) => (byte[])[.. EnvelopeFieldNames.ForeignPrefix, .. name];
+
+    /// <summary>The fields where the group's own history is, if it has any.</summary>
+    private static EntryFields HistoryOf(Delivery delivery) =>
+        delivery.IsCopy || delivery.Turn?.Parked is not null ? delivery.Entry.Fields : EntryFields.Empty;
 
     internal static ReadOnlySpan<byte> AddError(Delivery delivery, string error, DateTimeOffset now) => JsonHistory.Add(
-        delivery.Entry.Fields, EnvelopeFieldNames.Errors, (delivery.Attempt, error, now), static (json, item) =>
+        HistoryOf(delivery), EnvelopeFieldNames.Errors, (delivery.Attempt, error, now), static (json, item) =>
         {
             json.WriteNumber("attempt"u8, item.Attempt);
             json.WriteString("time"u8, item.now.UtcDateTime);

@@ -90,6 +90,8 @@ internal sealed partial class Settlement
                 var again = retry.IsCounted
                     ? MovedEntry.ForRetry(delivery, MovedEntry.Describe(retry.Error), _core.Time.GetUtcNow())
                     : MovedEntry.ForHandBack(delivery);
+                if (!StreamArguments.FitsAsCopy(again))
+                    return await SettleSlowAsync(delivery, context, new SettleAction.DeadLetter(DeadLetterReasons.TooLarge, retry.Error)).ConfigureAwait(false);
                 var schedule = new CommitChange.Schedule(_plan.Again, again, retry.Delay);
                 return await CommitAsync(delivery, action, context, [schedule], keepsEffects: false).ConfigureAwait(false);
 

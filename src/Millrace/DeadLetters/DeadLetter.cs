@@ -40,6 +40,12 @@ public sealed class DeadLetter
     /// <summary>The process that gave up, or <see langword="null"/>.</summary>
     public string? Consumer => Headers.Fields.GetText(EnvelopeFieldNames.DeadConsumer);
 
+    /// <summary>
+    /// What had to be left out of an entry larger than any store of ours takes, such as <c>3 fields, 20000000 bytes</c>, or <see langword="null"/>: nothing.
+    /// The entry itself is in its stream until that is trimmed, see <see cref="MessageHeaders.SourceId"/>.
+    /// </summary>
+    public string? Omitted => Headers.Fields.GetText(EnvelopeFieldNames.DeadOmitted);
+
     /// <summary>The message itself, bytes as they were published; empty when the entry has none.</summary>
     public ReadOnlyMemory<byte> Data => Headers.Fields.TryGet(EnvelopeFieldNames.Data, out var data) ? data : default;
 

@@ -163,6 +163,11 @@ public sealed partial class GroupDeadLetters
         if (letter.Redrives >= options.MaxRedrives && !options.IgnoreLoopGuard)
             return new(letter.Id, RedriveOutcome.LoopGuard);
 
+        if (letter.Omitted is { } omitted && data is null)
+            return new(letter.Id, RedriveOutcome.Refused, Refusal:
+                $"The letter is not all of its message: {omitted} were left out. Redrive it with edited data, or read entry " +
+                $"{letter.Headers.SourceId} of its stream.");
+
         var now = _time.GetUtcNow();
         var action = data is null ? DeadLetterNote.Redrive : DeadLetterNote.EditedRedrive;
         commit = TakeAway(

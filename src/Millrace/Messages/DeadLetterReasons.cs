@@ -20,6 +20,12 @@ public static class DeadLetterReasons
     /// <summary>An operator gave up a message that kept its key of an ordered group parked, see <see cref="GroupParkedKeys.SkipAsync"/>.</summary>
     public const string Skipped = "skipped";
 
+    /// <summary>
+    /// The handler failed, and the entry is too large to be tried again: another program wrote it with more than a store of ours takes
+    /// (<see cref="Streams.StreamLimits.MaxFields"/>, <see cref="Streams.StreamLimits.MaxEntryBytes"/>).
+    /// </summary>
+    public const string TooLarge = "too large";
+
     /// <summary>The entry has no <c>type</c>, or one that no message is registered under.</summary>
     public const string UnknownType = "unknown type";
 

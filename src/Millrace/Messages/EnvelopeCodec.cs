@@ -11,8 +11,8 @@ namespace Millrace.Messages;
 internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer serializer, string source)
 {
     // Below the limits of an entry, so that what fails has room for its attempts, errors and cause when it moves: with more it could never leave.
-    private const int MaxFields = StreamLimits.MaxFields - 64;
-    private const int MaxBytes = StreamLimits.MaxEntryBytes - (64 * 1024);
+    private const int MaxFields = StreamLimits.MaxFields - StreamLimits.CopyFields;
+    private const int MaxBytes = StreamLimits.MaxEntryBytes - StreamLimits.CopyBytes;
 
     private readonly byte[] _source = Encoding.UTF8.GetBytes(source);
 

@@ -13,7 +13,7 @@ public static class EnvelopeFieldNames
         StringComparer.Ordinal,
         "id", "source", "type", "time", "subject", "datacontenttype", "dataschema", "data", "specversion", "correlationid", "causationid",
         "traceparent", "tracestate", "partitionkey", "schemaversion", "attempt", "errors", "deadreason", "deaderror", "deadgroup",
-        "deadtime", "deadcause", "deadexception", "deadconsumer", "redrives", "redriven", "sourceid", "priordeliveries");
+        "deadtime", "deadcause", "deadexception", "deadconsumer", "deadomitted", "redrives", "redriven", "sourceid", "priordeliveries");
 
     /// <summary>The message ID. Missing: the entry's ID in the stream it was published to.</summary>
     public static ReadOnlySpan<byte> Id => "id"u8;
@@ -96,10 +96,27 @@ public static class EnvelopeFieldNames
     /// <summary>The entry's ID in the stream it was published to, on every copy the framework makes.</summary>
     public static ReadOnlySpan<byte> SourceId => EntryFieldNames.SourceId;
 
+    /// <summary>
+    /// What a dead letter had to leave out of an entry that is larger than any store of ours takes, as <c>3 fields, 20000000 bytes</c>. Missing: nothing.
+    /// </summary>
+    public static ReadOnlySpan<byte> DeadOmitted => "deadomitted"u8;
+
+    /// <summary>
+    /// Put before the name of a field that another program wrote under one of the names that copies need (<see cref="Attempt"/>, <see cref="Errors"/>,
+    /// <see cref="SourceId"/>, <c>priordeliveries</c>, <see cref="Redrives"/>, <see cref="Redriven"/> and those of dead letters), as in <c>foreignattempt</c>.
+    /// </summary>
+    public static ReadOnlySpan<byte> ForeignPrefix => "foreign"u8;
+
+    /// <summary>Whether a field says how it went with its message, which is only true of an entry the framework wrote.</summary>
+    internal static bool IsHistory(ReadOnlySpan<byte> name) =>
+        name.SequenceEqual(Attempt) || name.SequenceEqual(Errors) || name.SequenceEqual(SourceId) || name.SequenceEqual(EntryFieldNames.PriorDeliveries) ||
+        name.SequenceEqual(Redrives) || name.SequenceEqual(Redriven) || IsDeath(name);
+
     /// <summary>Whether a field says why an entry is a dead letter.</summary>
     internal static bool IsDeath(ReadOnlySpan<byte> name) =>
         name.SequenceEqual(DeadReason) || name.SequenceEqual(DeadError) || name.SequenceEqual(DeadGroup) || name.SequenceEqual(DeadTime) ||
-        name.SequenceEqual(DeadCause) || name.SequenceEqual(DeadException) || name.SequenceEqual(DeadConsumer);
+        name.SequenceEqual(DeadCause) || name.SequenceEqual(DeadException) || name.SequenceEqual(DeadConsumer) ||
+        name.SequenceEqual(DeadOmitted);
 
     /// <summary>
     /// Checks the name of a header of the application: <c>[a-z0-9]</c>, at most 64 characters, and not one of the names above.

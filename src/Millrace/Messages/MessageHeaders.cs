@@ -12,6 +12,7 @@ namespace Millrace;
 public sealed class MessageHeaders
 {
     private readonly EntryId _entryId;
+    private readonly bool _isOriginal;
     private string? _messageId;
 
     /// <summary>Reads the headers of an entry.</summary>
@@ -23,12 +24,16 @@ public sealed class MessageHeaders
         Fields = fields;
     }
 
+    /// <summary>Reads the headers of an entry that is known to be no copy: what it says of where it came from is somebody else's.</summary>
+    internal MessageHeaders(EntryId entryId, EntryFields fields, bool isOriginal)
+        : this(entryId, fields) => _isOriginal = isOriginal;
+
     /// <summary>All fields of the entry, in order.</summary>
     public EntryFields Fields { get; }
 
     /// <summary>The ID the entry has in the stream it was published to, also on a copy made by a retry.</summary>
     public EntryId SourceId =>
-        Fields.TryGet(EnvelopeFieldNames.SourceId, out var text) && EntryId.TryParse(text.Span, out var id) ? id : _entryId;
+        !_isOriginal && Fields.TryGet(EnvelopeFieldNames.SourceId, out var text) && EntryId.TryParse(text.Span, out var id) ? id : _entryId;
 
     /// <summary>The message ID; the ID of the entry when it has none.</summary>
     public string MessageId => _messageId ??= Fields.GetText(EnvelopeFieldNames.Id) ?? SourceId.ToString();

@@ -101,8 +101,10 @@ internal sealed record ParkedHead
         foreach (var field in fields)
         {
             var name = field.Name.Span;
-            var isForeign = !IsAgain && name.SequenceEqual(EntryFieldNames.PriorDeliveries);
-            if (!isForeign && !name.SequenceEqual(EnvelopeFieldNames.Attempt) && !name.SequenceEqual(EnvelopeFieldNames.Errors))
+            var isAttempts = name.SequenceEqual(EnvelopeFieldNames.Attempt) || name.SequenceEqual(EnvelopeFieldNames.Errors);
+            if (!IsAgain && (isAttempts || name.SequenceEqual(EntryFieldNames.PriorDeliveries)))
+                writer.Add(MovedEntry.Foreign(name), field.Value.Span);
+            else if (!isAttempts)
                 writer.Add(name, field.Value.Span);
         }
 

@@ -1,0 +1,142 @@
+using Millrace.Embedded;
+using Millrace.Redis;
+using Millrace.Streams;
+using Millrace.Tests.Clients;
+using Millrace.Tests.Consuming;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.DeadLetters;
+
+/// <summary>What becomes of entries that other programs wrote, when they fail: the same on every store.</summary>
+public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : IAsyncLifetime
+{
+    private const string Group = "billing";
+
+    private readonly string _stream = $"orders-{Guid.NewGuid():N}";
+    private IStreamStore _store = null!;
+
+    public sealed class OnEmbedded : ForeignEntryTests;
+
+    public sealed class OnServer(SharedMillrace millrace) : ForeignEntryTests(async () => $"127.0.0.1:{(await millrace.StartedAsync()).Endpoint.Port}");
+
+    public sealed class OnRedis(SharedRedis redis) : ForeignEntryTests(async () => (await redis.StartedAsync()).Endpoint)
+    {
+        /// <summary>Real Redis takes entries beyond our limits from others.</summary>
+        [Theory]
+        [InlineData(5_000, 1)]
+        [InlineData(10, 1024 * 1024)]
+        public Task Entry_beyond_the_limits_ends_in_a_letter_that_says_what_it_left_out(int fields, int bytes) => FailBeyondLimitsAsync(fields, bytes);
+    }
+
+    public async ValueTask InitializeAsync() =>
+        _store = endpoint is null ? new EmbeddedStreamStore(new()) : new RedisStreamStore(RedisOptions.Parse(await endpoint()));
+
+    public async ValueTask DisposeAsync()
+    {
+        GC.SuppressFinalize(this);
+        await _store.DeleteStreamAsync(_stream);
+        await _store.DeleteStreamAsync(StreamNames.DeadLetters(_stream, Group));
+        await _store.DeleteStreamAsync(StreamNames.Again(_stream, Group));
+        await _store.DisposeAsync();
+    }
+
+    [Theory]
+    [InlineData(StreamLimits.MaxFields, 1)]
+    [InlineData(4, StreamLimits.MaxEntryBytes)]
+    public async Task Entry_at_a_limit_is_retried_and_ends_in_the_dead_letters_whole_and_can_be_redriven(int fields, int bytes)
+    {
+        var isMended = false;
+        var handled = new TaskCompletionSource();
+        await using var host = await StartAsync(_ => isMended ? Task.FromResult(handled.TrySetResult()) : throw new InvalidOperationException("once more"));
+        var entry = EntryOf(fields, bytes);
+        var id = await _store.AppendAsync(_stream, entry);
+
+        var letter = Assert.Single(await host.ReadAsync(StreamNames.DeadLetters(_stream, Group)));
+
+        var read = new MessageHeaders(letter.Id, letter.Fields);
+        Assert.Equal((DeadLetterReasons.AttemptsExhausted, 2, id), (read.DeadReason, read.Attempt, read.SourceId));
+        Assert.Equal(entry.Select(field => field.NameText), letter.Fields.Take(entry.Count).Select(field => field.NameText));
+        Assert.All(entry.Zip(letter.Fields), pair => Assert.True(pair.First.Value.Span.SequenceEqual(pair.Second.Value.Span)));
+        Assert.Equal(0, (await _store.PendingSummaryAsync(_stream, Group)).Count);
+
+        isMended = true;
+        Assert.Equal(RedriveOutcome.Redriven, (await Letters.RedriveAsync(letter.Id, new() { By = "test" })).Outcome);
+        await handled.Task.WaitAsync(Eventually.Deadline);
+    }
+
+    [Fact]
+    public async Task Fields_of_others_under_the_names_of_the_history_are_kept_and_believed_by_nobody()
+    {
+        var attempts = new List<(int Attempt, string MessageId, EntryId Source)>();
+        await using var host = await StartAsync(context =>
+        {
+            lock (attempts)
+                attempts.Add((context.Attempt, context.MessageId, context.Headers.SourceId));
+            throw new InvalidOperationException($"attempt {context.Attempt}");
+        });
+        (string Name, string Value)[] foreign =
+        [
+            ("attempt", "77"), ("errors", "[{\"error\":\"theirs\"}]"), ("priordeliveries", "900"), ("redrives", "9"), ("redriven", "[1]"),
+            ("sourceid", "123-4"), ("deadreason", "theirs"), ("deaderror", "theirs"), ("deadgroup", "theirs"), ("deadtime", "theirs"),
+            ("deadcause", "theirs"), ("deadexception", "theirs"), ("deadconsumer", "theirs"), ("deadomitted", "theirs"),
+        ];
+
+        var id = await _store.AppendAsync(_stream, EntryFields.Create(
+            [("type", "order.created"), ("schemaversion", "2"), ("data", "{\"orderId\":\"o1\",\"total\":1}"), .. foreign]));
+        await host.ReadAsync(StreamNames.DeadLetters(_stream, Group));
+
+        Assert.Equal([(1, id.ToString(), id), (2, id.ToString(), id)], attempts);
+        var letter = Assert.Single(await Letters.ListAsync().ToListAsync());
+        Assert.Equal((id, DeadLetterReasons.AttemptsExhausted, 0), (letter.Headers.SourceId, letter.Reason, letter.Redrives));
+        Assert.Equal(["InvalidOperationException: attempt 1", "InvalidOperationException: attempt 2"], letter.Attempts.Select(attempt => attempt.Error));
+        Assert.Null(letter.Omitted);
+        Assert.All(foreign, field => Assert.Equal(field.Value, letter.Headers[$"foreign{field.Name}"]));
+    }
+
+    private async Task FailBeyondLimitsAsync(int fields, int bytes)
+    {
+        await using var host = await StartAsync(_ => throw new InvalidOperationException("never"));
+        var arguments = new List<string> { "XADD", _stream, "*", "type", "order.created", "schemaversion", "2", "data", "{\"orderId\":\"o1\",\"total\":1}" };
+        for (var i = 0; i < fields; i++)
+            arguments.AddRange([$"f{i}", new string('x', bytes)]);
+        var id = EntryId.Parse((await ((RedisStreamStore)_store).ExecuteAsync(arguments)).Text, null);
+
+        await host.ReadAsync(StreamNames.DeadLetters(_stream, Group));
+
+        var letter = Assert.Single(await Letters.ListAsync().ToListAsync());
+        Assert.Equal((DeadLetterReasons.TooLarge, id, "o1"), (letter.Reason, letter.Headers.SourceId, letter.Headers["data"]?[12..14]));
+        Assert.EndsWith(" bytes", letter.Omitted, StringComparison.Ordinal);
+        Assert.Equal(0, (await _store.PendingSummaryAsync(_stream, Group)).Count);
+        var redrive = await Letters.RedriveAsync(letter.Id, new() { By = "test" });
+        Assert.Equal(RedriveOutcome.Refused, redrive.Outcome);
+        Assert.Contains(id.ToString(), redrive.Refusal, StringComparison.Ordinal);
+    }
+
+    /// <summary>A message of so many fields and exactly so many bytes, or as few as it can have.</summary>
+    private static EntryFields EntryOf(int fields, int bytes)
+    {
+        EntryFields Make(int filler)
+        {
+            var writer = new EntryFieldsWriter().Add("type", "order.created").Add("schemaversion", "2").Add("data", "{\"orderId\":\"o1\",\"total\":1}");
+            for (var i = 4; i < fields; i++)
+                writer.Add($"f{i}", "");
+            return writer.Add("filler", new string('x', filler)).ToFields();
+        }
+
+        // The length of a large value takes four bytes, that of an empty one a single one.
+        var entry = Make(0);
+        entry = bytes > entry.Packed.Length ? Make(bytes - entry.Packed.Length - 3) : entry;
+        Assert.Equal((fields, Math.Max(bytes, entry.Packed.Length)), (entry.Count, entry.Packed.Length));
+        return entry;
+    }
+
+    private GroupDeadLetters Letters => new Millrace.DeadLetters(_store).Of(_stream, Group);
+
+    private Task<ConsumerHost> StartAsync(Func<MessageContext, Task> handle) => ConsumerHost.StartAsync(
+        m => m.AddConsumer<OrderCreated>(
+            _stream,
+            Group,
+            (_, context, _) => handle(context),
+            o => (o.MaxAttempts, o.RetryBaseDelay) = (2, TimeSpan.FromMilliseconds(1))),
+        _store);
+}
