@@ -63,9 +63,12 @@ internal sealed partial class Settlement
         return new(SettleResult.Done);
     }
 
-    /// <summary>Whether the entry is all there is to acknowledge. It need not be fenced then: the handler did run.</summary>
+    /// <summary>
+    /// Whether the entry is all there is to acknowledge. It need not be fenced then: the handler did run, and a later owner's own effects then conflict. One
+    /// that somebody else may have is fenced all the same, and left to whoever has it.
+    /// </summary>
     private static bool IsPlain(Delivery delivery, MessageContext? context) =>
-        delivery.Tenure is null && (context is null || (!context.IsSettled && !context.HasEffects && delivery.Seen is null));
+        delivery is { Tenure: null, IsLost: false } && (context is null || (!context.IsSettled && !context.HasEffects && delivery.Seen is null));
 
     private async ValueTask<SettleResult> SettleSlowAsync(Delivery delivery, MessageContext? context, SettleAction action)
     {
@@ -372,24 +375,23 @@ internal sealed partial class Settlement
 
     private async ValueTask AckAsync(List<Delivery> batch, bool isAgain)
     {
+        // What was lost while it waited, or while the store was away, is somebody else's to acknowledge.
         var count = 0;
         foreach (var delivery in batch)
-            count += delivery.IsAgain == isAgain ? 1 : 0;
-        if (count == 0)
-            return;
-
+            count += delivery.IsAgain == isAgain && !delivery.IsLost ? 1 : 0;
         var ids = new EntryId[count];
         var next = 0;
         foreach (var delivery in batch)
         {
-            if (delivery.IsAgain == isAgain)
+            if (delivery.IsAgain == isAgain && !delivery.IsLost)
                 ids[next++] = delivery.Id;
         }
 
         // Nearly always one call. What is repeated after a failure of the second counts for nothing.
-        for (var from = 0; from < count; from += StreamLimits.MaxBatch)
+        Array.Resize(ref ids, next); // One may have been lost in between.
+        for (var from = 0; from < ids.Length; from += StreamLimits.MaxBatch)
         {
-            var part = count <= StreamLimits.MaxBatch ? ids : ids[from..Math.Min(count, from + StreamLimits.MaxBatch)];
+            var part = ids.Length <= StreamLimits.MaxBatch ? ids : ids[from..Math.Min(ids.Length, from + StreamLimits.MaxBatch)];
             if (isAgain)
                 await _store.AckAndDeleteAsync(_plan.Again, _plan.Group, part, _abort).ConfigureAwait(false);
             else

@@ -65,6 +65,25 @@ public sealed class LeaseTests : IAsyncLifetime
         Assert.Null(await _store.GetStreamInfoAsync("done"));
     }
 
+    [Fact]
+    public async Task Entry_that_somebody_else_took_is_not_acknowledged_by_the_handler_that_lost_it()
+    {
+        var started = new TaskCompletionSource();
+        await using var host = await StartAsync(async (_, _, token) =>
+        {
+            started.SetResult();
+            await Record.ExceptionAsync(() => Task.Delay(Timeout.Infinite, token));
+        }, o => o.HandlerTimeout = Timeout.InfiniteTimeSpan);
+        var id = await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await started.Task.WaitAsync(Eventually.Deadline);
+
+        await _store.ClaimAsync("orders", "billing", new() { Consumer = "thief", Ids = [id], MinIdleTime = TimeSpan.Zero });
+        _time.Advance(TimeSpan.FromSeconds(10));
+
+        await host.StopAsync();
+        Assert.Equal("thief", Assert.Single(await PendingAsync()).Consumer);
+    }
+
     /// <summary>A process frozen for longer than the lease, as it finds its queue: nobody has told it yet what it lost.</summary>
     [Fact]
     public async Task Entry_that_waited_unrenewed_for_a_lease_is_given_up_before_its_handler_begins()
