@@ -71,10 +71,6 @@ internal sealed class JobWorker(JobQueue queue, IStreamStore store, JobQueueOpti
         {
             await FailAsync(job, run, settling, conditions, changes, cancellationToken).ConfigureAwait(false);
         }
-
-        // The queue's stream holds what waits and what runs, and nothing else. Copies in the group's private stream go with their acknowledgement, and what
-        // was handed back left its original here.
-        changes.Add(new CommitChange.Delete(queue.Name, settling.Message.Headers.SourceId));
         conditions.ForEach(settling.Require);
         changes.ForEach(settling.Enlist);
     }

@@ -211,7 +211,7 @@ internal sealed partial class Settlement
         Conditions = StillOurs(delivery),
         Changes = delivery is { Tenure: { } tenure, Turn: { Key: not null } turn }
             ? tenure.ParkChanges(turn, ParkedHead.After(delivery, null, turn.Parked is { IsExhausted: true }, _core.Time.GetUtcNow()))
-            : delivery.IsAgain || delivery.HasForeignHistory
+            : IsDeletedWhenDone(delivery) || delivery.HasForeignHistory
             ? [new CommitChange.Append(_plan.Again, MovedEntry.ForHandBack(delivery)), AckChange(delivery)]
             : [new CommitChange.Release(delivery.Stream, _plan.Group, delivery.Held)],
         IsUpkeep = true,
@@ -250,8 +250,10 @@ internal sealed partial class Settlement
         return result;
     }
 
-    /// <summary>Nobody else reads the private stream, so its entries go when they are done.</summary>
-    private CommitChange AckChange(Delivery delivery) => delivery.IsAgain
+    /// <summary>Whether nobody else reads the stream of the entry: the group's private one, or one that is its own.</summary>
+    private bool IsDeletedWhenDone(Delivery delivery) => delivery.IsAgain || _plan.Options.OwnsStream;
+
+    private CommitChange AckChange(Delivery delivery) => IsDeletedWhenDone(delivery)
         ? new CommitChange.AckAndDelete(delivery.Stream, _plan.Group, delivery.Id)
         : new CommitChange.Ack(delivery.Stream, _plan.Group, delivery.Id);
 
@@ -392,8 +394,8 @@ internal sealed partial class Settlement
         for (var from = 0; from < ids.Length; from += StreamLimits.MaxBatch)
         {
             var part = ids.Length <= StreamLimits.MaxBatch ? ids : ids[from..Math.Min(ids.Length, from + StreamLimits.MaxBatch)];
-            if (isAgain)
-                await _store.AckAndDeleteAsync(_plan.Again, _plan.Group, part, _abort).ConfigureAwait(false);
+            if (isAgain || _plan.Options.OwnsStream)
+                await _store.AckAndDeleteAsync(isAgain ? _plan.Again : _plan.Stream, _plan.Group, part, _abort).ConfigureAwait(false);
             else
                 await _store.AckAsync(_plan.Stream, _plan.Group, part, _abort).ConfigureAwait(false);
         }

@@ -9,7 +9,7 @@ namespace Millrace.Recurring;
 /// commit takes the tick, publishes the message, moves the document on and schedules the next tick. So a firing happens once, whoever makes it
 /// and whatever dies in between, and no clock of a process decides about it but by telling how long it is until the next.
 /// <code>
-/// {reports}:recurring:daily              ticks that are due; one consumer group of all processes
+/// {reports}:recurring:daily              ticks that are due, deleted when they have fired; one consumer group of all processes
 /// {reports}:recurring:daily:scheduled    the tick that waits
 /// {reports}:state:recurring/daily        recurrence, epoch, next
 /// </code>
@@ -52,7 +52,7 @@ internal sealed class RecurringMessage
         Ticks,
         Group,
         FireAsync,
-        static options => (options.Concurrency, options.MaxAttempts, options.MaxDeliveries) = (1, 1_000, 1_000));
+        static options => (options.Concurrency, options.MaxAttempts, options.MaxDeliveries, options.OwnsStream) = (1, 1_000, 1_000, true));
 
     /// <summary>Begins the chain if there is none, or anew if the recurrence is another now or the chain is broken.</summary>
     /// <param name="publisher">Begins the commit.</param>

@@ -61,6 +61,32 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         Assert.Equal(["12:10", "12:20", "12:30", "12:40", "12:50"], (await Store.RangeAsync("reports", new())).Select(Due));
     }
 
+    [Fact]
+    public async Task Ticks_that_fired_are_gone()
+    {
+        await using var host = await StartAsync();
+        for (var i = 1; i <= 100; i++)
+        {
+            await NextAsync(host);
+            await host.ReadAsync("reports", i);
+        }
+
+        await host.WhenSettledAsync(Ticks, "millrace");
+        Assert.InRange((await Store.GetStreamInfoAsync(Ticks))!.Length, 0, 1);
+    }
+
+    [Fact]
+    public async Task Ticks_that_fired_are_gone_on_redis()
+    {
+        await using var store = new RedisStreamStore(RedisOptions.Parse((await redis.StartedAsync()).Endpoint));
+        var stream = $"reports-{Guid.NewGuid():N}";
+        await using var host = await StartAsync(recurrence: Often, store: store, time: TimeProvider.System, stream: stream);
+
+        await host.ReadAsync(stream, 5);
+
+        Assert.InRange((await store.GetStreamInfoAsync(StreamNames.Derive(stream, "recurring:daily")))!.Length, 0, 1);
+    }
+
     [Theory]
     [InlineData(MissedFirings.All, new[] { "12:10", "12:20", "12:30", "12:40", "12:50" })]
     [InlineData(MissedFirings.Latest, new[] { "12:10", "12:40", "12:50" })]
