@@ -129,9 +129,16 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
     }
 
     /// <summary>Whether the store takes writes, for a health check. No IO.</summary>
-    public StoreHealth Health => _journal?.Failure is not { } failure
-        ? new(StoreState.Writable, null)
-        : new(failure is StorageFullException ? StoreState.DiskFull : StoreState.DiskFailed, failure.Message);
+    public StoreHealth Health
+    {
+        get
+        {
+            if (_journal?.Failure is { } failure)
+                return new(failure is StorageFullException ? StoreState.DiskFull : StoreState.DiskFailed, failure.Message);
+            lock (_lock)
+                return IsFullNeedsLock ? new(StoreState.MemoryFull, OutOfMemoryNeedsLock().Message) : new(StoreState.Writable, null);
+        }
+    }
 
     /// <summary>Ends every wait with <see cref="StreamErrorCode.Closed"/>, writes what is left and lets go of the directory.</summary>
     public async ValueTask DisposeAsync()

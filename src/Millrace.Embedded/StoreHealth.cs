@@ -5,11 +5,17 @@ namespace Millrace.Embedded;
 /// <param name="Reason">What is wrong, in words for an operator; <see langword="null"/> while it takes writes.</param>
 public readonly record struct StoreHealth(StoreState State, string? Reason);
 
-/// <summary>What the disk of a store lets it do.</summary>
+/// <summary>What its disk and its memory let a store do.</summary>
 public enum StoreState
 {
     /// <summary>It takes writes, or will when it is opened.</summary>
     Writable,
+
+    /// <summary>
+    /// The keys take more than <see cref="EmbeddedStoreOptions.MaxMemoryBytes"/>: publishers wait or are refused, as <see cref="WhenFull"/> says, until
+    /// enough is trimmed or deleted.
+    /// </summary>
+    MemoryFull,
 
     /// <summary>
     /// The disk is full, or the quota used up: writes fail with <see cref="Streams.StreamErrorCode.ReadOnly"/>. The store tries again once a second

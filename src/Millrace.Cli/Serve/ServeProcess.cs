@@ -78,6 +78,6 @@ internal static class ServeProcess
             await Console.Error.WriteLineAsync(e.Message);
         }
 
-        return store.Health.State == StoreState.Writable ? 0 : 1;
+        return store.Health.State is StoreState.DiskFull or StoreState.DiskFailed ? 1 : 0;
     }
 }

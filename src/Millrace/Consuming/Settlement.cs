@@ -314,6 +314,7 @@ internal sealed partial class Settlement
             _commits.Add(pending);
             var (result, failure) = await pending.Outcome.Task.ConfigureAwait(false);
             failure ??= result?.Failure;
+            _core.Refusals.Note(failure);
             if (result is { IsApplied: true })
                 _core.Meter.Settled(_plan, commit.Changes);
             if (failure is null)
@@ -360,6 +361,7 @@ internal sealed partial class Settlement
             }
             catch (StreamException exception) when (exception.IsTransient && !batch.TrueForAll(static delivery => delivery.IsLost))
             {
+                _core.Refusals.Note(exception);
                 LogMessages.SettlementRetried(_logger, exception, _plan.Stream, _plan.Group, batch[0].Id);
                 await Backoff.WaitForStoreAsync(failures, _core.Time, _abort).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }

@@ -8,6 +8,7 @@ using Millrace.Consuming.Ordered;
 using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Monitoring;
+using Millrace.Monitoring.Health;
 using Millrace.Recurring;
 using Millrace.Streams;
 
@@ -25,6 +26,7 @@ internal sealed class MillraceCore
         var errors = new List<string>();
         var configuration = services.GetService<IConfiguration>();
         Time = time;
+        Refusals = new(time);
         Options = new();
         foreach (var configure in model.Configure)
             configure(Options);
@@ -58,6 +60,8 @@ internal sealed class MillraceCore
     public MessageMeter Meter { get; }
 
     public StreamLosses Losses { get; } = new();
+
+    public StoreRefusals Refusals { get; }
 
     public MillraceOptions Options { get; }
 

@@ -89,6 +89,7 @@ public sealed class CommitScope
 
         var commit = new Commit { Conditions = conditions, Changes = changes };
         var result = await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+        _core.Refusals.Note(result.Failure);
         if (result.IsApplied)
             _core.Meter.Sent(_messages);
         return result;

@@ -47,6 +47,7 @@ public sealed class Publisher
         catch (Exception exception)
         {
             send.End(exception);
+            _core.Refusals.Note(exception);
             Telemetry.Fail(activity, exception);
             throw;
         }
@@ -97,6 +98,7 @@ public sealed class Publisher
         catch (Exception exception)
         {
             send.End(exception);
+            _core.Refusals.Note(exception);
             Telemetry.Fail(activity, exception);
             throw;
         }

@@ -246,6 +246,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
 
     private void Fail(Exception exception)
     {
+        core.Refusals.Note(exception);
         if (!_isFailing)
             LogMessages.LedgerFailed(logger, exception, plan.Stream, plan.Group);
         _isFailing = true;

@@ -50,6 +50,7 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
             }
             catch (Exception exception)
             {
+                core.Refusals.Note(exception);
                 if (!_isFailing && !cancellationToken.IsCancellationRequested)
                     LogMessages.PresenceFailed(logger, exception);
                 _isFailing = true;

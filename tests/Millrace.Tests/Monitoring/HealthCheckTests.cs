@@ -79,6 +79,68 @@ public sealed class HealthCheckTests
     }
 
     [Fact]
+    public async Task Full_memory_is_unready_with_its_message_and_alive()
+    {
+        await using var store = new EmbeddedStreamStore(new() { MaxMemoryBytes = 100_000 });
+        await using var host = await StartAsync(store);
+        await ReportWhenAsync(host, static report => report.Status == HealthStatus.Healthy);
+
+        var entry = EntryFields.Create(("v", new('x', 10_000)));
+        while (await Record.ExceptionAsync(async () => await store.AppendAsync("s", entry)) is null)
+            continue;
+        var report = await ReportAsync(host);
+
+        Assert.Equal(HealthStatus.Unhealthy, report.Entries["millrace-store"].Status);
+        Assert.Equal("MemoryFull", report.Entries["millrace-store"].Data["state"]);
+        Assert.Contains("100000", report.Entries["millrace-store"].Description, StringComparison.Ordinal);
+        Assert.Equal(HealthStatus.Healthy, report.Entries["millrace"].Status);
+
+        await store.DeleteStreamAsync("s");
+        await ReportWhenAsync(host, static report => report.Entries["millrace-store"].Status == HealthStatus.Healthy);
+    }
+
+    [Theory]
+    [InlineData("OutOfMemory", "CONFIG", "SET", "maxmemory", "1")]
+    [InlineData("ReadOnly", "REPLICAOF", "127.0.0.1", "1")]
+    public async Task Server_that_answers_and_takes_no_writes_is_unready_for_as_long_as_it_refuses_them(string code, params string[] fault)
+    {
+        await using var server = await RedisServer.StartAsync();
+        await using var store = new RedisStreamStore(RedisOptions.Parse(server.Endpoint));
+        var time = new ManualTimeProvider();
+        var goOn = new TaskCompletionSource();
+        var started = new TaskCompletionSource();
+        await using var host = await ConsumerHost.StartAsync(
+            m =>
+            {
+                m.Services.AddHealthChecks().AddMillrace();
+                m.AddMessage<OrderPaid>().AddConsumer<OrderCreated>("orders", "billing", async (_, context, _) =>
+                {
+                    started.SetResult();
+                    await goOn.Task;
+                    context.Publish("done", new OrderPaid("o1"));
+                });
+            },
+            store,
+            time);
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await started.Task.WaitAsync(Eventually.Deadline);
+        Assert.Equal(HealthStatus.Healthy, (await ReportAsync(host)).Entries["millrace-store"].Status);
+
+        await server.CliAsync(fault);
+        goOn.SetResult();
+        var report = await ReportWhenAsync(host, static report => report.Entries["millrace-store"].Status == HealthStatus.Unhealthy);
+        Assert.Equal(code, report.Entries["millrace-store"].Data["code"]);
+
+        await server.CliAsync(fault[0] == "CONFIG" ? ["CONFIG", "SET", "maxmemory", "0"] : ["REPLICAOF", "NO", "ONE"]);
+        await Eventually.TrueAsync("the settlement goes through, and is forgotten", async () =>
+        {
+            time.Advance(TimeSpan.FromSeconds(6));
+            return (await ReportAsync(host)).Entries["millrace-store"].Status == HealthStatus.Healthy;
+        });
+        await host.ReadAsync("done");
+    }
+
+    [Fact]
     public async Task Failed_disk_is_not_alive()
     {
         using var directory = new JournalDirectory();

@@ -4,7 +4,7 @@ using Millrace.Streams;
 
 namespace Millrace.Monitoring.Health;
 
-/// <summary>Whether the store answers and, as far as it says, takes writes.</summary>
+/// <summary>Whether the store answers and takes writes, as far as it says so or refused one of late.</summary>
 internal sealed class StoreCheck(IStreamStore store, MillraceCore core) : IHealthCheck
 {
     // For an application without consumers: any name does, and nothing is read from it.
@@ -18,13 +18,18 @@ internal sealed class StoreCheck(IStreamStore store, MillraceCore core) : IHealt
         {
             var stream = core.Groups.Count > 0 ? core.Groups[0].Stream : AnyStream;
             await store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false);
-            return HealthCheckResult.Healthy();
+            return core.Refusals.Last is { } refusal ? Failed(context, refusal) : HealthCheckResult.Healthy();
         }
         catch (StreamException exception)
         {
-            var code = exception.Code.ToString();
-            return new(context.Registration.FailureStatus, $"{code}: {exception.Message}", exception, Data("code", code));
+            return Failed(context, exception);
         }
+    }
+
+    private static HealthCheckResult Failed(HealthCheckContext context, StreamException exception)
+    {
+        var code = exception.Code.ToString();
+        return new(context.Registration.FailureStatus, $"{code}: {exception.Message}", exception, Data("code", code));
     }
 
     private static Dictionary<string, object> Data(string name, string value) => new() { [name] = value };
