@@ -115,6 +115,25 @@ public sealed class MessageContext
     }
 
     /// <summary>
+    /// Schedules an output: <see cref="Publish"/> with <see cref="PublishOptions.Delay"/>. It leaves with the acknowledgement as any other, and the store
+    /// keeps it until its time has come.
+    /// </summary>
+    /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
+    /// <param name="stream">The stream; on a cluster, in the hash slot of this one.</param>
+    /// <param name="message">The message; serialized now.</param>
+    /// <param name="delay">From the moment of the commit, by the store's clock; zero to <see cref="StreamLimits.MaxDuration"/>.</param>
+    /// <param name="options">More about the message; its own delay is overruled. Default: nothing.</param>
+    /// <exception cref="ArgumentException">The delay is out of its bounds, or the stream has no such lane.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The message type has no declared name, or the message was settled by hand already.
+    /// </exception>
+    public void Schedule<T>(string stream, T message, TimeSpan delay, PublishOptions? options = null)
+    {
+        StreamArguments.CheckDuration(delay);
+        Publish(stream, message, (options ?? new()) with { Delay = delay });
+    }
+
+    /// <summary>
     /// Makes the fields of an output as <see cref="Publish"/> does, correlation, cause and derived message ID included, for those who keep it elsewhere,
     /// such
     /// as an outbox in a database. Nothing leaves with the acknowledgement.

@@ -47,6 +47,22 @@ public sealed class CommitScope
             : new CommitChange.Append(stream, fields));
     }
 
+    /// <summary>
+    /// Adds a message that the store keeps until its time has come: <see cref="Publish"/> with <see cref="PublishOptions.Delay"/>. Nothing is sent yet.
+    /// </summary>
+    /// <typeparam name="T">The message type; the class of the instance decides the name it travels under.</typeparam>
+    /// <param name="stream">The stream.</param>
+    /// <param name="message">The message; serialized now.</param>
+    /// <param name="delay">From the moment of the commit, by the store's clock; zero to <see cref="StreamLimits.MaxDuration"/>.</param>
+    /// <param name="options">More about the message; its own delay is overruled. Default: the options of the scope.</param>
+    /// <exception cref="ArgumentException">The delay is out of its bounds, or the stream has no such lane.</exception>
+    /// <exception cref="InvalidOperationException">The message type has no declared name, or the scope was committed.</exception>
+    public void Schedule<T>(string stream, T message, TimeSpan delay, PublishOptions? options = null)
+    {
+        StreamArguments.CheckDuration(delay);
+        Publish(stream, message, (options ?? _options ?? new()) with { Delay = delay });
+    }
+
     /// <summary>Adds a change of the store to the commit, for what <see cref="Publish"/> and <see cref="State"/> cannot say.</summary>
     /// <param name="change">The change; on a cluster, in the hash slot of the others.</param>
     /// <exception cref="InvalidOperationException">The scope was committed.</exception>

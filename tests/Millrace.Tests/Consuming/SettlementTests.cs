@@ -89,6 +89,39 @@ public sealed class SettlementTests
     }
 
     [Fact]
+    public async Task Output_that_is_scheduled_waits_for_its_time_and_carries_what_every_output_does()
+    {
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", (_, context, _) =>
+        {
+            Assert.Throws<ArgumentOutOfRangeException>(() => context.Schedule("reminders", new OrderPaid("o1"), TimeSpan.FromSeconds(-1)));
+            context.Schedule("reminders", new OrderPaid("o1"), TimeSpan.FromDays(1), new() { Subject = "o1", Delay = TimeSpan.Zero });
+            context.Schedule("done", new OrderPaid("o1"), TimeSpan.Zero);
+            return Task.CompletedTask;
+        }));
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1), new() { MessageId = "m1" });
+        var done = await host.ReadAsync("done");
+
+        Assert.Equal("m1", done[0].Fields.GetText("causationid"u8));
+        var waiting = await host.Store.GetScheduleAsync("reminders");
+        Assert.Equal(1, waiting.Count);
+        Assert.InRange(waiting.NextIn!.Value, TimeSpan.FromHours(23), TimeSpan.FromDays(1));
+    }
+
+    [Fact]
+    public async Task Commit_schedules_a_message()
+    {
+        await using var host = await ConsumerHost.StartAsync(static _ => { });
+        var commit = host.Publisher.NewCommit("orders");
+        commit.Schedule("orders", new OrderPaid("o1"), TimeSpan.FromDays(1));
+
+        Assert.True((await commit.CommitAsync()).IsApplied);
+
+        Assert.Equal(1, (await host.Store.GetScheduleAsync("orders")).Count);
+        Assert.Throws<InvalidOperationException>(() => commit.Schedule("orders", new OrderPaid("o2"), TimeSpan.Zero));
+    }
+
+    [Fact]
     public async Task Rejected_message_is_dead_at_once_and_its_outputs_stay_behind()
     {
         await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>("orders", "billing", (_, context, _) =>
