@@ -236,8 +236,8 @@ internal sealed class MessageMeter : IDisposable
     /// <summary>What a handler gives as its reason may be different each time.</summary>
     private static string BoundedReason(string? reason) => reason switch
     {
-        DeadLetterReasons.AttemptsExhausted or DeadLetterReasons.NotRetried or DeadLetterReasons.DeliveryLimit or DeadLetterReasons.UnknownType
-            or DeadLetterReasons.UnknownVersion or DeadLetterReasons.UndecodableData => reason,
+        DeadLetterReasons.AttemptsExhausted or DeadLetterReasons.NotRetried or DeadLetterReasons.DeliveryLimit or DeadLetterReasons.Skipped
+            or DeadLetterReasons.TooLarge or DeadLetterReasons.UnknownType or DeadLetterReasons.UnknownVersion or DeadLetterReasons.UndecodableData => reason,
         _ => "rejected",
     };
 

@@ -78,6 +78,23 @@ public sealed class MessageMeterTests : IAsyncLifetime
             ("{message}", 1, $"{Billing} messaging.operation.name=receive"), Parts(Assert.Single(recorder.Of("messaging.client.consumed.messages"))));
     }
 
+    public static TheoryData<string> Reasons =>
+        [.. typeof(DeadLetterReasons).GetFields().Select(static reason => (string)reason.GetRawConstantValue()!)];
+
+    [Theory]
+    [MemberData(nameof(Reasons))]
+    public async Task Dead_letter_is_counted_by_each_reason_of_the_framework(string reason)
+    {
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>("orders", "billing", (_, _, _) => throw new MessageRejectedException(reason)));
+        using var recorder = new MeterRecorder(host, static name => name == "millrace.dead_letters");
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await recorder.WhenCountedAsync("millrace.dead_letters", 1);
+
+        Assert.EndsWith($"millrace.dead_letter.reason={reason}", Assert.Single(recorder.Of("millrace.dead_letters")).Tags, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task Failed_handler_counts_its_error_its_retry_its_redelivery_and_its_dead_letter()
     {
