@@ -57,6 +57,10 @@ internal static partial class LogMessages
     [LoggerMessage(EventIds.WorkerStarted, LogLevel.Information, "Group {Group} reads {Stream} as {Consumer}.")]
     public static partial void WorkerStarted(ILogger logger, string stream, string group, string consumer);
 
+    [LoggerMessage(EventIds.InstanceNameIsRandom, LogLevel.Information,
+        "This process is {Consumer} until it stops. With an InstanceName that it has after a restart, too, it finds what it left pending at once.")]
+    public static partial void InstanceNameIsRandom(ILogger logger, string consumer);
+
     [LoggerMessage(EventIds.WorkerStopped, LogLevel.Information, "Group {Group} stopped reading {Stream}.")]
     public static partial void WorkerStopped(ILogger logger, string stream, string group);
 

@@ -31,6 +31,7 @@ internal sealed class MillraceCore
         foreach (var configure in model.Configure)
             configure(Options);
         OptionBinder.Bind(Options, configuration, errors);
+        HasRandomName = Options.InstanceName is null && model.StoreInstanceName is null;
         Options.InstanceName ??= model.StoreInstanceName ?? UniqueName();
         Options.Source ??= services.GetService<IHostEnvironment>()?.ApplicationName ?? AppDomain.CurrentDomain.FriendlyName;
 
@@ -64,6 +65,9 @@ internal sealed class MillraceCore
     public StoreRefusals Refusals { get; }
 
     public MillraceOptions Options { get; }
+
+    /// <summary>Whether this process has another instance name after each start.</summary>
+    public bool HasRandomName { get; }
 
     public MessageSerializer Serializer { get; }
 

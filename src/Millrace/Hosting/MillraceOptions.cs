@@ -8,9 +8,9 @@ public sealed class MillraceOptions
 
     /// <summary>
     /// The consumer name of this process in every group. Must be unique among the processes alive. A process that comes back under its old
-    /// name finds what it left pending at once; otherwise others take that over after the lease. Default: <c>local</c> on an embedded
-    /// store,
-    /// machine, process ID and a random part elsewhere.
+    /// name finds what it left pending at once; otherwise others take that over after the lease. So name it after what outlives a restart:
+    /// the pod of a stateful set, or the host and an ordinal. Default: <c>local</c> on an embedded store; elsewhere machine, process ID and a random part,
+    /// which a log line tells at start.
     /// </summary>
     public string? InstanceName { get; set; }
 

@@ -58,6 +58,8 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         var store = services.GetRequiredService<IStreamStore>();
         var loggers = Loggers;
         var logger = loggers.CreateLogger("Millrace.Consuming");
+        if (core.HasRandomName && core.Groups.Count > 0)
+            LogMessages.InstanceNameIsRandom(logger, core.Options.InstanceName!);
         var invoker = new HandlerInvoker(services);
         var control = services.GetRequiredService<ConsumerControl>();
         _workers = [.. core.Groups.Select(group =>

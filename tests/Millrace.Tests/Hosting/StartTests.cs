@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Streams;
 using Millrace.Tests.Consuming;
@@ -17,6 +19,26 @@ public sealed class StartTests
     [Message("order.created", Version = 4)]
     private sealed record OrderCreatedV4(string Value);
 
+    /// <summary>The numbers of what was logged.</summary>
+    private sealed class EventLog : ILoggerProvider, ILogger
+    {
+        public ConcurrentQueue<int> Events { get; } = new();
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            Events.Enqueue(eventId.Id);
+
+        public void Dispose()
+        {
+        }
+    }
+
     [Fact]
     public async Task Host_disposed_without_a_stop_leaves_no_worker_behind()
     {
@@ -30,6 +52,18 @@ public sealed class StartTests
 
         Assert.Equal(0, (await store.PendingSummaryAsync("orders", "billing")).Count);
         Assert.Equal(1, (await store.GetGroupsAsync("orders"))[0].Lag);
+    }
+
+    [Theory]
+    [InlineData(null, 1)]
+    [InlineData("shop-0", 0)]
+    public async Task Name_that_changes_with_each_start_is_told_in_the_log(string? name, int lines)
+    {
+        using var log = new EventLog();
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.Configure(o => o.InstanceName = name).AddConsumer<OrderCreated>("orders", "billing", Ignore), log: log);
+
+        Assert.Equal(lines, log.Events.Count(static id => id == EventIds.InstanceNameIsRandom));
     }
 
     [Fact]
