@@ -9,6 +9,7 @@ using Millrace.Redis.Connections;
 using Millrace.Resp;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
+using Millrace.Tests.Journal;
 
 namespace Millrace.Tests.Redis.Connections;
 
@@ -44,6 +45,26 @@ public sealed class HandshakeTests
         Assert.Equal(RespKind.Array, map.Kind);
         Assert.True(map.TryGet("field"u8, out var value));
         Assert.Equal("value", value.Text);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData(Secret)]
+    public async Task Server_with_too_many_clients_is_tried_again_until_there_is_a_place(string? password)
+    {
+        await using var server = await RedisServer.StartAsync(["--maxclients", "1", .. password is null ? Array.Empty<string>() : ["--requirepass", password]]);
+        await using var first = ClientOf(server, options => options.Password = password);
+        await first.ExecuteAsync(new RespCommand("PING"), default);
+        var log = new ListLogger();
+        var second = new RedisConnector(
+            new() { Port = server.Port, Password = password, ReconnectDelay = TimeSpan.FromMilliseconds(1) }, TimeProvider.System, log);
+
+        var refused = await Assert.ThrowsAsync<StreamException>(() => second.ConnectAsync(3, [], default));
+        Assert.Equal((StreamErrorCode.Unavailable, 2), (refused.Code, log.Lines.Count));
+
+        await first.DisposeAsync();
+        await using var connection = await second.ConnectAsync(1_000, [], default);
+        Assert.True(connection.IsOpen);
     }
 
     [Theory]
