@@ -188,7 +188,9 @@ public sealed class HealthCheckTests
         var ready = (await client.GetAsync("/health/ready")).GetProperty("checks");
         var live = (await client.GetAsync("/health/live")).GetProperty("checks");
 
-        Assert.Equal(["millrace-consumers", "millrace-store"], ready.EnumerateObject().Select(static check => check.Name).Order(StringComparer.Ordinal));
+        Assert.Equal(
+            ["millrace-consumers", "millrace-outbox", "millrace-store"],
+            ready.EnumerateObject().Select(static check => check.Name).Order(StringComparer.Ordinal));
         Assert.Equal(["millrace"], live.EnumerateObject().Select(static check => check.Name));
         Assert.StartsWith(
             "reading since ",
