@@ -180,7 +180,9 @@ internal sealed class OutboxDrain(OutboxOptions options, IStreamStore store, Out
     {
         var results = await CommitAsync(batches, cancellationToken).ConfigureAwait(false);
         var applied = batches.Where((_, i) => results[i].IsApplied).ToList();
-        await table.SettleAsync([.. applied.SelectMany(batch => batch.Relayed)], IsKept, cancellationToken).ConfigureAwait(false);
+
+        // Also while the host stops: a stop leaves nothing behind that the next relay has to find out. The command time-out of the context bounds it.
+        await table.SettleAsync([.. applied.SelectMany(batch => batch.Relayed)], IsKept, CancellationToken.None).ConfigureAwait(false);
         foreach (var batch in applied)
             Applied(batch);
 

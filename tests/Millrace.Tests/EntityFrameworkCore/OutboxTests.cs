@@ -110,6 +110,7 @@ public abstract partial class OutboxTests(Func<Task<TestDatabase>> openDatabase,
         var first = await HostAsync();
         await WriteAsync(first, db => db.Publish(_stream, new Placed(1)));
         await first.ReadAsync(_stream);
+        await WhenRelayedAsync();
 
         var refused = await Assert.ThrowsAsync<MillraceConfigurationException>(() => HostAsync(options: options => options.Name = "other"));
         Assert.Contains($"relayed under '{_stream}'", refused.Message, StringComparison.Ordinal);

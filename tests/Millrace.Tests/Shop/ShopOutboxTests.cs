@@ -1,3 +1,5 @@
+using System.Net.Http.Json;
+using System.Text.Json;
 using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Shop;
@@ -33,7 +35,13 @@ public sealed class ShopOutboxTests
         var ends = await after.WaitForEndsAsync(accepted);
         await after.WaitForAsync(accepted, static order => order.TryGetProperty("mail", out _));
         var placed = await redis.CliAsync("XRANGE", "placing", "-", "+");
-        var customer = await after.GetAsync("/customers/test@shop.example");
+        var customer = default(JsonElement);
+        await Eventually.TrueAsync("the customer's view follows again, which the killed process had leased", async () =>
+        {
+            using var response = await after.SendAsync(HttpMethod.Get, "/customers/test@shop.example");
+            customer = await response.Content.ReadFromJsonAsync<JsonElement>();
+            return response.IsSuccessStatusCode;
+        });
 
         Assert.Equal(("processing", 6.5m), (shown.GetProperty("status").GetString(), shown.GetProperty("total").GetDecimal()));
         Assert.All(ends.Values, end => Assert.Equal("completed", end));
