@@ -18,7 +18,7 @@ local function fail(text) error({wrote and 3 or 2, text}, 0) end
 -- for a document, which the SET behind it replaces, in the same breath. Answers whether the write may be tried again.
 local function pass(refusal, command, key)
   if not upkeep or string.sub(refusal, 1, 4) ~= 'OOM ' then return false end
-  local free = command == 'SET' and {'DEL', key} or command == 'ZADD' and {'ZREM', key, ''} or {'XDEL', key, '0-0'}
+  local free = (command == 'SET' or command == 'MSET') and {'DEL', key} or command == 'ZADD' and {'ZREM', key, ''} or {'XDEL', key, '0-0'}
   if not redis.acl_check_cmd(unpack(free)) or type(try(unpack(free))) == 'table' then return false end
   full = refusal
   return true
@@ -65,7 +65,7 @@ local function put(key, payload, ttl)
   local previous = types[key] == 'string' and version_of(key) or versions[key]
   if previous and not less(previous, version) then version = increment(previous) end
 
-  if ttl == '' then write('SET', key, version .. '\n' .. payload) else write('SET', key, version .. '\n' .. payload, 'PX', ttl) end
+  if ttl == '' then write(puts_all and 'MSET' or 'SET', key, version .. '\n' .. payload) else write('SET', key, version .. '\n' .. payload, 'PX', ttl) end
   types[key], current[key], versions[key] = 'string', version, version
 end
 
@@ -180,12 +180,69 @@ local function commit(condition_count, change_count)
   return outcome
 end
 
+-- What nearly every handler leaves: its fence, at most one entry without an ID, documents, and the acknowledgement. Where the streams were found
+-- good earlier in the run, this looks at everything in one pass and makes no table but the answer: half the time of `commit`, which everything
+-- else is for. Then nothing is changed, nor any argument taken.
+local function settle_plainly()
+  local at = position + 1
+  if arguments[at] ~= '1' or arguments[at + 1] ~= 'held' or full then return end
+
+  local source, group, id = arguments[at + 2], arguments[at + 3], arguments[at + 5]
+  local key = keys[numbers[source]]
+  local fence = fences[key] and fences[key][group] and fences[key][group][1]
+  if not fence or not fence.ids or fence.consumer ~= arguments[at + 4] or fence.ids[id] ~= numbers[arguments[at + 6]] then return end
+  local acked = acks[key] and acks[key][group]
+  if not acked then return end
+
+  local first, next, appended = at + 8, at + 8, nil
+  for _ = 2, numbers[arguments[at + 7]] do
+    local kind, target = arguments[next], keys[numbers[arguments[next + 1]]]
+    if kind == 'append' then
+      if appended or types[target] ~= 'stream' or not may_add[target] or arguments[next + 2] ~= '*' then return end
+      appended = next
+      next = next + 4 + numbers[arguments[next + 3]]
+    elseif kind == 'put' then
+      local found = types[target] or type_of_state(target)
+      if found ~= 'string' and found ~= 'none' then return end
+      if found == 'string' then version_of(target) end
+      allow_put(target, arguments[next + 3])
+      next = next + 4
+    else
+      return
+    end
+  end
+  if arguments[next] ~= 'ack' or arguments[next + 1] ~= source or arguments[next + 2] ~= group or arguments[next + 3] ~= id then return end
+
+  upkeep, position = false, next + 3
+  local outcome = {0}
+  if appended then
+    outcome[2] = append(keys[numbers[arguments[appended + 1]]], '*', unpack(arguments, parts(appended)))
+  end
+  local last = next
+  next = first
+  while next < last do
+    if next == appended then
+      next = next + 4 + numbers[arguments[next + 3]]
+    else
+      put(keys[numbers[arguments[next + 1]]], arguments[next + 2], arguments[next + 3])
+      next = next + 4
+    end
+  end
+  fence.ids[id] = nil
+  acked[#acked + 1] = id
+  return outcome
+end
+
 take_fences()
 local outcomes = {}
 for i = 1, tonumber(take()) do
-  local condition_count, change_count = take_list(conditions), take_list(changes)
+  local before = position
   wrote = false
-  local ok, outcome = pcall(commit, condition_count, change_count)
+  local ok, outcome = pcall(settle_plainly)
+  if position == before and (ok or type(outcome) == 'table') then
+    local condition_count, change_count = take_list(conditions), take_list(changes)
+    ok, outcome = pcall(commit, condition_count, change_count)
+  end
   -- What is thrown here is an outcome; anything else is a mistake in this file.
   if not ok and type(outcome) ~= 'table' then
     send_acks()

@@ -1,3 +1,4 @@
+using System.Text;
 using Millrace.Streams;
 
 namespace Millrace.Tests.Conformance;
@@ -144,6 +145,54 @@ public abstract partial class StoreConformance
 
         Assert.Equal([true, true, true, false], results.Select(result => result.IsApplied));
         Assert.Equal(597, (await GroupAsync(stream)).PendingCount);
+    }
+
+    /// <summary>What handlers leave, many of them in one list, in the usual shape and in others.</summary>
+    [Fact]
+    public async Task Settlements_of_one_list_are_applied_or_refused_each_by_itself()
+    {
+        var (stream, entries) = await NewPendingAsync(12);
+        string output = $"{stream}:out";
+        StateKey one = new(stream, "one"), two = new(stream, "two"), broken = new(stream, "broken");
+        await Store.AppendAsync(StreamNames.State(broken), EntryFields.Create(("v", "x")));
+        CommitChange Output(string value) => new CommitChange.Append(output, EntryFields.Create(("v", value)));
+        CommitChange Put(StateKey key, string value, TimeSpan? timeToLive = null) => new CommitChange.PutState(key, Utf8(value), timeToLive);
+        Commit Settle(int held, int acked, params CommitChange[] effects) => new()
+        {
+            Conditions = [CommitCondition.StillHeld(stream, "g", "c1", Held(entries[held]))],
+            Changes = [.. effects, new CommitChange.Ack(stream, "g", entries[acked].Id)],
+        };
+        var lost = Settle(3, 3, Output("lost"), Put(one, "lost")) with
+        {
+            Conditions = [CommitCondition.StillHeld(stream, "g", "c1", new(entries[3].Id, entries[3].DeliveryCount + 1))],
+        };
+
+        var results = await Store.CommitAsync(
+        [
+            Settle(0, 0, Output("0"), Put(one, "0"), Put(two, "0")),
+            Settle(1, 1, Output("1"), Put(one, "1"), Put(two, "1")),
+            Settle(2, 2, Put(two, "2"), Output("2")),
+            lost,
+            Settle(4, 4, Output("4"), Output("5")),
+            Settle(5, 5, Output("refused"), Put(broken, "refused")),
+            Settle(6, 6, Put(one, "6"), new CommitChange.DeleteState(two)),
+            Settle(7, 7, Put(one, "7", TimeSpan.FromMinutes(1))),
+            Settle(8, 9, Output("8")),
+            Settle(0, 0, Output("settled before")),
+            Settle(10, 10, Put(one, "a"), Put(one, "b")),
+            Settle(11, 11),
+        ]);
+
+        Assert.Equal([true, true, true, false, true, false, true, true, true, false, true, true], results.Select(result => result.IsApplied));
+        Assert.Equal([3, 9], results.Index().Where(result => result.Item.Conflict is CommitCondition.Held).Select(result => result.Index));
+        Assert.Equal(StreamErrorCode.WrongType, results[5].Failure?.Code);
+        var appended = await Store.RangeAsync(output, new());
+        Assert.Equal(["0", "1", "2", "4", "5", "8"], appended.Select(entry => entry.Fields.GetText("v"u8)));
+        Assert.Equal(appended.Select(entry => entry.Id), results.SelectMany(result => result.Ids));
+        Assert.Equal("b", Encoding.UTF8.GetString((await Store.GetStateAsync(one))!.Payload.Span));
+        Assert.Null(await Store.GetStateAsync(two));
+        Assert.Equal(
+            [entries[3].Id, entries[5].Id, entries[8].Id], (await Store.PendingAsync(stream, "g", new())).Select(pending => pending.Id));
     }
 
     [Fact]

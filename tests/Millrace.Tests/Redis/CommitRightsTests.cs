@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using Millrace.Redis;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
@@ -54,6 +56,26 @@ public sealed class CommitRightsTests(SharedRedis redis)
         Assert.Equal([null, StreamErrorCode.PermissionDenied, null], results.Select(result => result.Failure?.Code));
         Assert.Equal(2, (await admin.RangeAsync(mine, new())).Count);
         Assert.Null(await admin.GetStreamInfoAsync(theirs));
+    }
+
+    /// <summary>The script writes documents with MSET where it may, since that is one question for all of them.</summary>
+    [Theory]
+    [InlineData("+@all -mset")]
+    [InlineData("+@all")]
+    public async Task Documents_are_written_whether_or_not_many_at_once_may_be(string rights)
+    {
+        await using var user = await OpenAsync(rights, "~*");
+        StateKey Key(int i) => new(_tag, $"document-{i}");
+        Commit Put(int i, string value, TimeSpan? ttl = null) => new() { Changes = [new CommitChange.PutState(Key(i), Encoding.UTF8.GetBytes(value), ttl)] };
+
+        var results = await user.CommitAsync([Put(1, "a"), Put(2, "b"), Put(2, "c", TimeSpan.FromHours(1)), Put(1, "d")]);
+
+        Assert.All(results, result => Assert.True(result.IsApplied));
+        var documents = await user.GetStatesAsync([Key(1), Key(2)]);
+        Assert.Equal(["d", "c"], documents.Select(document => Encoding.UTF8.GetString(document!.Payload.Span)));
+        var server = await redis.StartedAsync();
+        Assert.InRange(long.Parse(await server.CliAsync("PTTL", StreamNames.State(Key(2))), CultureInfo.InvariantCulture), 1, 3_600_000);
+        Assert.Equal("-1", (await server.CliAsync("PTTL", StreamNames.State(Key(1)))).Trim());
     }
 
     [Fact]
