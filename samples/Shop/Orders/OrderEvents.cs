@@ -24,7 +24,7 @@ public static class OrderNames
     /// <summary>All events of all orders, in one order; those of one order are in a stream beside it, see <see cref="Order.Stream"/>.</summary>
     public const string Category = "{orders}:order";
 
-    /// <summary>The lane of <see cref="Stream"/> for orders that are in a hurry: every group handles them before the others.</summary>
+    /// <summary>The lane of <see cref="Stream"/> for orders in a hurry: every group begins eight of them for each other one.</summary>
     public const string ExpressLane = "express";
 
     /// <summary>The stream of that lane.</summary>
