@@ -62,6 +62,22 @@ public sealed class Job
     }
 
     /// <summary>
+    /// Waits until the job succeeded and reads what its handler returned, however long that takes: until the token says to stop, if it ever does. A job
+    /// that nobody works on is waited for as well; so is a store that is away.
+    /// </summary>
+    /// <typeparam name="TResult">The type of the result.</typeparam>
+    /// <param name="cancellationToken">Stops the waiting. Default: nothing does.</param>
+    /// <exception cref="InvalidOperationException">The job has no result.</exception>
+    /// <exception cref="System.Text.Json.JsonException">The result is not JSON of this shape.</exception>
+    /// <exception cref="JobFailedException">It failed.</exception>
+    /// <exception cref="JobCancelledException">It was cancelled.</exception>
+    /// <exception cref="JobNotFoundException">The queue does not know it, or has forgotten it.</exception>
+    /// <exception cref="OperationCanceledException">The token said to stop. The job goes on.</exception>
+    /// <exception cref="Streams.StreamException">The store refused to answer for good; a store that is away is waited for.</exception>
+    public ValueTask<TResult> ResultAsync<TResult>(CancellationToken cancellationToken = default) =>
+        ResultAsync<TResult>(Timeout.InfiniteTimeSpan, cancellationToken);
+
+    /// <summary>
     /// Tells how the job gets on, from its state now to its end: when it reports progress, when it ends, and every 5 seconds in between where something
     /// else changed. States that follow each other quickly may be told as one.
     /// </summary>

@@ -47,7 +47,9 @@ public static class MillraceBuilderExtensions
             }, configure);
         }
 
-        /// <summary>As the other overload, with a handler that returns a result, see <see cref="Job.ResultAsync"/>.</summary>
+        /// <summary>
+        /// As the other overload, with a handler that returns a result, see <see cref="Job.ResultAsync{TResult}(TimeSpan, CancellationToken)"/>.
+        /// </summary>
         /// <typeparam name="TJob">The jobs' class, which has a message name.</typeparam>
         /// <typeparam name="TResult">The result; known to JSON as messages are. Kept in the job's record, so keep it small.</typeparam>
         /// <param name="queue">The queue.</param>

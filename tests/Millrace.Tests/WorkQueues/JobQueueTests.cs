@@ -55,6 +55,23 @@ public abstract partial class JobQueueTests(Func<Task<string>>? endpoint) : IAsy
     }
 
     [Fact]
+    public async Task Result_is_awaited_without_a_limit_until_it_is_there_or_the_caller_gives_up()
+    {
+        var queue = await ClientAsync();
+        var job = await queue.EnqueueAsync(new Resize(3));
+        using var stop = new CancellationTokenSource();
+        var given = job.ResultAsync<Size>(stop.Token).AsTask();
+        var waiting = job.ResultAsync<Size>().AsTask();
+
+        await stop.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => given);
+        Assert.False(waiting.IsCompleted);
+        await WorkerAsync();
+
+        Assert.Equal(new Size(3, 6), await waiting.WaitAsync(Patience));
+    }
+
+    [Fact]
     public async Task Hundred_waiters_of_a_hundred_jobs_all_wake()
     {
         await WorkerAsync();
