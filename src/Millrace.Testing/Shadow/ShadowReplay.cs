@@ -71,7 +71,10 @@ public static class ShadowReplay
         await ReplayAsync(host, options, entries, cancellationToken).ConfigureAwait(false);
         var comparison = new ShadowComparison(options, await LookAsync(host, options, entries).ConfigureAwait(false));
         await comparison.ReadLiveAsync(live, entries, MoreOutputs, cancellationToken).ConfigureAwait(false);
-        return comparison.Compare(entries);
+        return comparison.Compare(entries) with
+        {
+            DifferentDocuments = await CompareDocumentsAsync(live, host.Store, options.FinalDocuments, cancellationToken).ConfigureAwait(false),
+        };
     }
 
     internal static ReadOnlyMemory<byte> Data(MessageHeaders message) => EnvelopeCodec.Decode(message.Fields).Data ?? default;
@@ -110,6 +113,21 @@ public static class ShadowReplay
             if (await live.GetStateAsync(key, cancellationToken).ConfigureAwait(false) is { } document)
                 await shadow.CommitAsync(new Commit { Changes = [new CommitChange.PutState(key, document.Payload)] }, cancellationToken).ConfigureAwait(false);
         }
+    }
+
+    private static async Task<IReadOnlyList<StateKey>> CompareDocumentsAsync(
+        IStreamStore live, IStreamStore shadow, IReadOnlyCollection<StateKey> documents, CancellationToken cancellationToken)
+    {
+        List<StateKey> different = [];
+        foreach (var key in documents)
+        {
+            var was = await live.GetStateAsync(key, cancellationToken).ConfigureAwait(false);
+            var now = await shadow.GetStateAsync(key, cancellationToken).ConfigureAwait(false);
+            if ((was is null) != (now is null) || (was is not null && !was.Payload.Span.SequenceEqual(now!.Payload.Span)))
+                different.Add(key);
+        }
+
+        return different;
     }
 
     /// <summary>Each entry under its own ID, at its own time.</summary>

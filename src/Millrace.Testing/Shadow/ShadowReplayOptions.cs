@@ -35,8 +35,15 @@ public sealed record ShadowReplayOptions
     public IReadOnlyCollection<StateKey> Documents { get; init; } = [];
 
     /// <summary>
-    /// Streams on which outputs of the group are looked for, besides those the handlers publish to now: a handler that no longer publishes anywhere
-    /// is only noticed here. Default: none.
+    /// State documents that must be after the replay what they are in the live store now, byte by byte, see <see cref="ShadowReport.DifferentDocuments"/>.
+    /// Name those that nobody but the replayed messages wrote: the store does not know whose a document is, so that of a part of the past, or beside
+    /// other writers, they differ whatever the handlers do. Default: none, and no document is compared.
+    /// </summary>
+    public IReadOnlyCollection<StateKey> FinalDocuments { get; init; } = [];
+
+    /// <summary>
+    /// Streams on which outputs of the group are looked for, besides those the handlers publish to now. Name every stream the group has published
+    /// to: what is missing on one that no handler publishes to any more is noticed only here. Default: none.
     /// </summary>
     public IReadOnlyCollection<string> OutputStreams { get; init; } = [];
 

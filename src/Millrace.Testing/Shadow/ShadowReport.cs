@@ -8,7 +8,11 @@ public sealed record ShadowReport
     /// <summary>Entries replayed.</summary>
     public required int Replayed { get; init; }
 
-    /// <summary>Of these, entries whose outcome and outputs are what they were.</summary>
+    /// <summary>
+    /// Of these, entries whose outcome and outputs are what they were. What they wrote into state documents is not part of it, see
+    /// <see cref="DifferentDocuments"/>; nor are outputs the group made on streams that the handlers do not publish to any more, unless
+    /// <see cref="ShadowReplayOptions.OutputStreams"/> names them.
+    /// </summary>
     public required int Same { get; init; }
 
     /// <summary>Of these, entries the live group has not settled, so that there is nothing to compare with.</summary>
@@ -19,6 +23,12 @@ public sealed record ShadowReport
 
     /// <summary>What differs, in the order of the entries, as many as <see cref="ShadowReplayOptions.MaxDifferences"/>.</summary>
     public required IReadOnlyList<ShadowDifference> Differences { get; init; }
+
+    /// <summary>
+    /// Those of <see cref="ShadowReplayOptions.FinalDocuments"/> that are not after the replay what they are in the live store: with other content, or
+    /// there in one of them only.
+    /// </summary>
+    public IReadOnlyList<StateKey> DifferentDocuments { get; init; } = [];
 }
 
 /// <summary>One thing that went otherwise.</summary>

@@ -92,6 +92,34 @@ public abstract class ShadowReplayTests(Func<Task<string>>? endpoint) : IAsyncLi
     }
 
     [Fact]
+    public async Task Handler_that_writes_other_documents_is_told_by_those_that_are_to_end_the_same()
+    {
+        await RunLiveAsync(6);
+        StateKey count = new(_stream, "count");
+        StateKey gone = new(_stream, "gone");
+        var options = Options() with { FinalDocuments = [count, gone] };
+
+        var same = await ShadowReplay.RunAsync(_store!, Register(BookAsync), options);
+        Assert.Equal((6, 0), (same.Same, same.DifferentDocuments.Count));
+
+        Task CorruptAsync(TripBooked trip, MessageContext context, string document)
+        {
+            context.Publish(Seats, new SeatTaken(trip.Trip));
+            context.State.Put(document, new SeatCount(6));
+            return Task.CompletedTask;
+        }
+
+        // The same outputs: only the documents tell.
+        var another = await ShadowReplay.RunAsync(_store!, Register((trip, context, _) => CorruptAsync(trip, context, "gone")), options);
+        Assert.Equal([count, gone], another.DifferentDocuments);
+        Assert.Equal(6, another.Same);
+        var equal = await ShadowReplay.RunAsync(_store!, Register((trip, context, _) => CorruptAsync(trip, context, "count")), options);
+        Assert.Empty(equal.DifferentDocuments);
+        var unnamed = await ShadowReplay.RunAsync(_store!, Register((trip, context, _) => CorruptAsync(trip, context, "gone")), Options());
+        Assert.Empty(unnamed.DifferentDocuments);
+    }
+
+    [Fact]
     public async Task What_the_group_has_not_settled_is_not_compared()
     {
         await RunLiveAsync(5);
