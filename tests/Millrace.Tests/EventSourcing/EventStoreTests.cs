@@ -186,7 +186,7 @@ public abstract partial class EventStoreTests(Func<Task<string>>? endpoint) : IA
     }
 
     [Fact]
-    public async Task Stream_is_read_forwards_backwards_in_part_and_as_it_was_at_a_time()
+    public async Task Stream_is_read_forwards_backwards_in_part_and_as_it_was_at_a_version()
     {
         await AppendAsync([.. Enumerable.Range(1, 30)]);
         await AppendAsync([.. Enumerable.Range(31, 700)]);
@@ -196,10 +196,36 @@ public abstract partial class EventStoreTests(Func<Task<string>>? endpoint) : IA
         Assert.Equal([5, 6, 7], await Amounts(Events.ReadAsync(_stream, from: 5, to: 7)));
         Assert.Equal([7, 6, 5], await Amounts(Events.ReadAsync(_stream, from: 5, to: 7, backwards: true)));
         Assert.Equal((new Points(3, 2), 2L), StateOf(await Events.LoadAsync(_stream, Points.Fold, toVersion: 2)));
-        var time = (await Events.ReadAsync(_stream, from: 30, to: 30).SingleAsync()).Headers.Time;
-        var until = await Events.LoadAsync(_stream, Points.Fold, toTime: time);
-        Assert.InRange(until.Version, 30, 730);
-        Assert.Equal(0, (await Events.LoadAsync(_stream, Points.Fold, toTime: time - TimeSpan.FromDays(1))).Version);
+        Assert.Equal((new Points(0, 0), 0L), StateOf(await Events.LoadAsync(_stream, Points.Fold, toVersion: 0)));
+    }
+
+    /// <summary>More events than a page holds, a minute apart: 1 point, 2 points, …</summary>
+    [Fact]
+    public async Task Stream_is_loaded_as_it_was_at_a_time()
+    {
+        const int count = 140;
+        var time = new ManualTimeProvider();
+        await using var host = await ConsumerHost.StartAsync(m => m.AddMessage<PointsEarned>().AddEventStore(), _store, time);
+        var first = time.GetUtcNow();
+        for (var version = 1; version <= count; version++)
+        {
+            await EventsOf(host).AppendAsync(_stream, ExpectedVersion.Any, [new PointsEarned(version, "test")]);
+            time.Advance(TimeSpan.FromMinutes(1));
+        }
+
+        async Task IsAtAsync(int version, DateTimeOffset moment) => Assert.Equal(
+            (new Points(version * (version + 1) / 2, version), (long)version), StateOf(await Events.LoadAsync(_stream, Points.Fold, toTime: moment)));
+
+        await IsAtAsync(0, first - TimeSpan.FromDays(1));
+        foreach (var version in new[] { 1, 2, 30, 128, 129, count })
+        {
+            var moment = first + TimeSpan.FromMinutes(version - 1);
+            await IsAtAsync(version - 1, moment - TimeSpan.FromMilliseconds(1));
+            await IsAtAsync(version, moment);
+            await IsAtAsync(version, moment + TimeSpan.FromSeconds(30));
+        }
+
+        await IsAtAsync(count, first + TimeSpan.FromDays(1));
     }
 
     [Fact]
