@@ -6,6 +6,7 @@ using Millrace.Embedded;
 using Millrace.OutboxWorker;
 using Millrace.Redis;
 using Millrace.Streams;
+using Millrace.Tests.Clients;
 using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.EntityFrameworkCore;
@@ -28,6 +29,10 @@ public abstract class InboxTests(Func<Task<TestDatabase>> openDatabase, Func<Tas
 
     public sealed class OnPostgresAndRedis(SharedPostgres postgres, SharedRedis redis) : InboxTests(
         async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()), async () => (await redis.StartedAsync()).Endpoint);
+
+    public sealed class OnPostgresAndServer(SharedPostgres postgres, SharedMillrace millrace) : InboxTests(
+        async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()),
+        async () => $"127.0.0.1:{(await millrace.StartedAsync()).Endpoint.Port}");
 
     public async ValueTask InitializeAsync()
     {
