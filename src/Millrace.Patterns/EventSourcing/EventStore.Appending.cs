@@ -19,6 +19,15 @@ public sealed partial class EventStore
             measured.Outcome = result.Outcome;
             return result;
         }
+        catch (StreamException exception) when (exception.Code == StreamErrorCode.CrossSlot && append.Category is { } category)
+        {
+            measured.Fail(exception);
+            throw new StreamException(
+                StreamErrorCode.CrossSlot,
+                $"'{append.Stream}' and its category '{category}' are in different hash slots of the cluster, and a commit stays in one; nothing was "
+                + $"appended. Give the category a tag, which its streams then share: '{{{category}}}:all' and '{{{category}}}:all-17'.",
+                exception);
+        }
         catch (StreamException exception) when (lost.From is not null && exception.Code != StreamErrorCode.OutcomeUnknown)
         {
             // Whatever the last try met: an earlier one may have been applied.

@@ -29,7 +29,8 @@ public sealed class EventStoreOptions
     /// Keeps a stream of all events of a category, in one order and without gaps: a copy of each event is appended to the stream named as the
     /// category, in the commit of the event. Streams of the category are those named <c>&lt;category&gt;-…</c>. Every process that appends must keep it,
     /// from the first event on: what was appended without is not copied later. Costs the events' room twice, and on a cluster one hash slot for the
-    /// category, as in <c>{order}:all</c> and <c>{order}:all-17</c>.
+    /// category: there it has a tag, which all its streams share, as in <c>{order}:all</c> and <c>{order}:all-17</c>. Appends to <c>order-17</c> of a
+    /// category <c>order</c> are for a single server; a cluster refuses each with <see cref="StreamErrorCode.CrossSlot"/>.
     /// </summary>
     /// <param name="category">The category; without a hyphen.</param>
     public EventStoreOptions AddCategory(string category)

@@ -183,7 +183,8 @@ public sealed class RedisServer : IAsyncDisposable
         }
     }
 
-    private static int FindFreePort()
+    /// <summary>A port that was free a moment ago.</summary>
+    public static int FindFreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
         listener.Start();
