@@ -38,6 +38,9 @@ internal sealed class SagaDocument
     /// <summary>What happened. The IDs in it are also those of the messages that were handled.</summary>
     public List<SagaTimelineEntry> Timeline { get; init; } = [];
 
+    /// <summary>How many entries of <see cref="Timeline"/> are missing after the first one.</summary>
+    public int TimelineDropped { get; set; }
+
     /// <summary>The last entry of the index before this instance's own; <see langword="null"/>: it is not in the index.</summary>
     public string? IndexedAfter { get; set; }
 
@@ -61,6 +64,7 @@ internal sealed class SagaDocument
         Steps = [.. Steps],
         Timeouts = [.. Timeouts],
         Timeline = [.. Timeline],
+        TimelineDropped = TimelineDropped,
         IndexedAfter = IndexedAfter,
     };
 }

@@ -351,7 +351,9 @@ internal static class SagaMachine
             To = Phase(saga, turn),
             Notes = turn.Notes,
         });
-        if (timeline.Count > turn.Options.MaxTimeline)
-            timeline.RemoveAt(1);
+        if (timeline.Count <= turn.Options.MaxTimeline)
+            return;
+        timeline.RemoveAt(1);
+        turn.Document.TimelineDropped++;
     }
 }

@@ -13,6 +13,12 @@ public sealed class SagaOptions
     /// </summary>
     public TimeSpan Retention { get; set; } = TimeSpan.FromDays(7);
 
+    /// <summary>
+    /// Whether an instance that ends is appended to an archive, in the commit in which it ends, see <see cref="SagaStore{TState}.ReadArchiveAsync"/>: state,
+    /// steps and timeline, readable beyond <see cref="Retention"/>. Default: no. Costs a stream that grows until it is given a retention.
+    /// </summary>
+    public bool ArchivesEnded { get; set; }
+
     /// <summary>Whether a message that starts the saga starts it anew where an instance of its ID has ended and is still kept. Default: no.</summary>
     public bool RestartsEnded { get; set; }
 
@@ -23,8 +29,8 @@ public sealed class SagaOptions
     public int MaxTimeouts { get; set; } = 100;
 
     /// <summary>
-    /// The entries of an instance's timeline: the first one and the last others. A message that was published twice is known by its ID as long as it
-    /// is in there. Default: 100. At least 2.
+    /// The entries of an instance's timeline: the first one and the last others; how many are missing is counted. A message that was published twice is
+    /// known by its ID as long as it is in there. Default: 100. At least 2.
     /// </summary>
     public int MaxTimeline { get; set; } = 100;
 

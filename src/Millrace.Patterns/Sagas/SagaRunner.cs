@@ -82,6 +82,8 @@ internal sealed class SagaRunner<TState>(
         document.StateVersion = saga.StateVersion;
         using var state = JsonDocument.Parse(codec.Serialize(turn.State));
         document.State = state.RootElement;
+        if (document.Ended is not null && home.Options.ArchivesEnded)
+            context.Enlist(new CommitChange.Append(home.Archive, SagaHome.Archived(turn.Id, codec.Serialize(document).Span)));
         if (document.Ended is null)
             context.State.Put(home.Instance(turn.Id), document);
         else if (home.Options.Retention > TimeSpan.Zero)

@@ -52,6 +52,35 @@ public sealed class SagaStore<TState>
         ListAsync(_home.Ended, static document => document.Ended is not null, cancellationToken);
 
     /// <summary>
+    /// The stream of what ended, see <see cref="SagaOptions.ArchivesEnded"/>. It keeps everything, unless it is given a retention with
+    /// <see cref="MillraceBuilder.AddRetention"/>.
+    /// </summary>
+    public string ArchiveStream => _home.Archive;
+
+    /// <summary>
+    /// Reads the archive: the instances as they ended, with their timelines, in that order. One that ended several times, because something was
+    /// undone late or it was started anew, is there for each; the last one holds. One round trip for 128 of them.
+    /// </summary>
+    /// <param name="from">Only those that ended from this moment on, by the clock of the store. Default: all.</param>
+    /// <param name="cancellationToken">Ends the reading.</param>
+    /// <exception cref="SagaStateException">A state cannot be read.</exception>
+    /// <exception cref="StreamException">The store failed. Instances of more than half a megabyte on average do not fit a page on Redis.</exception>
+    public async IAsyncEnumerable<SagaInstance<TState>> ReadArchiveAsync(
+        DateTimeOffset? from = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
+    {
+        for (var start = new EntryId((ulong)Math.Max(0, from?.ToUnixTimeMilliseconds() ?? 0), 0); ;)
+        {
+            var page = await _store.RangeAsync(ArchiveStream, new() { Start = start, Count = PageSize }, cancellationToken).ConfigureAwait(false);
+            foreach (var entry in page)
+                if (entry.Fields.TryGet(SagaHome.DocumentField, out var document))
+                    yield return Read(_codec.Deserialize<SagaDocument>(document.Span)!);
+            if (page.Count < PageSize)
+                yield break;
+            start = page[^1].Id.Next();
+        }
+    }
+
+    /// <summary>
     /// Undoes again what could not be undone. Of an instance that does not <see cref="SagaStatus.NeedsAttention"/>, or for another step when a process
     /// takes the request up, nothing is changed. Two round trips.
     /// </summary>
@@ -150,6 +179,7 @@ public sealed class SagaStore<TState>
         Steps = document.Steps,
         Timeouts = document.Timeouts,
         Timeline = document.Timeline,
+        TimelineDropped = document.TimelineDropped,
     };
 }
 
@@ -186,4 +216,7 @@ public sealed record SagaInstance<TState>
 
     /// <summary>What happened: the first message and the last others, see <see cref="SagaOptions.MaxTimeline"/>.</summary>
     public IReadOnlyList<SagaTimelineEntry> Timeline { get; init; } = [];
+
+    /// <summary>How many entries are missing in <see cref="Timeline"/>, between its first one and the others. 0: it is whole.</summary>
+    public int TimelineDropped { get; init; }
 }

@@ -141,9 +141,54 @@ public abstract partial class SagaTests
             await Eventually.TrueAsync("the message is handled", async () => (await Sagas.GetAsync("1"))!.State.Touched == i);
         }
 
-        var timeline = (await Sagas.GetAsync("1"))!.Timeline;
-        Assert.Equal("shop.order-placed", timeline[0].Message);
-        Assert.Equal(["t7", "t8", "t9", "t10"], timeline.Skip(1).Select(entry => entry.MessageId));
+        var saga = (await Sagas.GetAsync("1"))!;
+        Assert.Equal("shop.order-placed", saga.Timeline[0].Message);
+        Assert.Equal(["t7", "t8", "t9", "t10"], saga.Timeline.Skip(1).Select(entry => entry.MessageId));
+        Assert.Equal(6, saga.TimelineDropped);
+    }
+
+    [Fact]
+    public async Task Saga_that_ended_is_in_the_archive_with_its_timeline()
+    {
+        await StartAsync(configure: options => (options.ArchivesEnded, options.Retention) = (true, TimeSpan.FromSeconds(1)));
+        await PublishAsync(new OrderPlaced("1", 10), "m1");
+        await SentAsync("inventory");
+        await PublishAsync(new StockRefused("1", "sold out"), "m2");
+        await SentAsync("out");
+        var ended = await Sagas.ReadArchiveAsync().SingleAsync();
+        await Eventually.TrueAsync("the saga is gone", async () => await Sagas.GetAsync("1") is null);
+        await PublishAsync(new OrderPlaced("2", 10));
+        await SentAsync("inventory", 2);
+
+        var archived = await Sagas.ReadArchiveAsync().SingleAsync();
+        Assert.Equal(("1", "sold out", ended.EndedAt), (archived.Id, archived.Reason, archived.EndedAt));
+        Assert.Equal(ended.Status, archived.Status);
+        Assert.Equal(["m1", "m2"], archived.Timeline.Select(entry => entry.MessageId));
+        Assert.Equal($"{archived.Status}", archived.Timeline[^1].To);
+        Assert.Equal(10, archived.State.Amount);
+        Assert.Empty(await Sagas.ReadArchiveAsync(archived.EndedAt!.Value.AddHours(1)).ToListAsync());
+    }
+
+    [Fact]
+    public async Task Saga_that_ends_again_is_in_the_archive_for_each_end()
+    {
+        await StartAsync(configure: options => options.ArchivesEnded = true);
+        await PublishAsync(new OrderPlaced("1", 10));
+        await SentAsync("inventory");
+        await PublishAsync(new StockReserved("1"));
+        await SentAsync("payments");
+        await PublishAsync(new CardDeclined("1", "no answer"));
+        await SentAsync("out");
+        Assert.Single(await Sagas.ReadArchiveAsync().ToListAsync());
+        await PublishAsync(new CardCharged("1"));
+        await SentAsync("payments", 2);
+        Assert.Single(await Sagas.ReadArchiveAsync().ToListAsync());
+        await PublishAsync(new CardRefunded("1"));
+        await Eventually.TrueAsync("it is there again", async () => await Sagas.ReadArchiveAsync().CountAsync() == 2);
+
+        var last = await Sagas.ReadArchiveAsync().LastAsync();
+        var kept = (await Sagas.GetAsync("1"))!;
+        Assert.Equal((kept.Status, kept.EndedAt, kept.Timeline.Count), (last.Status, last.EndedAt, last.Timeline.Count));
     }
 
     [Fact]
