@@ -139,7 +139,7 @@ public static class MillraceBuilderExtensions
         /// </summary>
         /// <remarks>
         /// Rows of a read model carry the generation, as a part of their key: a rebuild makes the next one beside the one that serves queries, which
-        /// <see cref="ProjectionReport.Generation"/> tells.
+        /// <see cref="ProjectionControl.QueryAsync"/> tells a query.
         /// </remarks>
         /// <typeparam name="TDbContext">The context; one of its own for each batch.</typeparam>
         /// <param name="name">The projection's name, unique in the application; at most 128 bytes.</param>

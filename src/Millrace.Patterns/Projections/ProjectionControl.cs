@@ -74,6 +74,46 @@ public sealed class ProjectionControl
     }
 
     /// <summary>
+    /// Queries the read model of a target: runs the query with the generation that serves queries, and again with the next one if that one was replaced
+    /// meanwhile, and so perhaps removed. One round trip after the query; one more before the first, and a query more after a rebuild.
+    /// </summary>
+    /// <remarks>
+    /// Not inside a transaction that sees the database as it was when it began, such as one of the level repeatable read, or any of SQLite: the next
+    /// generation is not whole there.
+    /// </remarks>
+    /// <typeparam name="TResult">What the query finds.</typeparam>
+    /// <param name="projection">Its name.</param>
+    /// <param name="query">
+    /// Reads, and changes nothing, as it may run again. It is given the generation whose data to read; 0, which none has, while no process has run the
+    /// projection.
+    /// </param>
+    /// <param name="cancellationToken">Stops the waiting.</param>
+    /// <returns>What the query found in a generation that served queries all the while.</returns>
+    /// <exception cref="ArgumentException">This process adds no such projection.</exception>
+    /// <exception cref="StreamException">The store failed. What the query throws is thrown, unless its generation was replaced.</exception>
+    public async ValueTask<TResult> QueryAsync<TResult>(
+        string projection, Func<int, CancellationToken, Task<TResult>> query, CancellationToken cancellationToken = default)
+    {
+        var runtime = Find(projection);
+        ArgumentNullException.ThrowIfNull(query);
+        if (runtime.ServingGeneration == 0)
+            runtime.ServingGeneration = await LiveAsync(runtime, cancellationToken).ConfigureAwait(false);
+        while (true)
+        {
+            // A number never comes again: a generation that serves queries before and after did so in between.
+            var generation = runtime.ServingGeneration;
+            var querying = query(generation, cancellationToken);
+            await ((Task)querying).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            var live = await LiveAsync(runtime, cancellationToken).ConfigureAwait(false);
+            runtime.ServingGeneration = live;
+
+            // What failed in a generation that was replaced is asked of the next one: where each has a table, it may be gone.
+            if (live == generation)
+                return await querying.ConfigureAwait(false);
+        }
+    }
+
+    /// <summary>
     /// Waits until queries see all up to a position: read your own writes with what an append or a publish gave. In the process that runs the projection it
     /// is told; any other asks the store every <see cref="ProjectionOptions.WaitInterval"/>.
     /// </summary>

@@ -56,16 +56,79 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
             await AppendAsync(second, i % 3, i);
         await ControlOf(second).WaitForAsync(Name, null, Long);
         var generation = (await ControlOf(second).GetAsync(Name)).Generation;
-        await CheckAsync(generation);
+        await CheckAsync(await RowsAsync(generation));
 
         await ControlOf(second).RebuildAsync(Name);
         await Eventually.TrueAsync("the second generation serves queries", async () => (await ControlOf(second).GetAsync(Name)).Generation == generation + 1);
-        await CheckAsync(generation + 1);
+        await CheckAsync(await RowsAsync(generation + 1));
         await Eventually.TrueAsync("the first generation is gone", async () =>
         {
             await using var db = _database!.Open();
             return !await db.Totals.AnyAsync(row => row.Generation == generation) && await db.Set<ProjectionRow>().CountAsync() == 1;
         });
+    }
+
+    /// <summary>In each rebuild one query waits until the generation it was given is gone.</summary>
+    [Fact]
+    public async Task Queries_see_all_of_one_generation_through_three_rebuilds()
+    {
+        var host = await HostAsync(() => Task.CompletedTask);
+        for (var i = 0; i < 30; i++)
+            await AppendAsync(host, i % 3, i);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        var other = await HostAsync(() => Task.CompletedTask, runsHere: false);
+        using var end = new CancellationTokenSource();
+        var reading = Task.Run(async () =>
+        {
+            var queries = 0;
+            for (; !end.IsCancellationRequested; queries++)
+                await CheckAsync(await QueryAsync(host));
+            return queries;
+        });
+
+        for (var rebuild = 1; rebuild <= 3; rebuild++)
+        {
+            List<int> asked = [];
+            var rows = await QueryAsync(other, async generation =>
+            {
+                asked.Add(generation);
+                if (asked.Count > 1)
+                    return;
+                await ControlOf(host).RebuildAsync(Name);
+                await Eventually.TrueAsync("the generation is gone", async () =>
+                {
+                    await using var db = _database!.Open();
+                    return !await db.Totals.AnyAsync(row => row.Generation == generation);
+                });
+            });
+
+            Assert.Equal([asked[0], asked[0] + 1], asked);
+            await CheckAsync(rows);
+        }
+
+        await end.CancelAsync();
+        Assert.True(await reading > 0);
+    }
+
+    /// <summary>As where each generation has a table of its own.</summary>
+    [Fact]
+    public async Task Query_that_fails_is_run_again_only_if_its_generation_was_replaced()
+    {
+        var host = await HostAsync(() => Task.CompletedTask);
+        await AppendAsync(host, 1, 5);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        var first = await ControlOf(host).QueryAsync(Name, (generation, _) => Task.FromResult(generation));
+        await ControlOf(host).RebuildAsync(Name);
+        await Eventually.TrueAsync("the next one serves queries", async () => (await ControlOf(host).GetAsync(Name)).Generation == first + 1);
+
+        Task<int> FailAtFirst(int generation, CancellationToken _) =>
+            generation == first ? Task.FromException<int>(new InvalidOperationException("No such table.")) : Task.FromResult(generation);
+
+        Assert.Equal(first + 1, await ControlOf(host).QueryAsync(Name, FailAtFirst));
+        await Assert.ThrowsAsync<TimeoutException>(() => ControlOf(host)
+            .QueryAsync(Name, (_, _) => Task.FromException<int>(new TimeoutException("The database is away."))).AsTask());
+        Assert.Equal(0, await ControlOf(await HostAsync(() => Task.CompletedTask, runsHere: false, name: "unborn"))
+            .QueryAsync("unborn", (generation, _) => Task.FromResult(generation)));
     }
 
     /// <summary>A process that was thought dead saves a batch after another one has saved it.</summary>
@@ -92,7 +155,7 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
         held.Release();
         await Eventually.TrueAsync("the first process stands by", () => new(ControlOf(first).Local[0].State == ProjectionState.StandingBy));
 
-        await CheckAsync((await ControlOf(second).GetAsync(Name)).Generation);
+        await CheckAsync(await QueryAsync(second));
     }
 
     private static ProjectionControl ControlOf(ConsumerHost host) => host.Host.Services.GetRequiredService<ProjectionControl>();
@@ -118,17 +181,30 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
         return await db.Totals.SumAsync(row => row.Version) >= events;
     });
 
-    private async Task CheckAsync(int generation)
+    private ValueTask<List<Total>> QueryAsync(ConsumerHost host, Func<int, Task>? asking = null) =>
+        ControlOf(host).QueryAsync(Name, async (generation, token) =>
+        {
+            await (asking?.Invoke(generation) ?? Task.CompletedTask);
+            return await RowsAsync(generation, token);
+        });
+
+    private async Task<List<Total>> RowsAsync(int generation, CancellationToken cancellationToken = default)
     {
         await using var db = _database!.Open();
-        var rows = await db.Totals.Where(row => row.Generation == generation).ToDictionaryAsync(row => row.Stream, row => (row.Sum, row.Version));
+        return await db.Totals.Where(row => row.Generation == generation).ToListAsync(cancellationToken);
+    }
+
+    private async Task CheckAsync(List<Total> totals)
+    {
+        var rows = totals.ToDictionary(row => row.Stream, row => (row.Sum, row.Version));
         var events = await _hosts[^1].Host.Services.GetRequiredService<EventStore>().ReadCategoryAsync("points").ToListAsync();
         var expected = events.GroupBy(one => one.Stream)
             .ToDictionary(stream => stream.Key, stream => (stream.Sum(one => (long)((PointsEarned)one.Event).Amount), (long)stream.Count()));
         Assert.Equal(expected.OrderBy(one => one.Key, StringComparer.Ordinal), rows.OrderBy(one => one.Key, StringComparer.Ordinal));
     }
 
-    private async Task<ConsumerHost> HostAsync(Func<Task> meanwhile, bool isBeforeTransaction = false, TimeSpan? lease = null)
+    private async Task<ConsumerHost> HostAsync(
+        Func<Task> meanwhile, bool isBeforeTransaction = false, TimeSpan? lease = null, bool runsHere = true, string name = Name)
     {
         var host = await ConsumerHost.StartAsync(
             millrace =>
@@ -143,7 +219,7 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
                 millrace.AddMessage<PointsEarned>()
                     .AddEventStore(options => options.AddCategory("points"))
                     .AddDbProjection<ShopDb>(
-                        Name,
+                        name,
                         "points",
                         async (batch, db, token) =>
                         {
@@ -152,7 +228,7 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
                                 await meanwhile();
                         },
                         (generation, db, token) => db.Totals.Where(row => row.Generation == generation).ExecuteDeleteAsync(token),
-                        options => (options.BatchSize, options.Lease) = (7, lease ?? TimeSpan.FromMilliseconds(500)));
+                        options => (options.BatchSize, options.Lease, options.RunsHere) = (7, lease ?? TimeSpan.FromMilliseconds(500), runsHere));
             },
             _store);
         _hosts.Add(host);
