@@ -36,7 +36,7 @@ public static class MillraceBuilderExtensions
             var names = new ProjectionNames(name, source);
             var options = Options(name, configure);
             builder.Add(new(names, options, services => new ViewTarget<TView>(
-                names, folds, services.GetRequiredService<IStreamStore>(), services.GetRequiredService<MessageCodec>(), options.Parallelism)));
+                names, folds, services.GetRequiredService<IStreamStore>(), services.GetRequiredService<MessageCodec>(), options)));
             builder.Services.AddKeyedSingleton(name, (services, _) => new ProjectionReader<TView>(
                 names, services.GetRequiredService<IStreamStore>(), services.GetRequiredService<MessageCodec>()));
             builder.Services.TryAddSingleton(services => services.GetRequiredKeyedService<ProjectionReader<TView>>(name));

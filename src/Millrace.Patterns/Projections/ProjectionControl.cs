@@ -227,7 +227,8 @@ public sealed class ProjectionControl
 
     /// <summary>
     /// Folds the view of one stream anew from that stream's own events, as far as the projection has come. For views whose key is their stream, of a category.
-    /// Folds then see the entry IDs of that stream. Costs its events, and what the category has that is not folded in yet.
+    /// Folds then see the entry IDs of that stream; events that the projection passed over are passed over here, too. Costs the stream's events, the list of
+    /// those passed over, and what the category has that is not folded in yet.
     /// </summary>
     /// <param name="projection">Its name.</param>
     /// <param name="stream">The stream, such as <c>order-17</c>.</param>

@@ -40,7 +40,7 @@ internal sealed partial class ProjectionWorker
         var events = new List<RecordedEvent>(page.Count);
         var poison = Decode(cursor, page, skipped, events, out var count);
         return count > 0 ? await SaveAsync(cursor, events, page[skipped + count - 1].Id, count, cancellationToken).ConfigureAwait(false)
-            : await DealWithAsync(cursor, poison!.Value, cancellationToken).ConfigureAwait(false);
+            : await DealWithAsync(cursor, page[skipped], poison!.Value.Reason, cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>What is in lanes would be missing from the views, and nobody would notice.</summary>
@@ -116,21 +116,20 @@ internal sealed partial class ProjectionWorker
     }
 
     /// <summary>Passes poison over and records it, or stops before it.</summary>
-    private async ValueTask<Turn> DealWithAsync(Cursor cursor, (EntryId Id, string Reason) poison, CancellationToken cancellationToken)
+    private async ValueTask<Turn> DealWithAsync(Cursor cursor, StreamEntry poison, string reason, CancellationToken cancellationToken)
     {
         cursor.Poison = null;
         if (Options.WhenPoisoned == WhenPoisoned.Stop && _head.Skip != poison.Id.ToString())
-            return await StopAsync(cursor, $"{poison.Id}: {poison.Reason}", cancellationToken).ConfigureAwait(false);
+            return await StopAsync(cursor, $"{poison.Id}: {reason}", cancellationToken).ConfigureAwait(false);
 
-        // Under the ID of the entry, so that it is recorded once; before the checkpoint, so that it is recorded at all.
+        // With the place in its own stream, for a rebuild of that view. Under the ID of the entry, so that it is recorded once; before the checkpoint, so that it is recorded at all.
+        var note = EntryFields.Create(("reason", Shorten(reason)));
+        if (EventStoreNames.TryReadOrigin(poison.Fields, out var origin))
+            note = EventStoreNames.Copy(note, origin.Stream, origin.Version);
         var record = new Commit
         {
             Conditions = [_plan.Unchanged(_headVersion)],
-            Changes =
-            [
-                new CommitChange.Append(
-                    _definition.Names.Skipped(cursor.Generation.Number), EntryFields.Create(("reason", Shorten(poison.Reason))), poison.Id),
-            ],
+            Changes = [new CommitChange.Append(_definition.Names.Skipped(cursor.Generation.Number), note, poison.Id)],
         };
         var result = (await _store.CommitAsync([record], cancellationToken).ConfigureAwait(false))[0];
         if (result.Conflict is not null)
@@ -140,7 +139,7 @@ internal sealed partial class ProjectionWorker
         var turn = await SaveAsync(cursor, [], poison.Id, 1, cancellationToken).ConfigureAwait(false);
         if (turn == Turn.Progress)
         {
-            LogMessages.ProjectionSkipped(_logger, _definition.Name, poison.Id, poison.Reason);
+            LogMessages.ProjectionSkipped(_logger, _definition.Name, poison.Id, reason);
             _meter.Skipped(_definition);
         }
 

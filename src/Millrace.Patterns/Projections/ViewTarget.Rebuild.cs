@@ -9,7 +9,7 @@ internal sealed partial class ViewTarget<TView>
     private const int PageSize = 500;
 
     /// <summary>
-    /// Folds a view from its stream up to the last event that the category's checkpoint covers. The view is read first, then the checkpoint, then both
+    /// Folds a view from its stream up to the last event that the category's checkpoint covers, without those that were passed over. The view is read first, then the checkpoint, then both
     /// streams: an event that is folded in meanwhile changes the view, and the commit conflicts. It also puts the head, so that a batch under way, which may
     /// have read the old view, conflicts in its turn.
     /// </summary>
@@ -38,7 +38,8 @@ internal sealed partial class ViewTarget<TView>
             throw new InvalidOperationException($"Views of '{names.Projection}' have the version {head.Live.Version}, this process folds {version}.");
         var key = names.View(generation, stream);
         var documents = await store.GetStatesAsync([key, names.Checkpoint(generation)], cancellationToken).ConfigureAwait(false);
-        var events = await ReadAllAsync(stream, cancellationToken).ConfigureAwait(false);
+        var skipped = await ReadSkippedAsync(stream, generation, cancellationToken).ConfigureAwait(false);
+        var events = await ReadAllAsync(stream, skipped, cancellationToken).ConfigureAwait(false);
         var next = await FindNextAsync(stream, Read(documents[1]).Position, cancellationToken).ConfigureAwait(false);
         var covered = events.TakeWhile(one => one.Version < next).ToList();
 
@@ -62,21 +63,60 @@ internal sealed partial class ViewTarget<TView>
         return (await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied;
     }
 
-    private async ValueTask<List<RecordedEvent>> ReadAllAsync(string stream, CancellationToken cancellationToken)
+    /// <summary>The events of a stream but those the projection passes over, which nobody may be able to read.</summary>
+    private async ValueTask<List<RecordedEvent>> ReadAllAsync(string stream, HashSet<long> skipped, CancellationToken cancellationToken)
     {
         List<RecordedEvent> events = [];
+        var isFirst = true;
         for (var range = new StreamRange { Count = PageSize }; ;)
         {
             var page = await store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
-            events.AddRange(page.Select(entry => RecordedEvent.Read(codec, stream, entry)));
+            foreach (var entry in page)
+            {
+                var one = skipped.Contains((long)entry.Id.Milliseconds) ? null : Decode(stream, entry);
+                if (isFirst && entry.Id.Milliseconds > 1 && one?.Event is not StreamDeleted)
+                    throw new InvalidOperationException($"The stream '{stream}' begins with {entry.Id.Milliseconds}: its view cannot be told from it.");
+                isFirst = false;
+                if (one is not null)
+                    events.Add(one);
+            }
+
             if (page.Count < PageSize)
-                break;
+                return events;
             range = range with { Start = page[^1].Id.Next() };
         }
+    }
 
-        return events is [{ Version: > 1, Event: not StreamDeleted }, ..]
-            ? throw new InvalidOperationException($"The stream '{stream}' begins with {events[0].Version}: its view cannot be told from it.")
-            : events;
+    /// <summary>The event, or <see langword="null"/>: one of a type nobody knows, which the projection passes over without a word.</summary>
+    private RecordedEvent? Decode(string stream, StreamEntry entry)
+    {
+        try
+        {
+            return RecordedEvent.Read(codec, stream, entry);
+        }
+        catch (UndecodableMessageException exception) when (options.IgnoresUnknownTypes && exception.Reason == DeadLetterReasons.UnknownType)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>The versions of a stream's events that a generation passed over.</summary>
+    private async ValueTask<HashSet<long>> ReadSkippedAsync(string stream, int generation, CancellationToken cancellationToken)
+    {
+        HashSet<long> versions = [];
+        for (var range = new StreamRange { Count = PageSize }; ;)
+        {
+            var page = await store.RangeAsync(names.Skipped(generation), range, cancellationToken).ConfigureAwait(false);
+            foreach (var entry in page)
+            {
+                if (EventStoreNames.TryReadOrigin(entry.Fields, out var origin) && origin.Stream == stream)
+                    versions.Add(origin.Version);
+            }
+
+            if (page.Count < PageSize)
+                return versions;
+            range = range with { Start = page[^1].Id.Next() };
+        }
     }
 
     /// <summary>The version of the stream's first event after a position of the category.</summary>

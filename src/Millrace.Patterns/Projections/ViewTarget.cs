@@ -9,7 +9,7 @@ namespace Millrace.Projections;
 /// checkpoint and then the documents, and its commit holds only while both the checkpoint and the plan are unchanged.
 /// </summary>
 internal sealed partial class ViewTarget<TView>(
-    ProjectionNames names, ViewFolds<TView> folds, IStreamStore store, MessageCodec codec, int parallelism) : IProjectionTarget, IStreamRebuilder
+    ProjectionNames names, ViewFolds<TView> folds, IStreamStore store, MessageCodec codec, ProjectionOptions options) : IProjectionTarget, IStreamRebuilder
     where TView : class
 {
     // The checkpoint, the list of new keys, and room for what a commit may need one day.
@@ -184,9 +184,9 @@ internal sealed partial class ViewTarget<TView>(
     {
         var payloads = new ReadOnlyMemory<byte>?[keys.Length];
         var failures = new ProjectionEventException?[keys.Length];
-        if (parallelism > 1 && keys.Length >= MinParallelKeys)
+        if (options.Parallelism > 1 && keys.Length >= MinParallelKeys)
         {
-            Parallel.For(0, keys.Length, new() { MaxDegreeOfParallelism = parallelism }, FoldOne);
+            Parallel.For(0, keys.Length, new() { MaxDegreeOfParallelism = options.Parallelism }, FoldOne);
         }
         else
         {

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.DependencyInjection;
 using Millrace.EventSourcing;
 using Millrace.Projections;
 using Millrace.Streams;
@@ -299,6 +300,52 @@ public abstract partial class ProjectionTests
         await ControlOf(host).RebuildStreamAsync(Name, $"{_category}-1");
         Assert.Null(await ReaderOf(host).GetAsync($"{_category}-1"));
         await Assert.ThrowsAsync<ArgumentException>(() => ControlOf(host).RebuildStreamAsync(Name, _category).AsTask());
+    }
+
+    /// <summary>Passed over by their options, by their name or by hand: they would throw in the rebuild, or be folded in there alone.</summary>
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    public async Task View_of_one_stream_is_folded_anew_without_the_events_that_were_passed_over(bool ignoresUnknownTypes, bool isDecodable)
+    {
+        await using var strangers = await ConsumerHost.StartAsync(
+            millrace =>
+            {
+                Messages(millrace);
+                millrace.AddMessage<PointsUnknown>();
+            },
+            _store,
+            instance: "strangers");
+        var isUnlucky = true;
+        var host = await HostAsync(
+            folds => folds.On<PointsEarned>((tally, earned, context) => earned.Amount == 13 && Volatile.Read(ref isUnlucky)
+                ? throw new InvalidOperationException("unlucky")
+                : new((tally?.Balance ?? 0) + earned.Amount, context.Recorded.Version)),
+            options => (options.IgnoresUnknownTypes, options.WhenPoisoned) = (ignoresUnknownTypes, WhenPoisoned.Skip));
+        for (var i = 1; i <= 2; i++)
+        {
+            await AppendOddAsync();
+            await AppendAsync(1, i);
+        }
+
+        // Of another stream, and so none of this view's business.
+        await AppendAsync(2, 5, 13, 7, 8);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        Volatile.Write(ref isUnlucky, false);
+
+        await ControlOf(host).RebuildStreamAsync(Name, $"{_category}-1");
+
+        Assert.Equal(new Tally(3, 4), await ReaderOf(host).GetAsync($"{_category}-1"));
+        Assert.Equal(ignoresUnknownTypes ? 1 : 3, (await ControlOf(host).GetSkippedAsync(Name)).Count);
+
+        async Task AppendOddAsync()
+        {
+            if (isDecodable)
+                await AppendAsync(1, 13);
+            else
+                await strangers.Host.Services.GetRequiredService<EventStore>().AppendAsync($"{_category}-1", ExpectedVersion.Any, [new PointsUnknown()]);
+        }
     }
 
     private async Task RebuildUnlessBusyAsync(ConsumerHost host)
