@@ -7,7 +7,9 @@ using Millrace.EntityFrameworkCore;
 using Millrace.EventSourcing;
 using Millrace.OutboxWorker;
 using Millrace.Projections;
+using Millrace.Redis;
 using Millrace.Streams;
+using Millrace.Tests.Clients;
 using Millrace.Tests.EventSourcing;
 using Millrace.Tests.Fixtures;
 
@@ -15,28 +17,40 @@ namespace Millrace.Tests.EntityFrameworkCore;
 
 /// <summary>A read model in a database, whose checkpoint is in its own transactions.</summary>
 /// <param name="openDatabase">Makes the database.</param>
-public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) : IAsyncLifetime
+/// <param name="endpoint">Where the server is, or <see langword="null"/>: the embedded store.</param>
+public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase, Func<Task<string>>? endpoint) : IAsyncLifetime
 {
     private const string Name = "totals";
 
     private readonly List<ConsumerHost> _hosts = [];
-    private readonly EmbeddedStreamStore _store = new(new());
+    private readonly string _category = $"points{Guid.NewGuid():N}";
     private TestDatabase? _database;
+    private IStreamStore? _store;
 
-    public sealed class OnSqlite() : DbProjectionTests(TestDatabase.OnSqliteAsync);
+    public sealed class OnSqliteAndEmbedded() : DbProjectionTests(TestDatabase.OnSqliteAsync, null);
 
-    public sealed class OnPostgres(SharedPostgres postgres) : DbProjectionTests(
-        async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()));
+    public sealed class OnSqliteAndServer(SharedMillrace millrace) : DbProjectionTests(
+        TestDatabase.OnSqliteAsync, async () => $"127.0.0.1:{(await millrace.StartedAsync()).Endpoint.Port}");
+
+    public sealed class OnPostgresAndEmbedded(SharedPostgres postgres) : DbProjectionTests(
+        async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()), null);
+
+    public sealed class OnPostgresAndRedis(SharedPostgres postgres, SharedRedis redis) : DbProjectionTests(
+        async () => await TestDatabase.OnPostgresAsync(await postgres.StartedAsync()), async () => (await redis.StartedAsync()).Endpoint);
 
     private static TimeSpan Long => Eventually.Deadline;
 
-    public async ValueTask InitializeAsync() => _database = await openDatabase();
+    public async ValueTask InitializeAsync()
+    {
+        _database = await openDatabase();
+        _store = endpoint is null ? new EmbeddedStreamStore(new()) : new RedisStreamStore(RedisOptions.Parse(await endpoint()));
+    }
 
     public async ValueTask DisposeAsync()
     {
         foreach (var host in _hosts)
             await host.DisposeAsync();
-        await _store.DisposeAsync();
+        await _store!.DisposeAsync();
         await _database!.DisposeAsync();
     }
 
@@ -150,7 +164,7 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
         var second = await HostAsync(() => Task.CompletedTask);
 
         // As if an hour had passed.
-        await _store.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(new("points", $"millrace/projection/{Name}/pulse"))] });
+        await _store!.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(new(_category, $"millrace/projection/{Name}/pulse"))] });
         await ControlOf(second).WaitForAsync(Name, null, Long);
         held.Release();
         await Eventually.TrueAsync("the first process stands by", () => new(ControlOf(first).Local[0].State == ProjectionState.StandingBy));
@@ -160,8 +174,8 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
 
     private static ProjectionControl ControlOf(ConsumerHost host) => host.Host.Services.GetRequiredService<ProjectionControl>();
 
-    private static async Task AppendAsync(ConsumerHost host, int aggregate, int amount) => await host.Host.Services.GetRequiredService<EventStore>()
-        .AppendAsync($"points-{aggregate}", ExpectedVersion.Any, [new PointsEarned(amount, "test")]);
+    private async Task AppendAsync(ConsumerHost host, int aggregate, int amount) => await host.Host.Services.GetRequiredService<EventStore>()
+        .AppendAsync($"{_category}-{aggregate}", ExpectedVersion.Any, [new PointsEarned(amount, "test")]);
 
     private static async Task FoldAsync(ProjectionBatch batch, ShopDb db, CancellationToken cancellationToken)
     {
@@ -197,7 +211,7 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
     private async Task CheckAsync(List<Total> totals)
     {
         var rows = totals.ToDictionary(row => row.Stream, row => (row.Sum, row.Version));
-        var events = await _hosts[^1].Host.Services.GetRequiredService<EventStore>().ReadCategoryAsync("points").ToListAsync();
+        var events = await _hosts[^1].Host.Services.GetRequiredService<EventStore>().ReadCategoryAsync(_category).ToListAsync();
         var expected = events.GroupBy(one => one.Stream)
             .ToDictionary(stream => stream.Key, stream => (stream.Sum(one => (long)((PointsEarned)one.Event).Amount), (long)stream.Count()));
         Assert.Equal(expected.OrderBy(one => one.Key, StringComparer.Ordinal), rows.OrderBy(one => one.Key, StringComparer.Ordinal));
@@ -217,10 +231,10 @@ public abstract class DbProjectionTests(Func<Task<TestDatabase>> openDatabase) :
                     _database!.Configure(context);
                 });
                 millrace.AddMessage<PointsEarned>()
-                    .AddEventStore(options => options.AddCategory("points"))
+                    .AddEventStore(options => options.AddCategory(_category))
                     .AddDbProjection<ShopDb>(
                         name,
-                        "points",
+                        _category,
                         async (batch, db, token) =>
                         {
                             await FoldAsync(batch, db, token);
