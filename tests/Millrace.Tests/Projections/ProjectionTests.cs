@@ -108,6 +108,38 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
         Assert.Equal(2, views["k260"]);
     }
 
+    /// <summary>The fold refuses an event that comes too early. Of several at once, the first waits for another.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(4)]
+    public async Task Events_of_one_key_are_folded_in_order_however_many_keys_are_folded_at_once(int parallelism)
+    {
+        const int Keys = 40;
+        using var another = new SemaphoreSlim(0);
+        var (folding, most, hasBegun) = (0, 0, 0);
+        for (var i = 0; i < 5 * Keys; i++)
+            await AppendAsync(i % Keys, i);
+
+        var host = await HostAsync(
+            Tally.FoldsOf("", _ =>
+            {
+                var now = Interlocked.Increment(ref folding);
+                for (var known = Volatile.Read(ref most); now > known; known = Volatile.Read(ref most))
+                    Interlocked.CompareExchange(ref most, now, known);
+                if (Interlocked.Exchange(ref hasBegun, 1) == 1)
+                    another.Release();
+                else if (parallelism > 1)
+                    another.Wait(Long);
+                Interlocked.Decrement(ref folding);
+            }),
+            options => options.Parallelism = parallelism);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+
+        Assert.InRange(most, parallelism > 1 ? 2 : 1, parallelism);
+        var views = await ReaderOf(host).GetManyAsync([.. Enumerable.Range(0, Keys).Select(i => $"{_category}-{i}")]);
+        Assert.Equal(Enumerable.Range(0, Keys).Select(i => new Tally((5 * i) + (10 * Keys), 5)), views);
+    }
+
     [Fact]
     public async Task Any_stream_of_messages_is_folded_and_types_nobody_knows_pass_if_that_is_wanted()
     {
