@@ -38,7 +38,8 @@ public sealed class ProjectionOptions
 
     /// <summary>
     /// How many keys of a batch are folded side by side, for views, where a batch has at least 32. Spreads the CPU time of the folds and no more: batches are
-    /// read and saved one after the other. Folds must not share anything then; events of one key keep their order. Default: the number of processors. At least 1.
+    /// read and saved one after the other. Folds must not share anything then; events of one key keep their order.
+    /// Default: the number of processors. At least 1.
     /// </summary>
     public int Parallelism { get; set; } = Environment.ProcessorCount;
 

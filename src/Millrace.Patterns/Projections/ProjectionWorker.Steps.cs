@@ -122,7 +122,8 @@ internal sealed partial class ProjectionWorker
         if (Options.WhenPoisoned == WhenPoisoned.Stop && _head.Skip != poison.Id.ToString())
             return await StopAsync(cursor, $"{poison.Id}: {reason}", cancellationToken).ConfigureAwait(false);
 
-        // With the place in its own stream, for a rebuild of that view. Under the ID of the entry, so that it is recorded once; before the checkpoint, so that it is recorded at all.
+        // Under the ID of the entry, so that it is recorded once; before the checkpoint, so that it is recorded at all. With the place in its own stream, for
+        // the rebuild of that view.
         var note = EntryFields.Create(("reason", Shorten(reason)));
         if (EventStoreNames.TryReadOrigin(poison.Fields, out var origin))
             note = EventStoreNames.Copy(note, origin.Stream, origin.Version);

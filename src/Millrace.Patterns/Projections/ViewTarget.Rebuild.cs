@@ -9,9 +9,9 @@ internal sealed partial class ViewTarget<TView>
     private const int PageSize = 500;
 
     /// <summary>
-    /// Folds a view from its stream up to the last event that the category's checkpoint covers, without those that were passed over. The view is read first, then the checkpoint, then both
-    /// streams: an event that is folded in meanwhile changes the view, and the commit conflicts. It also puts the head, so that a batch under way, which may
-    /// have read the old view, conflicts in its turn.
+    /// Folds a view from its stream up to the last event that the category's checkpoint covers, without those that were passed over. The view is read first,
+    /// then the checkpoint, then what was passed over and both streams: an event that is folded in meanwhile changes the view, and the commit conflicts. It
+    /// also puts the head, so that a batch under way, which may have read the old view, conflicts in its turn.
     /// </summary>
     public async ValueTask RebuildAsync(string stream, int version, CancellationToken cancellationToken)
     {
