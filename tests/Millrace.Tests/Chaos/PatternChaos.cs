@@ -108,11 +108,18 @@ internal abstract class PatternChaos : IAsyncDisposable
     /// <summary>Steps until something holds, or fails with the reason.</summary>
     public async Task UntilAsync(string reason, int maxSteps, Func<Task<bool>> condition, TimeSpan? step = null)
     {
-        for (var steps = 0; !await condition(); steps++)
+        for (var steps = 0; !await AskAsync(condition()); steps++)
         {
             Assert.True(steps < maxSteps, $"seed {Seed}, {maxSteps} steps and not yet: {reason}. Faults: {Faults}");
             await StepAsync(step);
         }
+    }
+
+    /// <summary>Waits for what may take time of its own, as a write does whose disk is tried again: in virtual time that passes only here.</summary>
+    public async Task<T> AskAsync<T>(Task<T> asking)
+    {
+        await FinishAsync(asking);
+        return await asking;
     }
 
     /// <summary>Does what may be done twice, again and again, until the store says that it is done.</summary>
@@ -155,7 +162,7 @@ internal abstract class PatternChaos : IAsyncDisposable
     protected abstract Task ReviveAsync();
 
     /// <summary>Lets time go by while something ends.</summary>
-    protected virtual Task FinishAsync(Task task) => task;
+    public virtual Task FinishAsync(Task task) => task;
 
     /// <summary>Starts what a process runs: all hosts, and the desk.</summary>
     protected async Task StartHostsAsync()

@@ -85,7 +85,7 @@ internal sealed class VirtualPatternChaos : PatternChaos
         await VirtualRun.LetWorkAsync();
     }
 
-    protected override async Task FinishAsync(Task task)
+    public override async Task FinishAsync(Task task)
     {
         for (var steps = 0; !task.IsCompleted && steps < MaxFinishSteps; steps++)
             await PassAsync(Moment);

@@ -42,9 +42,9 @@ public sealed class ProjectionChaosTests
             if (chaos.Random.Next(2) == 0)
                 await AppendAsync(chaos, $"c{step}", balances);
             if (chaos.Random.Next(4) == 0)
-                await ManageAsync(chaos, mayRebuild: step < Steps / 2, counts);
+                await chaos.FinishAsync(ManageAsync(chaos, mayRebuild: step < Steps / 2, counts));
             await chaos.StepAsync(TimeSpan.FromMilliseconds(chaos.Random.Next(10, 300)));
-            if (await ReportAsync(chaos) is { } report)
+            if (await chaos.AskAsync(ReportAsync(chaos)) is { } report)
             {
                 Assert.True(report.Checkpoint.Position >= highest, $"seed {seed}: the checkpoint went from {highest} to {report.Checkpoint.Position}");
                 highest = report.Checkpoint.Position;
@@ -52,7 +52,7 @@ public sealed class ProjectionChaosTests
         }
 
         await chaos.HealAsync();
-        await ControlOf(chaos).ResumeAsync(Name);
+        await chaos.FinishAsync(ControlOf(chaos).ResumeAsync(Name).AsTask());
         await WhenFoldedAsync(chaos);
         await TrimAsync(chaos, (await ControlOf(chaos).GetAsync(Name)).Checkpoint, counts);
         await AppendAsync(chaos, "last", balances);

@@ -40,7 +40,7 @@ public sealed class JobChaosTests
         {
             await jobs.EnqueueAsync(() => Jobs(chaos), chaos.InsistAsync, number, all);
             if (chaos.Random.Next(6) == 0)
-                await jobs.CancelAsync(Jobs(chaos).Find(all[^chaos.Random.Next(1, Math.Min(all.Count, 8) + 1)].Id));
+                await chaos.FinishAsync(jobs.CancelAsync(Jobs(chaos).Find(all[^chaos.Random.Next(1, Math.Min(all.Count, 8) + 1)].Id)));
             await chaos.StepAsync(StepOf(chaos.Random));
         }
 
