@@ -1,3 +1,4 @@
+using System.Data;
 using System.Data.Common;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.EntityFrameworkCore.Diagnostics;
@@ -31,9 +32,13 @@ internal static class Databases
 
         private readonly SemaphoreSlim _turn = new(1, 1);
 
+        // Whose turn it is. A connection may end in several ways, some of which no method here is called for.
+        private DbConnection? _holder;
+
         public override InterceptionResult ConnectionOpening(DbConnection connection, ConnectionEventData eventData, InterceptionResult result)
         {
             _turn.Wait();
+            Hold(connection);
             return result;
         }
 
@@ -41,6 +46,7 @@ internal static class Databases
             DbConnection connection, ConnectionEventData eventData, InterceptionResult result, CancellationToken cancellationToken = default)
         {
             await _turn.WaitAsync(cancellationToken);
+            Hold(connection);
             return result;
         }
 
@@ -59,21 +65,41 @@ internal static class Databases
             return Task.CompletedTask;
         }
 
-        public override void ConnectionFailed(DbConnection connection, ConnectionErrorEventData eventData) => _turn.Release();
+        public override void ConnectionFailed(DbConnection connection, ConnectionErrorEventData eventData) => Release(connection);
 
         public override Task ConnectionFailedAsync(
             DbConnection connection, ConnectionErrorEventData eventData, CancellationToken cancellationToken = default)
         {
-            _turn.Release();
+            Release(connection);
             return Task.CompletedTask;
         }
 
-        public override void ConnectionClosed(DbConnection connection, ConnectionEndEventData eventData) => _turn.Release();
+        public override void ConnectionCanceled(DbConnection connection, ConnectionEndEventData eventData) => Release(connection);
 
-        public override Task ConnectionClosedAsync(DbConnection connection, ConnectionEndEventData eventData)
+        public override Task ConnectionCanceledAsync(
+            DbConnection connection, ConnectionEndEventData eventData, CancellationToken cancellationToken = default)
         {
-            _turn.Release();
+            Release(connection);
             return Task.CompletedTask;
+        }
+
+        private void Hold(DbConnection connection)
+        {
+            Volatile.Write(ref _holder, connection);
+            connection.StateChange -= ReleaseClosed;
+            connection.StateChange += ReleaseClosed;
+        }
+
+        private void ReleaseClosed(object sender, StateChangeEventArgs change)
+        {
+            if (change.CurrentState == ConnectionState.Closed)
+                Release((DbConnection)sender);
+        }
+
+        private void Release(DbConnection connection)
+        {
+            if (Interlocked.CompareExchange(ref _holder, null, connection) == connection)
+                _turn.Release();
         }
     }
 

@@ -189,8 +189,9 @@ internal static class ShopHost
             }
         }
 
-        // The provider may be down for a while: about ten minutes pass before orders end in the dead letters.
+        // The provider, or the store that a history is read from, may be down for a while: about ten minutes pass before orders end in the dead letters.
         settings[$"Millrace:Consumers:{PaymentNames.Group}:MaxAttempts"] = "250";
+        settings[$"Millrace:Consumers:{OrderNames.Group}:MaxAttempts"] = "250";
         return settings;
     }
 }

@@ -93,11 +93,14 @@ public sealed record ShopOptions
     /// <summary>The books of the fakes.</summary>
     public string FakesDirectory => Path.Combine(Data, "fakes");
 
+    /// <summary>The services' databases. What they know of is in one store, and not in the other.</summary>
+    private string DatabasesDirectory => Path.Combine(Data, "databases", Redis is null ? "embedded" : "redis");
+
     /// <summary>The database of the orders service.</summary>
-    public string OrdersDatabase => Path.Combine(Data, "databases", "orders.db");
+    public string OrdersDatabase => Path.Combine(DatabasesDirectory, "orders.db");
 
     /// <summary>The database of the payment service.</summary>
-    public string PaymentsDatabase => Path.Combine(Data, "databases", "payments.db");
+    public string PaymentsDatabase => Path.Combine(DatabasesDirectory, "payments.db");
 
     /// <summary>What visitors are told about the store.</summary>
     public string Home => Redis is null ? $"the embedded engine, data in {Data}" : $"Redis at {RedisEndpoint}";

@@ -8,7 +8,7 @@ namespace Shop.Payments;
 
 /// <summary>
 /// Charges orders through the payment provider, which is outside of everything: a handler that died after the charge runs again, and the
-/// provider recognises the message ID and answers as before. The service's own ledger, the inbox and the event are one transaction, so that
+/// provider recognises the key and answers as before. The service's own ledger, the inbox and the event are one transaction, so that
 /// a message which comes again changes nothing, not even when the order was refunded meanwhile and the provider would answer otherwise.
 /// </summary>
 public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
@@ -26,7 +26,8 @@ public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
         if (await db.Ledger.AnyAsync(payment => payment.OrderId == order.OrderId, cancellationToken))
             return; // Published twice: the first one decided.
 
-        var charge = await provider.ChargeAsync(context.MessageId, order.OrderId, order.Card, order.Total, cancellationToken);
+        // One key for the order, whoever published it how often: two handlers at once are told the same charge.
+        var charge = await provider.ChargeAsync($"charge:{order.OrderId}", order.OrderId, order.Card, order.Total, cancellationToken);
         await db.HandleOnceAsync(
             context,
             _ =>

@@ -22,6 +22,9 @@ internal sealed class OutboxRelay<TDbContext>(
 
     private readonly OutboxOptions _options = source.Options;
     private readonly RelayLease _lease = new(store, source.Options, time);
+    // How long the host waits at its start for the database to say under which name the table is relayed.
+    private static readonly TimeSpan ClaimTimeout = TimeSpan.FromSeconds(5);
+
     private readonly OutboxDrain _drain = new(source.Options, store, meter, time, logger);
     private long _cared;
 
@@ -50,13 +53,15 @@ internal sealed class OutboxRelay<TDbContext>(
     /// <exception cref="MillraceConfigurationException">The table is relayed under another name.</exception>
     public override async Task StartAsync(CancellationToken cancellationToken)
     {
+        using var patience = new CancellationTokenSource(ClaimTimeout, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
         try
         {
             var scope = scopes.CreateAsyncScope();
             await using (scope.ConfigureAwait(false))
-                await ClaimAsync(new(scope.ServiceProvider.GetRequiredService<TDbContext>()), cancellationToken).ConfigureAwait(false);
+                await ClaimAsync(new(scope.ServiceProvider.GetRequiredService<TDbContext>()), either.Token).ConfigureAwait(false);
         }
-        catch (Exception exception) when (exception is not (MillraceConfigurationException or OperationCanceledException))
+        catch (Exception exception) when (exception is not MillraceConfigurationException && !cancellationToken.IsCancellationRequested)
         {
             // A database that is away keeps no application from starting; it is asked again before the first row is relayed.
             LogMessages.RelayFailed(logger, exception, _options.Name!);

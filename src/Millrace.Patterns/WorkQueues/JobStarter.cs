@@ -165,7 +165,7 @@ internal sealed class JobStarter(IStreamStore store, TimeProvider time)
         if (holder is not null && UniqueHolder.Read(holder.Payload.Span).JobId != run.Job.Id)
         {
             start.LooksAgain = true;
-            return new() { Conditions = [view.SameRecord], Changes = [JobDocuments.Put(run.Job, record with { HoldsKey = false })] };
+            return new() { Conditions = [view.SameRecord], Changes = [JobDocuments.Put(run.Job, record with { HoldsKey = false })], IsUpkeep = true };
         }
 
         run.Record = record with

@@ -11,37 +11,43 @@ internal sealed partial class RedisConnection
 
     private ValueTask<RespReply> SendAsync(RespCommand command, TimeSpan timeout, CancellationToken cancellationToken)
     {
-        PendingReply pending;
-        bool mustWrite;
-        lock (_lock)
+        var pending = Send(timeout, (Connection: this, Command: command), static (pending, send, timeout, sequence) =>
         {
-            ThrowIfBrokenNeedsLock();
-            pending = EnqueueNeedsLock();
-            pending.Start(command, timeout, ++_enqueued);
-            command.WriteTo(_filling, IsMillrace);
-            mustWrite = !_isWriting;
-            _isWriting = true;
-        }
-
-        if (mustWrite)
-            _ = WriteQueuedAsync();
+            pending.Start(send.Command, timeout, sequence);
+            send.Command.WriteTo(send.Connection._filling, send.Connection.IsMillrace);
+        });
         pending.CancelWith(cancellationToken);
         return pending.Task;
     }
 
-    private PendingReply SendMany(IReadOnlyList<RespCommand> commands, long byteCount, RespReply[] replies, TimeSpan timeout)
+    private PendingReply SendMany(IReadOnlyList<RespCommand> commands, long byteCount, RespReply[] replies, TimeSpan timeout) =>
+        Send(timeout, (Connection: this, Commands: commands, ByteCount: byteCount, Replies: replies), static (pending, send, timeout, sequence) =>
+        {
+            pending.Start(send.Commands, send.ByteCount, send.Replies, timeout, sequence);
+            foreach (var command in send.Commands)
+                command.WriteTo(send.Connection._filling, send.Connection.IsMillrace);
+        });
+
+    private PendingReply Send<TState>(TimeSpan timeout, TState state, Action<PendingReply, TState, TimeSpan, long> start)
     {
         PendingReply pending;
         bool mustWrite;
-        lock (_lock)
+        try
         {
-            ThrowIfBrokenNeedsLock();
-            pending = EnqueueNeedsLock();
-            pending.Start(commands, byteCount, replies, timeout, ++_enqueued);
-            foreach (var command in commands)
-                command.WriteTo(_filling, IsMillrace);
-            mustWrite = !_isWriting;
-            _isWriting = true;
+            lock (_lock)
+            {
+                ThrowIfBrokenNeedsLock();
+                pending = EnqueueNeedsLock();
+                start(pending, state, timeout, ++_enqueued);
+                mustWrite = !_isWriting;
+                _isWriting = true;
+            }
+        }
+        catch (Exception exception) when (exception is not ConnectionLostException)
+        {
+            // Out of memory: part of a command may be in the buffer, and something in line that nobody sent.
+            Break(exception);
+            throw;
         }
 
         if (mustWrite)

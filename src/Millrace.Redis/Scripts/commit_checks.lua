@@ -59,7 +59,9 @@ local function allow_put(key, ttl)
   if puts_all == nil then
     local pairs_of = {}
     for i = 1, math.min(#keys, MAX_PARTS / 2) do pairs_of[2 * i - 1], pairs_of[2 * i] = keys[i], '' end
-    puts_all = #keys <= MAX_PARTS / 2 and redis.acl_check_cmd('SET', key) and redis.acl_check_cmd('MSET', unpack(pairs_of)) or false
+    -- A server may have no MSET at all: then this is an error, and no answer.
+    local is_known, may = pcall(redis.acl_check_cmd, 'MSET', unpack(pairs_of))
+    puts_all = #keys <= MAX_PARTS / 2 and redis.acl_check_cmd('SET', key) and is_known and may or false
   end
   if ttl ~= '' or not puts_all then allow('SET', key) end
 end

@@ -141,7 +141,7 @@ internal sealed partial class Settlement
         {
             try
             {
-                var results = await _store.CommitAsync([.. batch.Select(HandBack)], cancellationToken).ConfigureAwait(false);
+                var results = await _store.CommitAsync([.. batch.Select(HandBack).Where(CanBeWritten)], cancellationToken).ConfigureAwait(false);
                 LogMessages.HandedBack(_logger, _plan.Stream, _plan.Group, results.Count(result => result.IsApplied));
                 if (results.FirstOrDefault(result => result.Failure is not null)?.Failure is { } refusal)
                     LogMessages.HandBackFailed(
@@ -149,13 +149,27 @@ internal sealed partial class Settlement
             }
             catch (Exception exception)
             {
-                // They stay pending: this consumer's next run, or another one after the lease, picks them up. Whatever it was, also an entry
-                // at a limit that its copy would break, the drain goes on.
+                // They stay pending: this consumer's next run, or another one after the lease, picks them up. Whatever it was, the drain goes on.
                 LogMessages.HandBackFailed(_logger, exception, _plan.Stream, _plan.Group, batch.Length);
             }
         }
 
         _held.Remove([.. deliveries]);
+    }
+
+    /// <summary>An entry at a limit that its copy would break stays pending, too; the others go back without it.</summary>
+    private bool CanBeWritten(Commit commit)
+    {
+        try
+        {
+            StreamArguments.CheckCommit(commit);
+            return true;
+        }
+        catch (ArgumentException exception)
+        {
+            LogMessages.HandBackFailed(_logger, exception, _plan.Stream, _plan.Group, 1);
+            return false;
+        }
     }
 
     /// <summary>Ends when everything handed over so far has left.</summary>

@@ -110,6 +110,7 @@ internal sealed class LaneDirectory(MillraceCore core, IStreamStore store, bool 
                         ? new CommitChange.DeleteState(key)
                         : new CommitChange.PutState(key, Encoding.ASCII.GetBytes(string.Join(' ', lanes))),
                 ],
+                IsUpkeep = true,
             };
             if ((await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
                 return;
