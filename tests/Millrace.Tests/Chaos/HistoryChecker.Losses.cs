@@ -28,10 +28,17 @@ internal sealed partial class HistoryChecker
             var ofFlush = told.Where(loss => loss.AtMs >= flush.AtMs).ToList();
             if (ofFlush is [var loss])
                 CheckLoss(group, flush, loss);
-            else if (ofFlush.Count > 1 || !_faults.MachineWasStuck(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs))
+            else if (ofFlush.Count > 1 || !(MayHaveNoWitness(group, flush) || _faults.MachineWasStuck(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs)))
                 Break(Promise.LossesTold, $"{group.Name} told {ofFlush.Count} times of the flush at {flush.AtMs:F0} ms");
         }
     }
+
+    /// <summary>
+    /// Of an ordered group only the reader looks all the time. Where that one ends beside the flush, and a process that knows nothing reads next, the
+    /// stream may have as many entries again before those that stood by look: then nothing shows them that it was another one.
+    /// </summary>
+    private bool MayHaveNoWitness(GroupRule group, HistoryEvent flush) => group.IsOrdered &&
+        _faults.MostDeaths(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs) + _faults.MostHandedOver(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs) > 0;
 
     private void CheckLoss(GroupRule group, HistoryEvent flush, HistoryEvent loss)
     {

@@ -93,7 +93,7 @@ public sealed class LeaseIncidentTests(SharedRedis redis, ITestOutputHelper outp
         await using var first = await StartAsync(store, "orders", "shop-1", Lease, time);
         await first.Publisher.PublishManyAsync<OrderCreated>("orders", [.. Enumerable.Range(0, 5).Select(i => new OrderCreated($"o{i}", 1))]);
         await Eventually.TrueAsync("all are held", async () =>
-            (await store.GetGroupsAsync("orders")).FirstOrDefault(group => group.Name == Group) is { PendingCount: 5 });
+            !_runs.IsEmpty && (await store.GetGroupsAsync("orders")).FirstOrDefault(group => group.Name == Group) is { PendingCount: 5 });
         await using var second = await StartAsync(store, "orders", "shop-2", Lease, time);
 
         for (var i = 0; i < 60; i++)
