@@ -260,6 +260,9 @@ public abstract class FullStoreContract : IAsyncLifetime
             configureMore: m => m
                 .AddRetention("orders", retention => retention.MaxCount = 0)
                 .Configure(options => options.RetentionInterval = TimeSpan.FromSeconds(1)));
+
+        // Before the group is there, retention keeps nothing for it.
+        await Eventually.TrueAsync("the group is there", async () => (await Store.GetGroupsAsync("orders")).Any(group => group.Name == Group));
         await PublishAsync(host, ["bad1", "bad2", "bad3", .. Enumerable.Repeat($"good{new string('x', 100_000)}", 60)]);
         await WhenStartedAsync(2);
         await _limited.LimitToWhatIsUsedAsync();
