@@ -7,8 +7,8 @@ namespace Shop.Orders;
 /// <summary>
 /// Accepts orders in the service's own database: the order and the command that begins its history are one transaction, so that the shop takes orders while
 /// the store is away or full, and what it took is published once, afterwards. A store that then loses its last second, as the embedded one may in a power
-/// cut, loses what was published in it: the row of the order remains, and nothing publishes it again. The history itself does not begin here: its first event and the message that
-/// tells of it stay one commit of the store, which the command's handler makes.
+/// cut, loses what was published in it: the row of the order remains, and nothing publishes it again. The history itself does not begin here: its first
+/// event and the message that tells of it stay one commit of the store, which the command's handler makes.
 /// </summary>
 public sealed class OrderAcceptance(IServiceScopeFactory scopes)
 {
