@@ -5,11 +5,13 @@
 #   ./test.sh --quick    the inner loop: no browser
 #
 # Tests that mount file systems need root and a loop device. Without those they are not run, and counted on a line of their own.
-# MILLRACE_SLICE_SECONDS bounds each seeded slice (default 30).
+# MILLRACE_SLICE_SECONDS bounds each seeded slice (default 30). A test program that has not ended after MILLRACE_TEST_SECONDS (default 600) is
+# ended and counts as failed; which tests take long is told while they run.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")"
 
 export MILLRACE_SLICE_SECONDS="${MILLRACE_SLICE_SECONDS:-30}"
+test_seconds="${MILLRACE_TEST_SECONDS:-600}"
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 # Build helpers that outlive the run would hold CI's pipes open.
 export MSBUILDDISABLENODEREUSE=1
@@ -73,11 +75,12 @@ run() {
   local name=$1 log summary
   shift
   log=$(mktemp)
-  "$@" -noColor -noLogo 2>&1 | tee "$log"
+  timeout -k 10 "$test_seconds" "$@" -noColor -noLogo -longRunning 90 2>&1 | tee "$log"
   local status=${PIPESTATUS[0]}
   summary=$(grep -Eo 'Total: [0-9]+, Errors: [0-9]+, Failed: [0-9]+, Skipped: [0-9]+, Not Run: [0-9]+' "$log" | tail -n 1)
   rm -f "$log"
   if [ -z "$summary" ]; then
+    [ "$status" -ne 124 ] || echo "test.sh: $name was ended after $test_seconds seconds: see its long running tests above" >&2
     echo "test.sh: $name ended with status $status and no summary" >&2
     failed=$((failed + 1))
     return

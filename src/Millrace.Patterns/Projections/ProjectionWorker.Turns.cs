@@ -28,17 +28,22 @@ internal sealed partial class ProjectionWorker
         if (await _plan.ReadAsync(cancellationToken).ConfigureAwait(false) is not { } known || known.Head.Owner != _lease.Owner)
             return false;
         (_head, _headVersion) = known;
-        _live = await LoadAsync(_head.Live, _live, _building, cancellationToken).ConfigureAwait(false);
+        _live = await LoadAsync(_head.Live, _folding, _live, _building, cancellationToken).ConfigureAwait(false);
         _isBuildingRead = false;
         _status.Change(Describe);
         return true;
     }
 
-    private async ValueTask<Cursor> LoadAsync(Generation generation, Cursor? first, Cursor? second, CancellationToken cancellationToken)
+    private async ValueTask<Cursor> LoadAsync(
+        Generation generation, ProjectionChore chore, Cursor? first, Cursor? second, CancellationToken cancellationToken)
     {
         var saved = await _target.LoadAsync(generation.Number, cancellationToken).ConfigureAwait(false);
         var earlier = first?.Generation.Number == generation.Number ? first : second?.Generation.Number == generation.Number ? second : null;
         var isSame = earlier?.Saved.Position == saved.Position;
+
+        // The batch whose answer was lost was saved: that is progress, and the next failure is a first one.
+        if (earlier?.Saved.Position < saved.Position)
+            chore.Succeed();
         return new(generation, saved) { Entries = isSame ? earlier!.Entries : saved.Entries, Poison = earlier?.Poison };
     }
 
@@ -92,7 +97,7 @@ internal sealed partial class ProjectionWorker
         if (_head.Building is not { } generation)
             return Turn.Idle;
         if (!_isBuildingRead)
-            _building = await LoadAsync(generation, _building, null, cancellationToken).ConfigureAwait(false);
+            _building = await LoadAsync(generation, _rebuilding, _building, null, cancellationToken).ConfigureAwait(false);
         _isBuildingRead = true;
         var building = _building!;
 

@@ -38,7 +38,6 @@ internal sealed partial class StreamValue(long idmpDurationSeconds, long idmpMax
     private long _groupBytes;
 
     /// <inheritdoc/>
-    /// <remarks>A group that loses pending entries because their entries are deleted is counted when it is looked up again.</remarks>
     public override long SizeBytes
     {
         get
@@ -241,7 +240,13 @@ internal sealed partial class StreamValue(long idmpDurationSeconds, long idmpMax
     {
         var changed = false;
         foreach (var group in _groups.Values)
-            changed |= group.Ack(id);
+        {
+            if (!group.Ack(id))
+                continue;
+            changed = true;
+            Count(group);
+        }
+
         return changed;
     }
 

@@ -51,7 +51,7 @@ internal abstract class PatternChaos : IAsyncDisposable
 
     protected bool IsOn => _isOn;
 
-        /// <summary>One of the hosts, after <see cref="HealAsync"/>.</summary>
+    /// <summary>One of the hosts, after <see cref="HealAsync"/>.</summary>
     public ConsumerHost Host => _hosts[0]!;
 
     /// <summary>What went wrong so far, and how often.</summary>
@@ -106,9 +106,13 @@ internal abstract class PatternChaos : IAsyncDisposable
     }
 
     /// <summary>Steps until something holds, or fails with the reason.</summary>
-    public async Task UntilAsync(string reason, int maxSteps, Func<Task<bool>> condition, TimeSpan? step = null)
+    public Task UntilAsync(string reason, int maxSteps, Func<Task<bool>> condition, TimeSpan? step = null) =>
+        UntilAsync(async () => await condition() ? null : reason, maxSteps, step);
+
+    /// <summary>Steps until nothing is missing any more, or fails with what is.</summary>
+    public async Task UntilAsync(Func<Task<string?>> missing, int maxSteps, TimeSpan? step = null)
     {
-        for (var steps = 0; !await AskAsync(condition()); steps++)
+        for (var steps = 0; await AskAsync(missing()) is { } reason; steps++)
         {
             Assert.True(steps < maxSteps, $"seed {Seed}, {maxSteps} steps and not yet: {reason}. Faults: {Faults}");
             await StepAsync(step);
@@ -141,9 +145,7 @@ internal abstract class PatternChaos : IAsyncDisposable
 
     public virtual async ValueTask DisposeAsync()
     {
-        foreach (var host in _hosts)
-            await (host?.DisposeAsync() ?? ValueTask.CompletedTask);
-        await (_deskHost?.DisposeAsync() ?? ValueTask.CompletedTask);
+        await AbortHostsAsync();
     }
 
     /// <summary>The line of a host, which is asked for once.</summary>
@@ -162,12 +164,12 @@ internal abstract class PatternChaos : IAsyncDisposable
     protected abstract Task ReviveAsync();
 
     /// <summary>Lets time go by while something ends.</summary>
-    public virtual Task FinishAsync(Task task) => task;
+    public virtual Task FinishAsync(Task task) => task.WaitAsync(2 * Eventually.Deadline);
 
     /// <summary>Starts what a process runs: all hosts, and the desk.</summary>
     protected async Task StartHostsAsync()
     {
-        _deskHost = await ConsumerHost.StartAsync(_desk, Store, Time, instance: "desk");
+        _deskHost = await AskAsync(ConsumerHost.StartAsync(_desk, Store, Time, instance: "desk"));
         for (var i = 0; i < _hosts.Length; i++)
             await StartHostAsync(i);
     }
@@ -182,7 +184,7 @@ internal abstract class PatternChaos : IAsyncDisposable
             return;
         _deskHost = null;
         await FinishAsync(desk.AbortAsync());
-        await desk.DisposeAsync();
+        await FinishAsync(desk.DisposeAsync().AsTask());
     }
 
     protected void Count(string fault) => _faults.AddOrUpdate(fault, 1, (_, count) => count + 1);
@@ -195,8 +197,8 @@ internal abstract class PatternChaos : IAsyncDisposable
 
         // What the tests cannot wait for: a lease of half a minute, in real time.
         var configuration = new Dictionary<string, string?> { ["Millrace:Consumers:millrace:Lease"] = "00:00:01" };
-        _hosts[i] = await ConsumerHost.StartAsync(
-            _configure, FaultyStore.Wrap(LineOf(i), member => FaultOf(member, dice)), Time, configuration, $"process{i}");
+        _hosts[i] = await AskAsync(ConsumerHost.StartAsync(
+            _configure, FaultyStore.Wrap(LineOf(i), member => FaultOf(member, dice)), Time, configuration, $"process{i}"));
     }
 
     private async Task EndHostAsync(int i, Func<ConsumerHost, Task> endAsync)
@@ -205,7 +207,7 @@ internal abstract class PatternChaos : IAsyncDisposable
             return;
         _hosts[i] = null;
         await FinishAsync(endAsync(host));
-        await host.DisposeAsync();
+        await FinishAsync(host.DisposeAsync().AsTask());
     }
 
     private async Task StrikeAsync()

@@ -77,7 +77,9 @@ public sealed class PowerCutTests(ITestOutputHelper output)
 
         output.WriteLine($"--fsync no: {fired} power cuts fired, {withLoss} of them with loss; {check}");
         check.AssertNothingWrong();
-        Assert.True(fired > 0 && withLoss >= 0.9 * fired, $"{withLoss} of {fired} power cuts lost anything: the cuts are not seen.");
+
+        // One cut may come when the kernel has just written everything.
+        Assert.True(fired > 1 && withLoss >= (0.9 * fired) - 1, $"{withLoss} of {fired} power cuts lost anything: the cuts are not seen.");
     }
 
     /// <summary>A new directory for each cut, as what a lossy policy has lost cannot be told from later loss.</summary>

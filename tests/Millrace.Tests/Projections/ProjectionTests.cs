@@ -213,7 +213,9 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
     [Fact]
     public async Task Answers_that_are_lost_fold_nothing_twice()
     {
-        var random = new Random();
+        var seed = Random.Shared.Next();
+        TestContext.Current.TestOutputHelper?.WriteLine($"seed {seed}");
+        var random = new Random(seed);
         await HostAsync(configure: options => options.BatchSize = 7, store: FaultyStore.Wrap(Store, member =>
         {
             lock (random)

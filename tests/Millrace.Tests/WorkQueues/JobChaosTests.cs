@@ -47,7 +47,7 @@ public sealed class JobChaosTests
         await chaos.HealAsync();
         TestContext.Current.TestOutputHelper?.WriteLine($"  {chaos.Time.GetUtcNow() - begun} passed");
         var ended = new Dictionary<string, JobState>();
-        await chaos.UntilAsync("all jobs ended", MaxSteps, () => HaveEndedAsync(Jobs(chaos), all, ended), TimeSpan.FromSeconds(20));
+        await chaos.UntilAsync(() => FindUnendedAsync(Jobs(chaos), all, ended), MaxSteps, TimeSpan.FromSeconds(20));
         for (var step = 0; step < 20; step++)
             await chaos.StepAsync(TimeSpan.FromMinutes(1));
         await jobs.CheckAsync(chaos.Store, [.. all.Select(job => Jobs(chaos).Find(job.Id))], [.. all.Select(job => ended[job.Id])], $"seed {seed}");
@@ -55,16 +55,17 @@ public sealed class JobChaosTests
 
     private static JobQueue Jobs(PatternChaos chaos) => chaos.Desk.Host.Services.GetRequiredKeyedService<JobQueue>(Queue);
 
-    private static async Task<bool> HaveEndedAsync(JobQueue queue, List<Job> all, Dictionary<string, JobState> ended)
+    private static async Task<string?> FindUnendedAsync(JobQueue queue, List<Job> all, Dictionary<string, JobState> ended)
     {
         foreach (var job in all.Where(job => !ended.ContainsKey(job.Id)))
         {
-            if ((await queue.Find(job.Id).GetStatusAsync())?.State is not ((JobState.Succeeded or JobState.Failed or JobState.Cancelled) and var state))
-                return false;
+            var status = await queue.Find(job.Id).GetStatusAsync();
+            if (status?.State is not ((JobState.Succeeded or JobState.Failed or JobState.Cancelled) and var state))
+                return $"the end of job {job.Id}, {all.Count - ended.Count} of {all.Count} are left: {status}";
             ended.Add(job.Id, state);
         }
 
-        return true;
+        return null;
     }
 
     /// <summary>As long as handlers and delays take as a rule; now and then so long that leases are over.</summary>
