@@ -11,6 +11,7 @@ internal sealed class SagaShop(string shop, int seed, TimeSpan limit)
 {
     public const string Group = "service";
     public const int Price = 7;
+    public const string NoLorry = "no lorry";
 
     private readonly Random _random = new(seed);
 
@@ -87,7 +88,7 @@ internal sealed class SagaShop(string shop, int seed, TimeSpan limit)
     private Task ShipAsync(ShipOrder command, MessageContext context, CancellationToken cancellationToken) =>
         DoAsync(command.OrderId, context, "ship", (order, book) => Draw(command.OrderId, "lorry") switch
         {
-            < 10 => (order, book, new ShippingFailed(command.OrderId, "no lorry"), false),
+            < 10 => (order, book, new ShippingFailed(command.OrderId, NoLorry), false),
             < 20 => (order, book, null, false),
             _ => (order, book with { Shipped = book.Shipped + 1 }, new OrderShipped(command.OrderId), false),
         });
