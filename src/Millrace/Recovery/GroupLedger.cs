@@ -7,6 +7,9 @@ namespace Millrace.Recovery;
 /// <summary>Where a group stood, kept outside its stream: what is needed to make the group again, and to see what is missing.</summary>
 internal sealed record GroupLedger
 {
+    // A flush each, and all processes learn of it within a lease.
+    private const int MaxLives = 8;
+
     /// <summary>The group has settled everything up to this entry.</summary>
     public required EntryId SettledThrough { get; init; }
 
@@ -27,6 +30,12 @@ internal sealed record GroupLedger
     /// <summary>The last ID of the private stream.</summary>
     public required EntryId AgainLastId { get; init; }
 
+    /// <summary>
+    /// A mark drawn when the group was noted for the first time, and those of the notes it was joined with. Two notes that share none are of two
+    /// lives of the store: it forgot the older one, even if everything counts higher again by now.
+    /// </summary>
+    public IReadOnlyList<string> Lives { get; init; } = [];
+
     /// <summary>Losses reported so far: who finds more of them here than he knows of need not report what he sees.</summary>
     public long Losses { get; init; }
 
@@ -34,9 +43,23 @@ internal sealed record GroupLedger
     public string? ToldBy { get; init; }
 
     /// <summary>Whether this was noted after the other one, of which it may know nothing: a document may be older than our memory.</summary>
-    public bool IsAhead(GroupLedger other) => Losses != other.Losses
+    public bool IsAhead(GroupLedger other) => !IsOfOneLife(other) || (Losses != other.Losses
         ? Losses > other.Losses
-        : EntriesAdded > other.EntriesAdded || StreamLastId > other.StreamLastId;
+        : EntriesAdded > other.EntriesAdded || StreamLastId > other.StreamLastId);
+
+    /// <summary>Whether both are notes of one life of the store. Those of earlier releases have no mark and pass.</summary>
+    public bool IsOfOneLife(GroupLedger other) => Lives.Count == 0 || other.Lives.Count == 0 || Lives.Intersect(other.Lives).Any();
+
+    /// <summary>The marks of both, the newest <see cref="MaxLives"/>.</summary>
+    public IReadOnlyList<string> JoinLives(GroupLedger? other) => [.. Lives.Union(other?.Lives ?? []).TakeLast(MaxLives)];
+
+    // Records compare lists by reference.
+    public bool Equals(GroupLedger? other) => other is not null && Standing == other.Standing && Lives.SequenceEqual(other.Lives);
+
+    public override int GetHashCode() => Standing.GetHashCode();
+
+    private (EntryId, EntryId, EntryId, long, long?, long, EntryId, long, string?) Standing =>
+        (SettledThrough, LastDelivered, StreamLastId, EntriesAdded, Unsettled, Retries, AgainLastId, Losses, ToldBy);
 
     /// <summary>Whether a stream that was like this can be like that.</summary>
     public bool CanBecome(EntryId lastId, long entriesAdded) => lastId >= StreamLastId && entriesAdded >= EntriesAdded;

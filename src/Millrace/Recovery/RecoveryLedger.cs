@@ -129,6 +129,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         }
     }
 
+    /// <summary>What is known beside what is noted: of an earlier life of the store, and of what it had then, only this process may know.</summary>
     private GroupLedger? Known(GroupLedger? noted) => noted is null || _known?.IsAhead(noted) == true ? _known : noted;
 
     /// <summary>How the group stands, or <see langword="null"/>: it is gone.</summary>
@@ -178,9 +179,15 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
     private async Task<bool> TryNoteAsync(
         StateDocument? document, GroupLedger? known, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
     {
-        var loss = known is null ? null : await FindLossAsync(known, now, isMadeAgain, cancellationToken).ConfigureAwait(false);
-        now = now with { Losses = (known?.Losses ?? 0) + (loss is null ? 0 : 1), ToldBy = loss is null ? known?.ToldBy : plan.Consumer };
-        if (now != GroupLedger.Read(document))
+        var noted = GroupLedger.Read(document);
+        var loss = known is null ? null : await FindLossAsync(known, noted, now, isMadeAgain, cancellationToken).ConfigureAwait(false);
+        now = now with
+        {
+            Lives = known?.JoinLives(noted) is { Count: > 0 } lives ? lives : [Guid.NewGuid().ToString("N")[..8]],
+            Losses = Math.Max(known?.Losses ?? 0, noted?.Losses ?? 0) + (loss is null ? 0 : 1),
+            ToldBy = loss is null ? known?.ToldBy : plan.Consumer,
+        };
+        if (now != noted)
         {
             var commit = new Commit
             {
@@ -217,10 +224,13 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
     }
 
     private async Task<StreamLossEventArgs?> FindLossAsync(
-        GroupLedger known, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
+        GroupLedger known, GroupLedger? noted, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
     {
-        var retries = now.AgainLastId < known.AgainLastId ? known.Retries : 0;
-        if (known.CanBecome(now.StreamLastId, now.EntriesAdded))
+        // In another life of the store, counts that are as high again say nothing.
+        var isOfOneLife = noted?.IsOfOneLife(known) ?? true;
+        var retries = !isOfOneLife || now.AgainLastId < known.AgainLastId ? known.Retries : 0;
+        var canBecome = known.CanBecome(now.StreamLastId, now.EntriesAdded);
+        if (canBecome && (isOfOneLife || known.EntriesAdded == 0))
             return isMadeAgain || retries > 0
                 ? Loss(retries > 0 ? StreamLossKind.EntriesVanished : StreamLossKind.GroupVanished, known.StreamLastId, 0)
                 : null;
@@ -228,6 +238,8 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         // A stream that was set back still has its older entries.
         var left = await store.RangeAsync(plan.Stream, new() { End = known.StreamLastId, Count = 1, IsReversed = true }, cancellationToken)
             .ConfigureAwait(false);
+        if (canBecome && left.Count > 0)
+            return null; // Only what was noted is gone.
         return left is [var newest] && newest.Id > known.SettledThrough
             ? Loss(StreamLossKind.EntriesVanished, newest.Id, null)
             : Loss(StreamLossKind.EntriesVanished, known.SettledThrough, known.Unsettled);

@@ -204,6 +204,50 @@ public abstract class RecoveryContract
         Assert.Equal((StreamLossKind.EntriesVanished, id), (loss.Kind, loss.MissingThrough));
     }
 
+    /// <summary>Found by chaos (seed 128575): the stream had as many entries again before those that stood by looked.</summary>
+    [Fact]
+    public async Task Process_that_stands_by_tells_what_is_missing_even_when_the_stream_has_grown_as_long_again()
+    {
+        await using var reader = await StartAsync(isOrdered: true);
+        var id = await PublishAsync(reader, "o1");
+        await WhenNotedAsync(id);
+        var isBlind = false;
+        await using var other = await StartStandbyAsync(() => Volatile.Read(ref isBlind));
+
+        Volatile.Write(ref isBlind, true);
+        await reader.AbortAsync();
+        await ForgetAsync();
+        await using var knowsNothing = await StartAsync(isOrdered: true);
+        await PublishAsync(knowsNothing, "o2");
+        await WhenNotedAsync(await PublishAsync(knowsNothing, "o3"));
+        Assert.Empty(_losses);
+        Volatile.Write(ref isBlind, false);
+
+        var loss = await LossAsync();
+        Assert.Equal((StreamLossKind.EntriesVanished, id), (loss.Kind, loss.MissingThrough));
+        await Eventually.TrueAsync("both lives are noted", async () => (await NotedAsync())?.Lives.Count == 2);
+    }
+
+    [Fact]
+    public async Task Note_that_vanishes_alone_is_no_loss()
+    {
+        await using var reader = await StartAsync(isOrdered: true);
+        var id = await PublishAsync(reader, "o1");
+        await WhenNotedAsync(id);
+        var isBlind = false;
+        await using var other = await StartStandbyAsync(() => Volatile.Read(ref isBlind));
+
+        Volatile.Write(ref isBlind, true);
+        await reader.AbortAsync();
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.DeleteState(Ledger)] });
+        await using var knowsNothing = await StartAsync(isOrdered: true);
+        await WhenNotedAsync(await PublishAsync(knowsNothing, "o2"));
+        Volatile.Write(ref isBlind, false);
+
+        await Eventually.TrueAsync("both lives are noted", async () => (await NotedAsync())?.Lives.Count == 2);
+        Assert.Empty(_losses);
+    }
+
     [Fact]
     public async Task Entry_that_is_deleted_while_it_is_pending_is_told()
     {
@@ -219,14 +263,15 @@ public abstract class RecoveryContract
     }
 
     /// <summary>A process that stands by, and has seen what was noted.</summary>
-    private async Task<ConsumerHost> StartStandbyAsync()
+    /// <param name="isBlind">Whether its looks fail, from when it has seen that.</param>
+    private async Task<ConsumerHost> StartStandbyAsync(Func<bool>? isBlind = null)
     {
         var looks = 0;
         var line = FaultyStore.Wrap(Store, member =>
         {
             if (member == nameof(IStreamStore.GetStatesAsync))
                 Interlocked.Increment(ref looks);
-            return FaultyStore.Fault.None;
+            return isBlind?.Invoke() == true ? FaultyStore.Fault.Before : FaultyStore.Fault.None;
         });
         var host = await StartAsync(instance: "b", store: line, isOrdered: true);
         var seen = Volatile.Read(ref looks);
