@@ -4,7 +4,7 @@ namespace Millrace.WorkQueues;
 
 /// <summary>
 /// Begins jobs: each is read, and marked as running on the condition that it is as it was read, so that one that was cancelled never runs. Jobs that
-/// begin while others are being marked share the next two round trips.
+/// begin while others are being marked share the next two round trips. Only the holder of the lease begins one: a failed job may be begun again, by a redrive.
 /// </summary>
 internal sealed class JobStarter(IStreamStore store, TimeProvider time)
 {
@@ -105,6 +105,8 @@ internal sealed class JobStarter(IStreamStore store, TimeProvider time)
                 begun[i].Start.Outcome.TrySetException(failure);
             else if (results[i].Conflict is { } conflict && conflict == begun[i].Start.KeyCondition)
                 Refuse(begun[i].Start);
+            else if (results[i].Conflict == begun[i].Start.Message.StillHeld)
+                GiveUp(begun[i].Start);
             else
                 begun[i].Start.Outcome.TrySetResult(results[i].IsApplied && !begun[i].Start.LooksAgain ? true : null);
         }
@@ -134,6 +136,13 @@ internal sealed class JobStarter(IStreamStore store, TimeProvider time)
         }
 
         (start.Run.Record, start.Run.Ending, start.Run.EndingReason) = (start.Run.Record! with { HoldsKey = false }, JobState.Cancelled, reason);
+        start.Outcome.TrySetResult(false);
+    }
+
+    /// <summary>The lease is over, and others may have ended the job: it is none of this run's business.</summary>
+    private static void GiveUp(Start start)
+    {
+        start.Run.Record = null;
         start.Outcome.TrySetResult(false);
     }
 
@@ -177,7 +186,7 @@ internal sealed class JobStarter(IStreamStore store, TimeProvider time)
             Worker = message.Consumer,
             FailureReason = null,
         };
-        List<CommitCondition> conditions = [view.SameRecord];
+        List<CommitCondition> conditions = [message.StillHeld, view.SameRecord];
         List<CommitChange> changes = [];
         AddKey(start, record, holder, conditions, changes);
         changes.Add(JobDocuments.Put(run.Job, run.Record));

@@ -76,6 +76,12 @@ public sealed class MessageContext
     /// </summary>
     public CancellationToken LeaseLost => _delivery.LeaseLost;
 
+    /// <summary>
+    /// Holds as long as the message is this attempt's: the fence for a commit that code around the handler makes itself while the handler runs. The commit
+    /// of the acknowledgement has it anyway.
+    /// </summary>
+    public CommitCondition StillHeld => CommitCondition.StillHeld(_delivery.Stream, Group, Consumer, _delivery.Held);
+
     /// <summary>What code around the handler keeps with this attempt, for <see cref="ConsumerOptions.OnSettling"/>. Default: nothing.</summary>
     public object? Tag { get; set; }
 

@@ -9,7 +9,7 @@ namespace Millrace.Tests.Fixtures;
 public class FaultyStore : DispatchProxy
 {
     private IStreamStore _store = null!;
-    private Func<string, Fault> _faults = null!;
+    private Func<string, object?[], Fault> _faults = null!;
 
     public enum Fault
     {
@@ -33,7 +33,11 @@ public class FaultyStore : DispatchProxy
 
     /// <param name="store">The store behind the line.</param>
     /// <param name="faults">Told the name of each member called; says what happens to the call.</param>
-    public static IStreamStore Wrap(IStreamStore store, Func<string, Fault> faults)
+    public static IStreamStore Wrap(IStreamStore store, Func<string, Fault> faults) => Wrap(store, (member, _) => faults(member));
+
+    /// <param name="store">The store behind the line.</param>
+    /// <param name="faults">Told the name of each member called, and with what; says what happens to the call.</param>
+    public static IStreamStore Wrap(IStreamStore store, Func<string, object?[], Fault> faults)
     {
         var proxy = Create<IStreamStore, FaultyStore>();
         ((FaultyStore)(object)proxy)._store = store;
@@ -43,7 +47,7 @@ public class FaultyStore : DispatchProxy
 
     protected override object? Invoke(MethodInfo? targetMethod, object?[]? args)
     {
-        var fault = _faults(targetMethod!.Name);
+        var fault = _faults(targetMethod!.Name, args!);
         if (fault == Fault.Before)
             throw new StreamException(StreamErrorCode.Unavailable, "The line is dead.");
         if (fault is Fault.Silent or Fault.Late)

@@ -8,4 +8,8 @@ internal static class JobDocumentsForTests
 {
     public static CommitChange CancelRequest(JobReference job) =>
         new CommitChange.PutState(new(job.Queue, $"millrace/job-requests/{job.Id}"), """{"cancel":true,"children":[]}"""u8.ToArray());
+
+    /// <summary>Whether a call reads jobs, and not what a process reads for itself.</summary>
+    public static bool AreRead(string member, object?[] arguments) =>
+        member == nameof(IStreamStore.GetStatesAsync) && ((IReadOnlyList<StateKey>)arguments[0]!)[0].Name.StartsWith("millrace/job/", StringComparison.Ordinal);
 }

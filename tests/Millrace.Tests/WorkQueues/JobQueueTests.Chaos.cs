@@ -13,6 +13,47 @@ public abstract partial class JobQueueTests
 {
     private const int ChaosWorkers = 3;
 
+    /// <summary>
+    /// It had read the job as failed, which a redriven one is too, and marked it as running for ever.
+    /// </summary>
+    [Fact]
+    public async Task Worker_that_begins_a_job_after_its_lease_leaves_it_as_it_ended()
+    {
+        var isHeld = true;
+        var held = 0;
+        using var goOn = new ManualResetEventSlim();
+        var line = FaultyStore.Wrap(_store!, (member, arguments) =>
+        {
+            if (!Volatile.Read(ref isHeld))
+                return FaultyStore.Fault.None;
+            if (JobDocumentsForTests.AreRead(member, arguments))
+            {
+                Interlocked.Increment(ref held);
+                goOn.Wait(Patience);
+            }
+
+            return member == nameof(IStreamStore.ExtendAsync) ? FaultyStore.Fault.Before : FaultyStore.Fault.None;
+        });
+        await WorkerAsync(Fail, Configure, store: line);
+        var queue = await ClientAsync();
+        var job = await queue.EnqueueAsync(new Resize(1));
+        await Eventually.TrueAsync("the slow worker looks at the job", () => new(Volatile.Read(ref held) > 0));
+        await WorkerAsync(Fail, Configure);
+        await Assert.ThrowsAsync<JobFailedException>(() => job.WaitAsync(Patience).AsTask());
+        await _hosts[^1].StopAsync();
+
+        Volatile.Write(ref isHeld, false);
+        goOn.Set();
+        var next = await queue.EnqueueAsync(new Resize(2)); // Begun after the first, by the slow worker.
+        await Assert.ThrowsAsync<JobFailedException>(() => next.WaitAsync(Patience).AsTask());
+
+        Assert.Equal(JobState.Failed, (await job.GetStatusAsync())!.State);
+
+        static Task Fail(Resize job, JobContext context, CancellationToken cancellationToken) => throw new MessageRejectedException("no");
+
+        static void Configure(ConsumerOptions options) => options.Lease = TimeSpan.FromSeconds(1);
+    }
+
     [Fact]
     public async Task Every_job_ends_once_with_its_effects_whatever_dies_meanwhile()
     {
