@@ -28,28 +28,42 @@ public sealed partial class RedisStreamStore
         try
         {
             var results = await RunAsync(commits, cancellationToken).ConfigureAwait(false);
-            WatchSchedules(commits.Where((_, i) => results[i].IsApplied));
+            for (var i = 0; i < results.Count; i++)
+            {
+                if (results[i].IsApplied)
+                    WatchSchedules(commits[i]);
+            }
+
             return results;
         }
         catch
         {
             // What may have been applied must be promoted all the same.
-            WatchSchedules(commits);
+            foreach (var commit in commits)
+                WatchSchedules(commit);
             throw;
         }
     }
 
     private async ValueTask<List<CommitResult>> RunAsync(IReadOnlyList<Commit> commits, CancellationToken cancellationToken)
     {
-        var runs = SplitIntoRuns([.. commits]);
-        var calls = runs.ConvertAll(run => (Run: run, Command: new CommitCommand(run)));
-        var replies = await _client.CallManyAsync(
-            [.. calls.Select(call => (LuaScript.Commit, call.Command.Encode()))], cancellationToken).ConfigureAwait(false);
-
+        var runs = SplitIntoRuns([.. commits], out var bytes);
+        var replies = await CallAsync(runs, bytes, cancellationToken).ConfigureAwait(false);
         var results = new List<CommitResult>(commits.Count);
-        for (var i = 0; i < calls.Count; i++)
-            results.AddRange(await ReadRunAsync(calls[i].Run, calls[i].Command, replies[i], cancellationToken).ConfigureAwait(false));
+        for (var i = 0; i < runs.Count; i++)
+            results.AddRange(await ReadRunAsync(runs[i], replies[i], cancellationToken).ConfigureAwait(false));
         return results;
+    }
+
+    /// <summary>Sends each run as a call, all in one round trip.</summary>
+    private async ValueTask<RespReply[]> CallAsync(IReadOnlyList<ArraySegment<Commit>> runs, long bytes, CancellationToken cancellationToken)
+    {
+        var capacity = (int)Math.Min(bytes, 2 * MaxRunBytes);
+        using var buffer = RespBuffer.Rent(capacity);
+        var calls = new (LuaScript, RespCommand)[runs.Count];
+        for (var i = 0; i < calls.Length; i++)
+            calls[i] = (LuaScript.Commit, new CommitCommand(runs[i]).Encode(buffer, capacity / calls.Length));
+        return await _client.CallManyAsync(calls, cancellationToken).ConfigureAwait(false);
     }
 
     private static void CheckCommit(Commit commit)
@@ -62,9 +76,12 @@ public sealed partial class RedisStreamStore
                 nameof(commit));
     }
 
-    private static List<ArraySegment<Commit>> SplitIntoRuns(Commit[] commits)
+    /// <param name="commits">All of them.</param>
+    /// <param name="allBytes">What they take on the wire, roughly.</param>
+    private static List<ArraySegment<Commit>> SplitIntoRuns(Commit[] commits, out long allBytes)
     {
         var runs = new List<ArraySegment<Commit>>();
+        allBytes = 0;
         int start = 0, changes = 0;
         long bytes = 0, arguments = 0;
         var grew = true;
@@ -87,6 +104,7 @@ public sealed partial class RedisStreamStore
 
             changes += size;
             bytes += commitBytes;
+            allBytes += commitBytes;
             arguments += commitArguments;
             grew = grows;
         }
@@ -96,10 +114,10 @@ public sealed partial class RedisStreamStore
     }
 
     private async ValueTask<IEnumerable<CommitResult>> ReadRunAsync(
-        ArraySegment<Commit> run, CommitCommand command, RespReply reply, CancellationToken cancellationToken)
+        ArraySegment<Commit> run, RespReply reply, CancellationToken cancellationToken)
     {
         if (!reply.IsError)
-            return command.Read(reply);
+            return CommitCommand.Read(reply, run);
 
         var refusal = RedisErrors.ToException("the commits", reply);
         switch (refusal.Code)
@@ -121,19 +139,19 @@ public sealed partial class RedisStreamStore
 
     private async ValueTask<IEnumerable<CommitResult>> CommitOneByOneAsync(ArraySegment<Commit> run, CancellationToken cancellationToken)
     {
-        var commands = run.Select((_, i) => new CommitCommand(run.Slice(i, 1))).ToList();
-        var replies = await _client.CallManyAsync(
-            [.. commands.Select(command => (LuaScript.Commit, command.Encode()))], cancellationToken).ConfigureAwait(false);
+        var replies = await CallAsync([.. run.Select((_, i) => run.Slice(i, 1))], run.Sum(commit => CommitCommand.Measure(commit).Bytes), cancellationToken)
+            .ConfigureAwait(false);
         var results = new List<CommitResult>(run.Count);
-        for (var i = 0; i < commands.Count; i++)
-            results.AddRange(await ReadRunAsync(run.Slice(i, 1), commands[i], replies[i], cancellationToken).ConfigureAwait(false));
+        for (var i = 0; i < run.Count; i++)
+            results.AddRange(await ReadRunAsync(run.Slice(i, 1), replies[i], cancellationToken).ConfigureAwait(false));
         return results;
     }
 
-    private void WatchSchedules(IEnumerable<Commit> commits)
+    private void WatchSchedules(Commit commit)
     {
-        foreach (var change in commits.SelectMany(commit => commit.Changes))
+        for (var i = 0; i < commit.Changes.Count; i++)
         {
+            var change = commit.Changes[i];
             if (change is CommitChange.Schedule schedule)
                 _schedules.Expect(schedule.Stream, schedule.Delay);
             else if (change is CommitChange.Release release && release.Delay > TimeSpan.Zero)

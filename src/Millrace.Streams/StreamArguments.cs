@@ -87,10 +87,10 @@ public static partial class StreamArguments
                 $"A commit has 1 to {StreamLimits.MaxCommitChanges} changes and at most as many conditions; this one has " +
                 $"{commit.Changes.Count} and {commit.Conditions.Count}. Split it, or append in bulk without conditions.", nameof(commit));
 
-        foreach (var condition in commit.Conditions)
-            Check(condition);
-        foreach (var change in commit.Changes)
-            Check(change);
+        for (var i = 0; i < commit.Conditions.Count; i++)
+            Check(commit.Conditions[i]);
+        for (var i = 0; i < commit.Changes.Count; i++)
+            Check(commit.Changes[i]);
     }
 
     private static void Check(CommitCondition condition)
@@ -165,7 +165,8 @@ public static partial class StreamArguments
     {
         CheckName(key.Stream);
         CheckName(key.Name);
-        CheckName(StreamNames.State(key));
+        if (key.Stream.Length + key.Name.Length > StreamLimits.MaxNameBytes / 4)
+            CheckName(StreamNames.State(key));
     }
 
     /// <summary>A stream that can have a schedule: the name of that is a name, too.</summary>

@@ -10,26 +10,16 @@ namespace Millrace.Redis.Commands;
 /// One call of <c>Scripts/commit.lua</c>: encodes commits as its arguments and reads its answer. The layout is drawn in the script, which
 /// must change with this file.
 /// </summary>
-internal sealed class CommitCommand
+internal sealed class CommitCommand(ArraySegment<Commit> commits)
 {
     // XPENDING for each fenced entry costs about 2 µs; one for all of a consumer pays from a few entries on.
     private const int MinFencedEntries = 4;
 
-    private readonly ArraySegment<Commit> _commits;
-    private readonly Dictionary<string, int> _keys = [];
+    // Keys by their places in the call, which Lua counts from one; documents apart, so that their keys are put together once.
+    private readonly List<string> _keys = [];
+    private readonly Dictionary<string, int> _places = [];
+    private readonly Dictionary<StateKey, int> _documents = [];
     private readonly Dictionary<(string Stream, string Group, string Consumer), Fence> _fences = [];
-
-    public CommitCommand(ArraySegment<Commit> commits)
-    {
-        _commits = commits;
-        foreach (var commit in commits)
-        {
-            foreach (var condition in commit.Conditions)
-                Collect(condition);
-            foreach (var change in commit.Changes)
-                Collect(change);
-        }
-    }
 
     /// <summary>Entries fenced for one consumer of a group: how many, and between which IDs.</summary>
     private struct Fence
@@ -39,50 +29,65 @@ internal sealed class CommitCommand
         public EntryId Max;
     }
 
-    public RespCommand Encode()
+    /// <summary>Encodes the call behind what is in the buffer.</summary>
+    /// <param name="buffer">Kept by the caller until the command was sent for the last time.</param>
+    /// <param name="capacityBytes">Expected bytes, to spare copies.</param>
+    public RespCommand Encode(RespBuffer buffer, int capacityBytes)
     {
-        var command = LuaScript.Commit.Call([.. _keys.OrderBy(key => key.Value).Select(key => key.Key)]);
+        // The commits first: they say which keys there are.
+        using var behind = RespBuffer.Rent(capacityBytes);
+        var arguments = RespCommand.Arguments(behind);
+        arguments.Add(commits.Count);
+        foreach (var commit in commits)
+        {
+            var (conditions, changes) = (commit.Conditions, commit.Changes);
+            arguments.Add(conditions.Count + (commit.IsUpkeep ? 1 : 0));
+            for (var i = 0; i < conditions.Count; i++)
+                Add(arguments, conditions[i]);
+            if (commit.IsUpkeep)
+                arguments.Add("upkeep"u8);
+            arguments.Add(changes.Count);
+            for (var i = 0; i < changes.Count; i++)
+                Add(arguments, changes[i]);
+        }
+
+        var command = LuaScript.Commit.Call(CollectionsMarshal.AsSpan(_keys), buffer);
         Span<byte> salt = stackalloc byte[8];
         RandomNumberGenerator.Fill(salt);
         command.Add(salt);
-
         AddFences(command);
-        command.Add(_commits.Count);
-        foreach (var commit in _commits)
-        {
-            command.Add(commit.Conditions.Count + (commit.IsUpkeep ? 1 : 0));
-            foreach (var condition in commit.Conditions)
-                Add(command, condition);
-            if (commit.IsUpkeep)
-                command.Add("upkeep"u8);
-            command.Add(commit.Changes.Count);
-            foreach (var change in commit.Changes)
-                Add(command, change);
-        }
-
-        return command;
+        return command.AddAll(arguments);
     }
 
     /// <summary>Reads the script's answer.</summary>
-    public IEnumerable<CommitResult> Read(RespReply reply)
+    public static IReadOnlyList<CommitResult> Read(RespReply reply, ArraySegment<Commit> commits)
     {
-        var results = new List<CommitResult>(_commits.Count);
+        var results = new List<CommitResult>(commits.Count);
         foreach (var outcome in reply)
-            results.Add(ReadOutcome(outcome, _commits[results.Count]));
+            results.Add(ReadOutcome(outcome, commits[results.Count]));
         return results;
     }
 
     /// <summary>Whether a commit can need memory: the script must not meet one behind another that needs none.</summary>
-    public static bool Grows(Commit commit) => commit.Changes.Any(
-        change => change is CommitChange.Append or CommitChange.PutState or CommitChange.Release or CommitChange.Schedule);
+    public static bool Grows(Commit commit)
+    {
+        for (var i = 0; i < commit.Changes.Count; i++)
+        {
+            if (commit.Changes[i] is CommitChange.Append or CommitChange.PutState or CommitChange.Release or CommitChange.Schedule)
+                return true;
+        }
+
+        return false;
+    }
 
     /// <summary>Arguments a commit takes, and their bytes, both roughly and rather too many.</summary>
     public static (long Arguments, long Bytes) Measure(Commit commit)
     {
         long arguments = (commit.Conditions.Count + commit.Changes.Count) * 10L;
         var bytes = arguments * 24;
-        foreach (var change in commit.Changes)
+        for (var i = 0; i < commit.Changes.Count; i++)
         {
+            var change = commit.Changes[i];
             var fields = change switch
             {
                 CommitChange.Append append => append.Fields,
@@ -119,73 +124,32 @@ internal sealed class CommitCommand
             : RedisErrors.Map(error.Span),
         what + error.Text);
 
-    private void Collect(CommitCondition condition)
+    private int PlaceOf(string key)
     {
-        switch (condition)
+        ref var place = ref CollectionsMarshal.GetValueRefOrAddDefault(_places, key, out var isKnown);
+        if (!isKnown)
         {
-            case CommitCondition.LastId last:
-                CollectKey(last.Stream);
-                break;
-            case CommitCondition.State state:
-                CollectKey(StreamNames.State(state.Key));
-                break;
-            case CommitCondition.Exists entry:
-                CollectKey(entry.Stream);
-                break;
-            case CommitCondition.Unread entry:
-                CollectKey(entry.Stream);
-                break;
-            case CommitCondition.Held held:
-                CollectKey(held.Stream);
-                var holder = (held.Stream, held.Group, held.Consumer);
-                ref var fence = ref CollectionsMarshal.GetValueRefOrAddDefault(_fences, holder, out var isKnown);
-                fence.Count++;
-                fence.Min = isKnown && fence.Min < held.Entry.Id ? fence.Min : held.Entry.Id;
-                fence.Max = isKnown && fence.Max > held.Entry.Id ? fence.Max : held.Entry.Id;
-                break;
+            _keys.Add(key);
+            place = _keys.Count;
         }
+
+        return place;
     }
 
-    private void Collect(CommitChange change)
+    private int PlaceOf(StateKey document)
     {
-        switch (change)
-        {
-            case CommitChange.Append append:
-                CollectKey(append.Stream);
-                break;
-            case CommitChange.PutState put:
-                CollectKey(StreamNames.State(put.Key));
-                break;
-            case CommitChange.DeleteState delete:
-                CollectKey(StreamNames.State(delete.Key));
-                break;
-            case CommitChange.Ack ack:
-                CollectKey(ack.Stream);
-                break;
-            case CommitChange.AckAndDelete ack:
-                CollectKey(ack.Stream);
-                break;
-            case CommitChange.Delete delete:
-                CollectKey(delete.Stream);
-                break;
-            case CommitChange.DeleteConsumer delete:
-                CollectKey(delete.Stream);
-                break;
-            case CommitChange.Release release:
-                CollectKey(release.Stream);
-                var again = StreamNames.Again(release.Stream, release.Group);
-                CollectKey(again);
-                CollectKey(StreamNames.Schedule(again));
-                break;
-            case CommitChange.Schedule schedule:
-                CollectKey(schedule.Stream);
-                CollectKey(StreamNames.Schedule(schedule.Stream));
-                break;
-        }
+        ref var place = ref CollectionsMarshal.GetValueRefOrAddDefault(_documents, document, out var isKnown);
+        return isKnown ? place : place = PlaceOf(StreamNames.State(document));
     }
 
-    // Lua counts from one.
-    private void CollectKey(string key) => _keys.TryAdd(key, _keys.Count + 1);
+    private void AddToFence(CommitCondition.Held held)
+    {
+        var holder = (held.Stream, held.Group, held.Consumer);
+        ref var fence = ref CollectionsMarshal.GetValueRefOrAddDefault(_fences, holder, out var isKnown);
+        fence.Count++;
+        fence.Min = isKnown && fence.Min < held.Entry.Id ? fence.Min : held.Entry.Id;
+        fence.Max = isKnown && fence.Max > held.Entry.Id ? fence.Max : held.Entry.Id;
+    }
 
     private void AddFences(RespCommand command)
     {
@@ -194,7 +158,7 @@ internal sealed class CommitCommand
         foreach (var ((stream, group, consumer), fence) in fences)
         {
             // Room for entries in between that this call does not settle; what lies beyond is asked for one by one.
-            command.Add(_keys[stream]).Add(group).Add(consumer)
+            command.Add(PlaceOf(stream)).Add(group).Add(consumer)
                 .AddFormatted(fence.Min).AddFormatted(fence.Max).Add((fence.Count * 2) + 16);
         }
     }
@@ -204,21 +168,22 @@ internal sealed class CommitCommand
         switch (condition)
         {
             case CommitCondition.LastId last:
-                command.Add("last"u8).Add(_keys[last.Stream]);
+                command.Add("last"u8).Add(PlaceOf(last.Stream));
                 _ = last.Expected is { } id ? command.AddFormatted(id) : command.Add(""u8);
                 break;
             case CommitCondition.State state:
-                command.Add("state"u8).Add(_keys[StreamNames.State(state.Key)]);
+                command.Add("state"u8).Add(PlaceOf(state.Key));
                 _ = state.Expected is { } version ? command.Add(version) : command.Add(""u8);
                 break;
             case CommitCondition.Exists entry:
-                command.Add("entry"u8).Add(_keys[entry.Stream]).AddFormatted(entry.Id);
+                command.Add("entry"u8).Add(PlaceOf(entry.Stream)).AddFormatted(entry.Id);
                 break;
             case CommitCondition.Unread entry:
-                command.Add("unread"u8).Add(_keys[entry.Stream]).AddFormatted(entry.Id);
+                command.Add("unread"u8).Add(PlaceOf(entry.Stream)).AddFormatted(entry.Id);
                 break;
             case CommitCondition.Held held:
-                command.Add("held"u8).Add(_keys[held.Stream]).Add(held.Group).Add(held.Consumer)
+                AddToFence(held);
+                command.Add("held"u8).Add(PlaceOf(held.Stream)).Add(held.Group).Add(held.Consumer)
                     .AddFormatted(held.Entry.Id).Add(held.Entry.DeliveryCount);
                 break;
         }
@@ -229,37 +194,37 @@ internal sealed class CommitCommand
         switch (change)
         {
             case CommitChange.Append append:
-                command.Add("append"u8).Add(_keys[append.Stream]);
+                command.Add("append"u8).Add(PlaceOf(append.Stream));
                 _ = append.Id is { } id ? command.AddFormatted(id) : command.Add("*"u8);
                 command.Add(append.Fields.Count * 2).AddFields(append.Fields);
                 break;
             case CommitChange.PutState put:
-                command.Add("put"u8).Add(_keys[StreamNames.State(put.Key)]).Add(put.Payload.Span);
+                command.Add("put"u8).Add(PlaceOf(put.Key)).Add(put.Payload.Span);
                 _ = put.TimeToLive is { } timeToLive ? command.Add(StreamCommands.Milliseconds(timeToLive)) : command.Add(""u8);
                 break;
             case CommitChange.DeleteState delete:
-                command.Add("delete"u8).Add(_keys[StreamNames.State(delete.Key)]);
+                command.Add("delete"u8).Add(PlaceOf(delete.Key));
                 break;
             case CommitChange.Ack ack:
-                command.Add("ack"u8).Add(_keys[ack.Stream]).Add(ack.Group).AddFormatted(ack.Id);
+                command.Add("ack"u8).Add(PlaceOf(ack.Stream)).Add(ack.Group).AddFormatted(ack.Id);
                 break;
             case CommitChange.AckAndDelete ack:
-                command.Add("ackdel"u8).Add(_keys[ack.Stream]).Add(ack.Group).AddFormatted(ack.Id);
+                command.Add("ackdel"u8).Add(PlaceOf(ack.Stream)).Add(ack.Group).AddFormatted(ack.Id);
                 break;
             case CommitChange.Delete delete:
-                command.Add("remove"u8).Add(_keys[delete.Stream]).AddFormatted(delete.Id);
+                command.Add("remove"u8).Add(PlaceOf(delete.Stream)).AddFormatted(delete.Id);
                 break;
             case CommitChange.DeleteConsumer delete:
-                command.Add("leave"u8).Add(_keys[delete.Stream]).Add(delete.Group).Add(delete.Consumer);
+                command.Add("leave"u8).Add(PlaceOf(delete.Stream)).Add(delete.Group).Add(delete.Consumer);
                 break;
             case CommitChange.Release release:
                 var again = StreamNames.Again(release.Stream, release.Group);
-                command.Add("release"u8).Add(_keys[release.Stream]).Add(_keys[again]).Add(_keys[StreamNames.Schedule(again)])
+                command.Add("release"u8).Add(PlaceOf(release.Stream)).Add(PlaceOf(again)).Add(PlaceOf(StreamNames.Schedule(again)))
                     .Add(release.Group).AddFormatted(release.Entry.Id).Add(release.Entry.DeliveryCount)
                     .Add(StreamCommands.Milliseconds(release.Delay));
                 break;
             case CommitChange.Schedule schedule:
-                command.Add("schedule"u8).Add(_keys[schedule.Stream]).Add(_keys[StreamNames.Schedule(schedule.Stream)])
+                command.Add("schedule"u8).Add(PlaceOf(schedule.Stream)).Add(PlaceOf(StreamNames.Schedule(schedule.Stream)))
                     .Add(StreamCommands.Milliseconds(schedule.Delay)).Add(schedule.Fields.Count * 2).AddFields(schedule.Fields);
                 break;
         }

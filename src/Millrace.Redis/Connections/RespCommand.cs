@@ -33,20 +33,24 @@ internal sealed class RespCommand
     /// <param name="name">See the other constructor.</param>
     /// <param name="buffer">What commands of a batch share. It is kept by whoever made it.</param>
     public RespCommand(string name, RespBuffer buffer)
-    {
-        (Name, _buffer, _start) = (name, buffer, buffer.WrittenCount);
-        Add(name);
-    }
+        : this(buffer, name) => Add(name);
+
+    private RespCommand(RespBuffer buffer, string name) => (Name, _buffer, _start) = (name, buffer, buffer.WrittenCount);
 
     /// <summary>Starts the call of a script, which our own server runs as a command with the same arguments.</summary>
     /// <param name="hash">The script's SHA-1.</param>
     /// <param name="ownCommand">The command.</param>
-    public static RespCommand OfScript(string hash, string ownCommand)
+    /// <param name="buffer">See the constructor.</param>
+    public static RespCommand OfScript(string hash, string ownCommand, RespBuffer buffer)
     {
-        var call = new RespCommand("EVALSHA").Add(hash);
+        var call = new RespCommand("EVALSHA", buffer).Add(hash);
         (call._ownCommand, call._scriptBytes) = (ownCommand, call.ByteCount);
         return call;
     }
+
+    /// <summary>Starts what is to be a part of a command only, see <see cref="AddAll"/>.</summary>
+    /// <param name="buffer">Kept by whoever made it.</param>
+    public static RespCommand Arguments(RespBuffer buffer) => new(buffer, "");
 
     public string Name { get; }
 
@@ -85,6 +89,14 @@ internal sealed class RespCommand
         return Add(text[..length]);
     }
 
+    /// <summary>Adds all arguments that were put together apart.</summary>
+    public RespCommand AddAll(RespCommand arguments)
+    {
+        _buffer.Write(arguments.Encoded);
+        _count += arguments._count - 1;
+        return Added();
+    }
+
     /// <summary>Writes the command as it goes over the wire.</summary>
     /// <param name="output">Where to.</param>
     /// <param name="isMillrace">Whether our own server is at the other end.</param>
@@ -95,18 +107,18 @@ internal sealed class RespCommand
         {
             writer.WriteArray(_count - 1);
             writer.WriteBulk(_ownCommand.AsSpan());
-            output.Write(Arguments[_scriptBytes..]);
+            output.Write(Encoded[_scriptBytes..]);
             return;
         }
 
         writer.WriteArray(_count);
-        output.Write(Arguments);
+        output.Write(Encoded);
     }
 
     /// <summary>The name only: arguments may hold payload or a password.</summary>
     public override string ToString() => Name;
 
-    private ReadOnlySpan<byte> Arguments => _buffer.WrittenSpan.Slice(_start, ByteCount);
+    private ReadOnlySpan<byte> Encoded => _buffer.WrittenSpan.Slice(_start, ByteCount);
 
     private RespCommand Added()
     {

@@ -59,9 +59,14 @@ internal sealed class LuaScript
 
     /// <summary>Starts a call; the script's arguments are to be added.</summary>
     /// <param name="keys">Every key the script touches.</param>
-    public RespCommand Call(params ReadOnlySpan<string> keys)
+    public RespCommand Call(params ReadOnlySpan<string> keys) => Call(keys, new RespBuffer(new byte[128]));
+
+    /// <summary>Starts a call behind what is in a buffer; the script's arguments are to be added.</summary>
+    /// <param name="keys">Every key the script touches.</param>
+    /// <param name="buffer">Kept by the caller until the command was sent for the last time.</param>
+    public RespCommand Call(ReadOnlySpan<string> keys, RespBuffer buffer)
     {
-        var command = RespCommand.OfScript(_hash, _ownCommand).Add(keys.Length);
+        var command = RespCommand.OfScript(_hash, _ownCommand, buffer).Add(keys.Length);
         foreach (var key in keys)
             command.Add(key);
         return command;

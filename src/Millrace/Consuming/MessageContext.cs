@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Buffers.Binary;
 using System.Security.Cryptography;
 using System.Text;
@@ -244,12 +245,13 @@ public sealed class MessageContext
     /// </summary>
     internal static Guid OutputId(string messageId, string stream, string group, int ordinal)
     {
-        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        Span<byte> digest = stackalloc byte[32];
-        BinaryPrimitives.WriteInt32BigEndian(digest, ordinal);
-        hash.AppendData(Encoding.UTF8.GetBytes($"{messageId}\n{stream}\n{group}\n"));
-        hash.AppendData(digest[..4]);
-        hash.GetHashAndReset(digest);
+        var names = $"{messageId}\n{stream}\n{group}\n";
+        var rented = ArrayPool<byte>.Shared.Rent(Encoding.UTF8.GetMaxByteCount(names.Length) + sizeof(int));
+        var length = Encoding.UTF8.GetBytes(names, rented);
+        BinaryPrimitives.WriteInt32BigEndian(rented.AsSpan(length), ordinal);
+        Span<byte> digest = stackalloc byte[SHA256.HashSizeInBytes];
+        SHA256.HashData(rented.AsSpan(0, length + sizeof(int)), digest);
+        ArrayPool<byte>.Shared.Return(rented);
         digest[6] = (byte)((digest[6] & 0x0F) | 0x80);
         digest[8] = (byte)((digest[8] & 0x3F) | 0x80);
         return new Guid(digest[..16], bigEndian: true);
