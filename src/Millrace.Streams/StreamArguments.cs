@@ -72,7 +72,7 @@ public static partial class StreamArguments
     }
 
     /// <summary>Whether a copy of an entry, with its history, is within the limits of a commit.</summary>
-    public static bool FitsAsCopy(EntryFields fields) =>
+    private static bool FitsAsCopy(EntryFields fields) =>
         fields.Count <= StreamLimits.MaxFields + StreamLimits.CopyFields && fields.Packed.Length <= StreamLimits.MaxEntryBytes + StreamLimits.CopyBytes;
 
     private static bool IsCopy(EntryFields fields) =>

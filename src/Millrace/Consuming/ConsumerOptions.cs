@@ -184,8 +184,9 @@ public sealed class ConsumerOptions
     /// <summary>
     /// Whether the stream is this group's alone, as that of a queue of work is: a message of a known type that no handler takes here is then as one of an
     /// unknown type, see <see cref="Undecodable"/>, and not another group's business; and what was settled is deleted with its acknowledgement, so that the
-    /// stream holds what waits and what runs. Nothing is passed over without <see cref="OnSettling"/>, so such a
-    /// group refuses <see cref="UndecodablePolicy.Ignore"/>, <see cref="OrderedBy"/> and lanes. Not in configuration. Default: no.
+    /// stream holds what waits and what runs, and what a letter could not take whole (<see cref="DeadLetter.Omitted"/>). Nothing is passed over without
+    /// <see cref="OnSettling"/>, so such a group refuses <see cref="UndecodablePolicy.Ignore"/>, <see cref="OrderedBy"/> and lanes. Not in configuration.
+    /// Default: no.
     /// </summary>
     public bool OwnsStream { get; set; }
 

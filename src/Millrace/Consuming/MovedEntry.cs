@@ -14,18 +14,19 @@ internal static class MovedEntry
     // What one error may take; with the five that are kept history stays below 6 KiB.
     private const int MaxErrorBytes = 1024;
 
-    // What a letter may take of its message. The rest of what a copy may have is for its history, below 40 KiB; an entry within the limits of a store is
-    // never cut, also where each of its fields got a longer name.
-    private const int MaxLetterBytes = StreamLimits.MaxEntryBytes + (16 * 1024);
+    // What a retry and a letter may take of their message, beside StreamLimits.MaxFields. The rest of what a copy may have is for its history, below 40 KiB
+    // each; an entry within the limits of a store is whole in both, also where each of its fields got a longer name.
+    private const int MaxMessageBytes = StreamLimits.MaxEntryBytes + (16 * 1024);
 
     // The lengths of a name and a value at most.
     private const int FieldOverheadBytes = 10;
 
-    /// <summary>The next attempt at a message that failed.</summary>
-    public static EntryFields ForRetry(Delivery delivery, string error, DateTimeOffset now)
+    /// <summary>The next attempt at a message that failed; null where another program wrote more than a copy can have.</summary>
+    public static EntryFields? ForRetry(Delivery delivery, string error, DateTimeOffset now)
     {
         var writer = new EntryFieldsWriter();
-        CopyMessage(writer, delivery);
+        if (CopyMessage(writer, delivery).Fields > 0)
+            return null;
         EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt + 1);
         writer.Add(EnvelopeFieldNames.Errors, AddError(delivery, error, now));
         return writer.ToFields();
@@ -33,7 +34,7 @@ internal static class MovedEntry
 
     /// <summary>
     /// A message the group gives up on. What another program wrote beyond the limits of a store is left out field by field, and the letter says so:
-    /// otherwise it could go nowhere, and would come back for ever.
+    /// otherwise it could go nowhere, and would come back for ever. See <see cref="IsCut"/>.
     /// </summary>
     public static EntryFields ForDeadLetter(Delivery delivery, GroupPlan plan, string reason, Exception? failure, DateTimeOffset now)
     {
@@ -55,15 +56,18 @@ internal static class MovedEntry
         writer.Add(EnvelopeFieldNames.DeadConsumer, plan.Consumer);
         EnvelopeCodec.WriteTime(writer, EnvelopeFieldNames.DeadTime, now);
         if (omittedFields > 0)
-            writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes");
+            writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes of entry {delivery.Id} of {delivery.Stream}");
         return writer.ToFields();
     }
+
+    /// <summary>Whether a letter is not all of its message. The entry is the only whole one then, and stays where it is.</summary>
+    public static bool IsCut(EntryFields letter) => letter.TryGet(EnvelopeFieldNames.DeadOmitted, out _);
 
     /// <summary>An entry that was not begun: as it is, this delivery not counted.</summary>
     public static EntryFields ForHandBack(Delivery delivery)
     {
         var writer = new EntryFieldsWriter();
-        CopyMessage(writer, delivery);
+        CopyMessage(writer, delivery, isWhole: true);
         if (delivery.Attempt > 1)
             EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt);
         if (HistoryOf(delivery).TryGet(EnvelopeFieldNames.Errors, out var errors))
@@ -77,22 +81,26 @@ internal static class MovedEntry
     /// Everything but the history, then where the entry came from and the deliveries before this one, which ended as it should. Why
     /// another group gave up stays with the message until this one does. What another program wrote under the names of the history is kept under other ones.
     /// </summary>
-    /// <returns>How much of the message a letter had to leave out.</returns>
-    private static (int Fields, long Bytes) CopyMessage(EntryFieldsWriter writer, Delivery delivery, bool isDead = false)
+    /// <returns>How much of the message had to be left out; nothing where it was asked for whole, whatever its size.</returns>
+    private static (int Fields, long Bytes) CopyMessage(EntryFieldsWriter writer, Delivery delivery, bool isDead = false, bool isWhole = false)
     {
         var (fields, bytes, omittedFields, omittedBytes) = (0, 0L, 0, 0L);
         foreach (var field in delivery.Entry.Fields)
         {
             if (!ComesAlong(delivery, field.Name.Span, isDead, out var name))
                 continue;
-            var size = name.Length + field.Value.Length + FieldOverheadBytes;
-            if (isDead && (fields == StreamLimits.MaxFields || bytes + size > MaxLetterBytes))
+            if (!isWhole && !EnvelopeFieldNames.IsHistory(name))
             {
-                (omittedFields, omittedBytes) = (omittedFields + 1, omittedBytes + field.Name.Length + field.Value.Length);
-                continue;
+                var size = name.Length + field.Value.Length + FieldOverheadBytes;
+                if (fields == StreamLimits.MaxFields || bytes + size > MaxMessageBytes)
+                {
+                    (omittedFields, omittedBytes) = (omittedFields + 1, omittedBytes + field.Name.Length + field.Value.Length);
+                    continue;
+                }
+
+                (fields, bytes) = (fields + 1, bytes + size);
             }
 
-            (fields, bytes) = (fields + 1, bytes + size);
             writer.Add(name, field.Value.Span);
         }
 

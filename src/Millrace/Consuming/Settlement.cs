@@ -90,19 +90,20 @@ internal sealed partial class Settlement
 
             case SettleAction.Retry retry:
                 LogMessages.HandlerFailed(_logger, retry.Error, _plan.Stream, _plan.Group, delivery.Id, retry.Delay);
-                var again = retry.IsCounted
+                EntryFields? again = retry.IsCounted
                     ? MovedEntry.ForRetry(delivery, MovedEntry.Describe(retry.Error), _core.Time.GetUtcNow())
                     : MovedEntry.ForHandBack(delivery);
-                if (!StreamArguments.FitsAsCopy(again))
+                if (again is not { } copy)
                     return await SettleSlowAsync(delivery, context, new SettleAction.DeadLetter(DeadLetterReasons.TooLarge, retry.Error)).ConfigureAwait(false);
-                var schedule = new CommitChange.Schedule(_plan.Again, again, retry.Delay);
+                var schedule = new CommitChange.Schedule(_plan.Again, copy, retry.Delay);
                 return await CommitAsync(delivery, action, context, [schedule], keepsEffects: false).ConfigureAwait(false);
 
             case SettleAction.DeadLetter dead:
                 LogMessages.DeadLettered(_logger, dead.Error, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
                 var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, dead.Error, _core.Time.GetUtcNow());
                 var append = new CommitChange.Append(_plan.DeadLetters, letter);
-                return await CommitAsync(delivery, action, context, [append], keepsEffects: dead.KeepOutputs).ConfigureAwait(false);
+                return await CommitAsync(
+                    delivery, action, context, [append], keepsEffects: dead.KeepOutputs, keepsEntry: MovedEntry.IsCut(letter)).ConfigureAwait(false);
 
             default:
                 LogMessages.Abandoned(_logger, _plan.Stream, _plan.Group, delivery.Id);
@@ -120,14 +121,17 @@ internal sealed partial class Settlement
         Delivery delivery, MessageContext context, SettleAction action, CancellationToken cancellationToken)
     {
         List<CommitChange> changes = [];
+        var keepsEntry = false;
         if (action is SettleAction.DeadLetter dead)
         {
             LogMessages.DeadLettered(_logger, null, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
             var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, null, _core.Time.GetUtcNow());
             changes.Add(new CommitChange.Append(_plan.DeadLetters, letter));
+            keepsEntry = MovedEntry.IsCut(letter);
         }
 
-        var settling = CommitAsync(delivery, action, context, changes, isHandled: action is SettleAction.Ack, endsDelivery: false).AsTask();
+        var settling = CommitAsync(
+            delivery, action, context, changes, isHandled: action is SettleAction.Ack, keepsEntry: keepsEntry, endsDelivery: false).AsTask();
         var result = await settling.WaitAsync(cancellationToken).ConfigureAwait(false);
         if (result.Conflict is { } conflict)
             throw new CommitConflictException(conflict);
@@ -267,7 +271,7 @@ internal sealed partial class Settlement
     /// <summary>Whether nobody else reads the stream of the entry: the group's private one, or one that is its own.</summary>
     private bool IsDeletedWhenDone(Delivery delivery) => delivery.IsAgain || _plan.Options.OwnsStream;
 
-    private CommitChange AckChange(Delivery delivery) => IsDeletedWhenDone(delivery)
+    private CommitChange AckChange(Delivery delivery, bool keepsEntry = false) => IsDeletedWhenDone(delivery) && !keepsEntry
         ? new CommitChange.AckAndDelete(delivery.Stream, _plan.Group, delivery.Id)
         : new CommitChange.Ack(delivery.Stream, _plan.Group, delivery.Id);
 
@@ -279,6 +283,7 @@ internal sealed partial class Settlement
         List<CommitChange> changes,
         bool isHandled = false,
         bool keepsEffects = true,
+        bool keepsEntry = false,
         bool endsDelivery = true)
     {
         var conditions = StillOurs(delivery);
@@ -296,7 +301,7 @@ internal sealed partial class Settlement
 
         if (delivery is { Tenure: { } tenure, Turn: { } turn })
             changes.AddRange(tenure.UnparkChanges(turn));
-        changes.Add(AckChange(delivery));
+        changes.Add(AckChange(delivery, keepsEntry));
         var result = _plan.Options.OnSettling is not null && (isHandled || action is not SettleAction.Ack)
             ? await ApplyJoinedAsync(delivery, context ?? new(delivery, this), action, conditions, changes, isUpkeep).ConfigureAwait(false)
             : await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes, IsUpkeep = isUpkeep }).ConfigureAwait(false);

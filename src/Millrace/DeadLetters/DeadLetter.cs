@@ -41,8 +41,8 @@ public sealed class DeadLetter
     public string? Consumer => Headers.Fields.GetText(EnvelopeFieldNames.DeadConsumer);
 
     /// <summary>
-    /// What had to be left out of an entry larger than any store of ours takes, such as <c>3 fields, 20000000 bytes</c>, or <see langword="null"/>: nothing.
-    /// The entry itself is in its stream until that is trimmed, see <see cref="MessageHeaders.SourceId"/>.
+    /// What had to be left out of an entry larger than any store of ours takes, and where that is, such as <c>3 fields, 20000000 bytes of entry 1700000000000-0
+    /// of orders</c>, or <see langword="null"/>: nothing. The entry is kept there until the stream is trimmed, also where what is settled is otherwise deleted.
     /// </summary>
     public string? Omitted => Headers.Fields.GetText(EnvelopeFieldNames.DeadOmitted);
 

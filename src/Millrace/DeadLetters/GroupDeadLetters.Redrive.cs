@@ -165,8 +165,7 @@ public sealed partial class GroupDeadLetters
 
         if (letter.Omitted is { } omitted && data is null)
             return new(letter.Id, RedriveOutcome.Refused, Refusal:
-                $"The letter is not all of its message: {omitted} were left out. Redrive it with edited data, or read entry " +
-                $"{letter.Headers.SourceId} of its stream.");
+                $"The letter is not all of its message: left out were {omitted}, which is kept there. Redrive it with edited data, or read that entry.");
 
         var now = _time.GetUtcNow();
         var action = data is null ? DeadLetterNote.Redrive : DeadLetterNote.EditedRedrive;

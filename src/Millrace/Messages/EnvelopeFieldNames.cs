@@ -97,7 +97,8 @@ public static class EnvelopeFieldNames
     public static ReadOnlySpan<byte> SourceId => EntryFieldNames.SourceId;
 
     /// <summary>
-    /// What a dead letter had to leave out of an entry that is larger than any store of ours takes, as <c>3 fields, 20000000 bytes</c>. Missing: nothing.
+    /// What a dead letter had to leave out of an entry that is larger than any store of ours takes, and where that is, as
+    /// <c>3 fields, 20000000 bytes of entry 1700000000000-0 of orders</c>. Missing: nothing.
     /// </summary>
     public static ReadOnlySpan<byte> DeadOmitted => "deadomitted"u8;
 
