@@ -33,7 +33,7 @@ internal sealed class PendingRecovery(
     // What is left over waits for the next round; bounds the list after a disaster.
     private const int MaxSuspects = 1_000;
 
-    private readonly List<Suspect> _suspects = [];
+    private readonly Queue<Suspect> _suspects = [];
     private Task _page = Task.CompletedTask;
 
     /// <summary>
@@ -69,15 +69,15 @@ internal sealed class PendingRecovery(
     }
 
     /// <summary>As <see cref="TakeOwnAsync"/>, at any time: suspects are left to the next round, once they are idle.</summary>
-    public Task TakeLostAsync(CancellationToken cancellationToken) => TakeAsync(isOwn: true, [], cancellationToken);
+    public Task TakeLostAsync(CancellationToken cancellationToken) => TakeAsync(isOwn: true, new(), cancellationToken);
 
-    private async Task TakeAsync(bool isOwn, List<Suspect> suspects, CancellationToken cancellationToken)
+    private async Task TakeAsync(bool isOwn, Queue<Suspect> suspects, CancellationToken cancellationToken)
     {
         await TakeAsync(isAgain: true, isOwn, suspects, cancellationToken).ConfigureAwait(false);
         await TakeAsync(isAgain: false, isOwn, suspects, cancellationToken).ConfigureAwait(false);
     }
 
-    private async Task TakeAsync(bool isAgain, bool isOwn, List<Suspect> suspects, CancellationToken cancellationToken)
+    private async Task TakeAsync(bool isAgain, bool isOwn, Queue<Suspect> suspects, CancellationToken cancellationToken)
     {
         EntryId? next = EntryId.Zero;
         List<EntryId> found = [];
@@ -93,7 +93,8 @@ internal sealed class PendingRecovery(
             await waitAtGate(cancellationToken).ConfigureAwait(false); // It may have closed while the store answered.
         }
 
-        suspects.AddRange(found.Select(id => new Suspect(isAgain, isOwn, id)));
+        foreach (var id in found)
+            suspects.Enqueue(new(isAgain, isOwn, id));
     }
 
     /// <summary>Waits until handlers have begun with the page, or given back what is left of it, and the gate is open.</summary>
@@ -117,9 +118,13 @@ internal sealed class PendingRecovery(
 
     private async Task RunSuspectsAsync(CancellationToken cancellationToken)
     {
-        foreach (var suspect in _suspects)
+        while (_suspects.Count > 0)
         {
             await waitAtGate(cancellationToken).ConfigureAwait(false);
+
+            // Its turn is over also when it cannot be claimed, as an entry larger than an answer may be: it is found again when it was idle for a lease, and
+            // the next round begins with those behind it.
+            var suspect = _suspects.Dequeue();
             var taken = await reader.ClaimAsync(suspect.IsAgain, suspect.IsOwn, suspect.Id, cancellationToken).ConfigureAwait(false);
             var ended = Task.WhenAll(taken.Select(delivery => delivery.Ended));
             queue(taken);
@@ -133,8 +138,6 @@ internal sealed class PendingRecovery(
                 // It runs on under its lease. The others have waited long enough: a handler that never ends must not keep them for ever.
             }
         }
-
-        _suspects.Clear();
     }
 
     private readonly record struct Suspect(bool IsAgain, bool IsOwn, EntryId Id);

@@ -27,6 +27,9 @@ public abstract class LargeMessageTests(Func<Task<string>>? endpoint = null) : I
         /// <summary>Only there is there a limit that a read can exceed.</summary>
         [Fact]
         public Task Large_messages_after_small_ones_cost_a_read_and_no_message() => ReadAfterSmallOnesAsync();
+
+        [Fact]
+        public Task Entry_larger_than_any_answer_keeps_none_behind_it_from_being_taken_over() => TakeOverBehindTooLargeAsync();
     }
 
     public async ValueTask InitializeAsync() =>
@@ -76,6 +79,26 @@ public abstract class LargeMessageTests(Func<Task<string>>? endpoint = null) : I
         Assert.InRange(_deliveryCounts.Max(), 1, 2);
     }
 
+    /// <summary>All are its own of a run before, and were delivered twice: each may be what ended that. The one in the middle cannot be read.</summary>
+    private async Task TakeOverBehindTooLargeAsync()
+    {
+        foreach (var bytes in new[] { 1, LargeBytes, 1 })
+            await AppendAsync(bytes, 1);
+        await _store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await _store.ReadGroupAsync(new() { Group = Group, Consumer = "local", Streams = [_stream], Count = 3 });
+        var ids = (await _store.PendingAsync(_stream, Group, new() { Count = 3 })).Select(pending => pending.Id).ToList();
+        await _store.ClaimAsync(_stream, Group, new() { Consumer = "local", Ids = ids, MinIdleTime = TimeSpan.Zero });
+        var options = RedisOptions.Parse(await endpoint!());
+        options.MaxReplyBytes = LargeBytes / 2;
+        await using var store = new RedisStreamStore(options);
+
+        await using var host = await StartAsync(_ => Task.CompletedTask, store, lease: TimeSpan.FromSeconds(1));
+
+        await Eventually.TrueAsync("the one behind it is handled", async () =>
+            (await _store.PendingAsync(_stream, Group, new() { Count = 3 })) is [var left] && left.Id == ids[1]);
+        Assert.Equal([3L, 3L], _deliveryCounts);
+    }
+
     private async Task AppendAsync(int bytes, int count)
     {
         var data = $$"""{"orderId":"{{new string('x', bytes)}}","total":1}""";
@@ -83,7 +106,7 @@ public abstract class LargeMessageTests(Func<Task<string>>? endpoint = null) : I
             await _store.AppendAsync(_stream, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", data)));
     }
 
-    private Task<ConsumerHost> StartAsync(Func<MessageContext, Task> handle) => ConsumerHost.StartAsync(
+    private Task<ConsumerHost> StartAsync(Func<MessageContext, Task> handle, IStreamStore? store = null, TimeSpan? lease = null) => ConsumerHost.StartAsync(
         m => m.AddConsumer<OrderCreated>(
             _stream,
             Group,
@@ -92,6 +115,6 @@ public abstract class LargeMessageTests(Func<Task<string>>? endpoint = null) : I
                 _deliveryCounts.Add(context.DeliveryCount);
                 await handle(context);
             },
-            o => (o.Concurrency, o.HandlerTimeout) = (100, Timeout.InfiniteTimeSpan)),
-        _store);
+            o => (o.Concurrency, o.HandlerTimeout, o.Lease) = (100, Timeout.InfiniteTimeSpan, lease ?? o.Lease)),
+        store ?? _store);
 }

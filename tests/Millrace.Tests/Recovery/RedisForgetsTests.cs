@@ -32,8 +32,11 @@ public sealed class RedisForgetsTests
         host.Host.Services.GetRequiredService<StreamLosses>().Detected += (_, loss) => losses.Enqueue(loss);
         await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
         var lost = await host.Publisher.PublishAsync("orders", new OrderCreated("o2", 2));
+
+        // A note of the moment before the second message was delivered says the same of numbers, and would make the loss a longer one.
         await Eventually.TrueAsync("where the group stands is noted", async () =>
-            GroupLedger.Read(await store.GetStateAsync(new("orders", "millrace/ledger/billing"))) is { Unsettled: 1 } noted && noted.StreamLastId == lost);
+            GroupLedger.Read(await store.GetStateAsync(new("orders", "millrace/ledger/billing"))) is { Unsettled: 1 } noted &&
+            (noted.SettledThrough, noted.StreamLastId) == (lost.Previous(), lost));
 
         if (byRestart)
         {
