@@ -342,8 +342,35 @@ internal sealed class ConsumerWorker
     }
 
     /// <summary>The breaker only learns from handlers that ran.</summary>
-    private ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action) =>
-        _settlement.SettleAsync(delivery, context, context is null ? action : _breaker.Judge(delivery, action));
+    private ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action)
+    {
+        var judged = context is null ? action : _breaker.Judge(delivery, action);
+        var settling = _settlement.SettleAsync(delivery, context, judged);
+        return judged is SettleAction.Retry { IsCounted: false } putBack ? PutBackAsync(delivery, settling, putBack.Delay) : settling;
+    }
+
+    /// <summary>
+    /// What the store refuses to put back, such as an entry too large for a copy, waits here, under its lease: a breaker that is open gives nothing up.
+    /// </summary>
+    private async ValueTask<SettleResult> PutBackAsync(Delivery delivery, ValueTask<SettleResult> settling, TimeSpan delay)
+    {
+        var result = await settling.ConfigureAwait(false);
+        if (result.Refusal is null)
+            return result;
+        if (_ordered is not null || delivery.IsLost) // The tenure tries it again, or whoever has it.
+            return await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
+        delivery.ReturnToQueue();
+        _ = StartLaterAsync(delivery, delay);
+        return SettleResult.Done;
+    }
+
+    /// <summary>When the worker stops meanwhile, or pauses, it is handed back with all that has not begun.</summary>
+    private async Task StartLaterAsync(Delivery delivery, TimeSpan delay)
+    {
+        await Task.Delay(delay, _time, _stopReading.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        if (delivery.IsQueued && !_stopReading.IsCancellationRequested)
+            _handlers.Start([delivery]);
+    }
 
     /// <summary>The handler's effects will not be taken, so its message is treated as failed.</summary>
     private async Task SettleRefusedAsync(Delivery delivery, Exception failure)

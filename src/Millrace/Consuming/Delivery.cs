@@ -168,7 +168,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     /// <summary>Takes the entry out of the queue to hand it back.</summary>
     public bool TryHandBack() => TryLeaveQueue(DeliveryState.Ended);
 
-    /// <summary>Lets a cancelled delivery be handed back.</summary>
+    /// <summary>Lets a delivery be handed back, or begin again.</summary>
     public void ReturnToQueue()
     {
         lock (this)

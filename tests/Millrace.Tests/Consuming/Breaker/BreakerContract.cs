@@ -8,13 +8,17 @@ namespace Millrace.Tests.Consuming.Breaker;
 /// <summary>An outage of what handlers need, the same on every store.</summary>
 public abstract class BreakerContract
 {
-    private const string Group = "billing";
+    protected const string Group = "billing";
 
     private readonly string _stream = $"orders-{Guid.NewGuid():N}";
     private int _calls;
     private int _handled;
 
     protected abstract IStreamStore Store { get; }
+
+    protected string Stream => _stream;
+
+    protected int Handled => Volatile.Read(ref _handled);
 
     /// <summary>SlimMessageBus #454: a breaker that sent everything to the dead letters.</summary>
     [Fact]
@@ -70,10 +74,10 @@ public abstract class BreakerContract
         await Eventually.TrueAsync("what had not begun is handled", () => ValueTask.FromResult(Volatile.Read(ref _handled) >= 12 - before));
     }
 
-    private static Task WhenAsync(ConsumerHost host, WorkerState state) => Eventually.TrueAsync($"the consumer is {state}", () =>
+    protected static Task WhenAsync(ConsumerHost host, WorkerState state) => Eventually.TrueAsync($"the consumer is {state}", () =>
         ValueTask.FromResult(host.Host.Services.GetRequiredService<ConsumerControl>().Consumers[0].State == state));
 
-    private Task<ConsumerHost> StartAsync(Func<OrderCreated, bool> fails, Action<ConsumerOptions> configure) => ConsumerHost.StartAsync(
+    protected Task<ConsumerHost> StartAsync(Func<OrderCreated, bool> fails, Action<ConsumerOptions> configure) => ConsumerHost.StartAsync(
         m => m.AddConsumer<OrderCreated>(
             _stream,
             Group,
