@@ -1,3 +1,4 @@
+using System.Runtime.ExceptionServices;
 using System.Text;
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
@@ -11,14 +12,16 @@ namespace Millrace;
 /// that consumes a stream and knows fewer would pass over the messages of the others and never notice, so it does not start; and where a lane came
 /// while it ran, its log and its health check say so.
 /// </summary>
-/// <remarks>Costs one round trip for each stream at the start, and every 10 s.</remarks>
+/// <remarks>Costs one call for each stream at the start, all at once, and every 10 s.</remarks>
 internal sealed class LaneDirectory(MillraceCore core, IStreamStore store, bool consumes, ILogger logger)
 {
     private readonly HashSet<string> _consumed = consumes ? [.. core.Groups.Select(static plan => plan.Home)] : [];
-    private IReadOnlyList<string> _errors = [];
+
+    // By stream; replaced as a whole.
+    private IReadOnlyDictionary<string, string> _errors = new Dictionary<string, string>();
 
     /// <summary>The streams this process passes over a part of, one sentence each.</summary>
-    public IReadOnlyList<string> Errors => Volatile.Read(ref _errors);
+    public IReadOnlyList<string> Errors => [.. Volatile.Read(ref _errors).Values];
 
     /// <summary>The lanes of a stream, in order.</summary>
     public static async ValueTask<IReadOnlyList<string>> ReadAsync(IStreamStore store, string stream, CancellationToken cancellationToken) =>
@@ -37,17 +40,13 @@ internal sealed class LaneDirectory(MillraceCore core, IStreamStore store, bool 
     /// <exception cref="MillraceConfigurationException">It would pass over a part of a stream it consumes.</exception>
     public async Task BeginAsync(CancellationToken cancellationToken)
     {
-        try
-        {
-            _errors = await LookAsync(cancellationToken).ConfigureAwait(false);
-        }
-        catch (StreamException exception) when (exception.IsTransient)
-        {
-            LogMessages.LanesUnknown(logger, exception); // Consumers start while a store is away for a moment; the loop looks again.
-        }
-
-        if (Errors.Count > 0)
+        (_errors, var failure) = await LookAsync(cancellationToken).ConfigureAwait(false);
+        if (_errors.Count > 0)
             throw new MillraceConfigurationException(Errors);
+        if (failure is StreamException { IsTransient: true })
+            LogMessages.LanesUnknown(logger, failure); // Consumers start while a store is away for a moment; the loop looks again.
+        else if (failure is not null)
+            ExceptionDispatchInfo.Throw(failure);
     }
 
     /// <summary>Does the same again and again until cancelled, for lanes that come later and stores that forget. Never throws.</summary>
@@ -59,37 +58,42 @@ internal sealed class LaneDirectory(MillraceCore core, IStreamStore store, bool 
             await Task.Delay(ConsumerPresence.Interval, core.Time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             if (cancellationToken.IsCancellationRequested)
                 return;
-            try
-            {
-                var errors = await LookAsync(cancellationToken).ConfigureAwait(false);
-                foreach (var error in errors.Except(Errors))
-                    LogMessages.LanesMissed(logger, error);
-                Volatile.Write(ref _errors, errors);
-                isFailing = false;
-            }
-            catch (Exception exception)
-            {
-                if (!isFailing && !cancellationToken.IsCancellationRequested)
-                    LogMessages.LanesUnknown(logger, exception);
-                isFailing = true;
-            }
+            var (errors, failure) = await LookAsync(cancellationToken).ConfigureAwait(false);
+            foreach (var error in errors.Values.Except(Errors))
+                LogMessages.LanesMissed(logger, error);
+            Volatile.Write(ref _errors, errors);
+            if (failure is not null && !isFailing && !cancellationToken.IsCancellationRequested)
+                LogMessages.LanesUnknown(logger, failure);
+            isFailing = failure is not null;
         }
     }
 
-    private async Task<IReadOnlyList<string>> LookAsync(CancellationToken cancellationToken)
+    /// <summary>Looks at every stream. Of one that cannot be looked at stays what was known, and nothing of it keeps the others from being seen.</summary>
+    /// <returns>The errors by stream; and why one of them could not be looked at, a failure that stays before one that may pass.</returns>
+    private async Task<(IReadOnlyDictionary<string, string> Errors, Exception? Failure)> LookAsync(CancellationToken cancellationToken)
     {
-        List<string> errors = [];
-        foreach (var stream in _consumed.Union(core.Lanes.Keys))
+        var looks = await Task.WhenAll(_consumed.Union(core.Lanes.Keys).Select(stream => LookAsync(stream, cancellationToken))).ConfigureAwait(false);
+        return (
+            looks.Where(static look => look.Error is not null).ToDictionary(static look => look.Stream, static look => look.Error!),
+            looks.Select(static look => look.Failure).OfType<Exception>().MinBy(static failure => failure is StreamException { IsTransient: true }));
+    }
+
+    private async Task<(string Stream, string? Error, Exception? Failure)> LookAsync(string stream, CancellationToken cancellationToken)
+    {
+        try
         {
             var (declared, known) = (core.LanesOf(stream), await ReadAsync(store, stream, cancellationToken).ConfigureAwait(false));
             if (_consumed.Contains(stream) && known.Except(declared).ToList() is [_, ..] unknown)
-                errors.Add($"The stream '{stream}' has lanes that this process consumes nothing of: {string.Join(", ", unknown)}. " +
-                    "Declare them with AddLanes, or take out with PriorityLanes.RemoveAsync what is no lane any more.");
-            else if (declared.Except(known).Any())
+                return (stream, $"The stream '{stream}' has lanes that this process consumes nothing of: {string.Join(", ", unknown)}. " +
+                    "Declare them with AddLanes, or take out with PriorityLanes.RemoveAsync what is no lane any more.", null);
+            if (declared.Except(known).Any())
                 await ChangeAsync(store, stream, others => others.Union(declared), cancellationToken).ConfigureAwait(false);
+            return (stream, null, null);
         }
-
-        return errors;
+        catch (Exception failure)
+        {
+            return (stream, _errors.GetValueOrDefault(stream), failure); // Told by the caller.
+        }
     }
 
     /// <summary>Again on the newer document for as long as others are faster; each time one of them is through.</summary>

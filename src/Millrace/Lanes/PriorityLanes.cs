@@ -28,29 +28,44 @@ public sealed class PriorityLanes
 
     /// <summary>
     /// Takes out a lane for good, so that consumers start which do not declare it. Stop its publishers first, and the processes that declare it last:
-    /// within 10 s one that still runs puts it back. Its stream stays. Four round trips, and two a group.
+    /// within 10 s one that still runs puts it back. Its stream stays. Six round trips, and two a group.
     /// </summary>
     /// <param name="stream">The stream.</param>
     /// <param name="lane">The lane; also one that this process does not declare.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
-    /// <exception cref="InvalidOperationException">It still has messages that wait for their time or for a group.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// It still has messages that wait for their time or for a group, be it one of the stream that has not come to the lane yet.
+    /// </exception>
     /// <exception cref="StreamException">The store failed.</exception>
     public async ValueTask RemoveAsync(string stream, string lane, CancellationToken cancellationToken = default)
     {
         var source = StreamNames.Lane(stream, lane);
+
+        // In the order in which a message goes on, so that none slips by.
+        if ((await _store.GetScheduleAsync(source, cancellationToken).ConfigureAwait(false)).Count > 0)
+            throw new InvalidOperationException($"The lane '{lane}' of '{stream}' still has messages that wait for their time.");
         var last = (await _store.GetStreamInfoAsync(source, cancellationToken).ConfigureAwait(false))?.LastEntry?.Id ?? EntryId.Zero;
         var groups = await _store.GetGroupsAsync(source, cancellationToken).ConfigureAwait(false);
-        var isWaiting = (await _store.GetScheduleAsync(source, cancellationToken).ConfigureAwait(false)).Count > 0 ||
-            (groups.Count == 0 && last > EntryId.Zero) || groups.Any(group => group.PendingCount > 0 || group.LastDeliveredId < last);
-        foreach (var again in groups.Select(group => StreamNames.Again(source, group.Name)))
+        List<string> behind = [];
+        foreach (var group in groups)
         {
             // What is settled leaves the private stream.
-            isWaiting = isWaiting || await _store.GetStreamInfoAsync(again, cancellationToken).ConfigureAwait(false) is { Length: > 0 } ||
-                (await _store.GetScheduleAsync(again, cancellationToken).ConfigureAwait(false)).Count > 0;
+            var again = StreamNames.Again(source, group.Name);
+            if (group.PendingCount > 0 || group.LastDeliveredId < last ||
+                (await _store.GetScheduleAsync(again, cancellationToken).ConfigureAwait(false)).Count > 0 ||
+                await _store.GetStreamInfoAsync(again, cancellationToken).ConfigureAwait(false) is { Length: > 0 })
+                behind.Add(group.Name);
         }
 
-        if (isWaiting)
-            throw new InvalidOperationException($"The lane '{lane}' of '{stream}' still has messages that were not handled; let its groups come to its end.");
+        // A group of the stream comes to the lane when a process runs it that declares the lane.
+        var all = await _store.GetGroupsAsync(stream, cancellationToken).ConfigureAwait(false);
+        if (last > EntryId.Zero)
+            behind.AddRange(all.Select(static group => group.Name).Except(groups.Select(static group => group.Name)));
+
+        if (behind.Count > 0 || (last > EntryId.Zero && groups.Count == 0))
+            throw new InvalidOperationException(
+                $"The lane '{lane}' of '{stream}' still has messages for {(behind.Count == 0 ? "every group" : string.Join(", ", behind.Order()))}: let the " +
+                "groups come to its end, or delete one that nobody reads any more.");
         await LaneDirectory.RemoveAsync(_store, stream, lane, cancellationToken).ConfigureAwait(false);
     }
 

@@ -103,6 +103,11 @@ public abstract class LaneDirectoryTests(Func<Task<string>>? endpoint) : IAsyncL
         {
             await publisher.Publisher.PublishAsync(_stream, new OrderCreated("o1", 1), new() { Lane = "bulk" });
             await RefusesAsync(publisher, "bulk"); // No group has it yet.
+            await _store!.CreateGroupAsync(StreamNames.Lane(_stream, "bulk"), "audit", GroupStart.Now);
+            await _store!.CreateGroupAsync(_stream, "packing", GroupStart.Beginning);
+            Assert.Contains("for packing:", (await RefusesAsync(publisher, "bulk")).Message, StringComparison.Ordinal); // A group of the stream has not.
+            await _store!.DestroyGroupAsync(_stream, "packing");
+            await LanesOf(publisher).RemoveAsync(_stream, "bulk");
         }
 
         await using (var all = await ConsumerHost.StartAsync(m => Consume(Declare(m, "express", "bulk", "slow")), _store))
@@ -122,8 +127,32 @@ public abstract class LaneDirectoryTests(Func<Task<string>>? endpoint) : IAsyncL
         await using var fewer = await ConsumerHost.StartAsync(m => Consume(Declare(m, "bulk", "slow")), _store);
         Assert.Equal(["bulk", "slow"], await LanesOf(fewer).ListAsync(_stream));
 
-        Task RefusesAsync(ConsumerHost host, string lane) =>
+        Task<InvalidOperationException> RefusesAsync(ConsumerHost host, string lane) =>
             Assert.ThrowsAsync<InvalidOperationException>(async () => await LanesOf(host).RemoveAsync(_stream, lane));
+    }
+
+    [Fact]
+    public async Task Stream_that_cannot_be_looked_at_hides_no_lane_of_another()
+    {
+        var broken = $"a-{_stream}";
+        await _store!.AppendAsync(StreamNames.State(new(broken, "millrace/lanes")), EntryFields.Create(("a", "stream"))); // Where the document would be.
+        await using var first = await ConsumerHost.StartAsync(m => Consume(Declare(m, "express")), _store);
+
+        var refusal = await Assert.ThrowsAsync<MillraceConfigurationException>(() => StartAsync());
+        Assert.Contains("express", Assert.Single(refusal.Errors), StringComparison.Ordinal);
+
+        await first.WhenSettledAsync(_stream, "packing");
+        await LanesOf(first).RemoveAsync(_stream, "express");
+        Assert.Equal(StreamErrorCode.WrongType, (await Assert.ThrowsAsync<StreamException>(() => StartAsync())).Code);
+
+        Task<ConsumerHost> StartAsync() => ConsumerHost.StartAsync(
+            m =>
+            {
+                m.AddConsumer<OrderCreated>(broken, "packing", static (_, _, _) => Task.CompletedTask);
+                Consume(m);
+            },
+            _store,
+            instance: "second");
     }
 
     [Fact]
