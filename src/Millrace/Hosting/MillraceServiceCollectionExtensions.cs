@@ -45,6 +45,8 @@ public static class MillraceServiceCollectionExtensions
                     provider.GetRequiredService<IStreamStore>(), provider.GetRequiredService<TimeProvider>())
                 {
                     Policies = provider.GetRequiredService<MillraceCore>().Retentions,
+                    Groups = provider.GetRequiredService<MillraceCore>().Groups.Where(_ => model.RunsConsumers)
+                        .ToLookup(static plan => plan.Stream, static plan => plan.Group),
                 });
                 services.AddSingleton(provider => new ParkedKeys(provider.GetRequiredService<IStreamStore>()));
                 services.AddSingleton<MillraceService>();

@@ -31,6 +31,9 @@ public sealed class Retention
     /// <summary>The policies the application added, by stream; none when made by hand.</summary>
     public IReadOnlyDictionary<string, StreamRetention> Policies { get; internal init; } = new Dictionary<string, StreamRetention>();
 
+    /// <summary>The groups that this process reads, by stream: one that it has not made yet has everything before it.</summary>
+    internal ILookup<string, string> Groups { get; init; } = Array.Empty<string>().ToLookup(static name => name);
+
     /// <summary>
     /// Applies a policy to a stream once. About four round trips for each group, and with a number or size to keep one read for every 500
     /// entries that go.
@@ -58,10 +61,11 @@ public sealed class Retention
                 await _abandoned.DeleteAsync(stream, group, cancellationToken).ConfigureAwait(false);
         }
 
-        var holding = !retention.KeepUnsettled ? []
-            : retention.AbandonedGroups == AbandonedGroupPolicy.Report ? groups
-            : groups.Where(group => !abandoned.Contains(group.Name));
-        var (floor, holder) = await FindFloorAsync(stream, holding, cancellationToken).ConfigureAwait(false);
+        var missing = Groups[stream].Except(groups.Select(static group => group.Name)).FirstOrDefault();
+        var holding = retention.AbandonedGroups == AbandonedGroupPolicy.Report ? groups : groups.Where(group => !abandoned.Contains(group.Name));
+        var (floor, holder) = !retention.KeepUnsettled ? (EntryId.Max, null)
+            : missing is not null ? (EntryId.Zero, missing)
+            : await FindFloorAsync(stream, holding, cancellationToken).ConfigureAwait(false);
         var (cut, isHeldBack) = await FindCutAsync(stream, retention, floor, cancellationToken).ConfigureAwait(false);
         return new()
         {

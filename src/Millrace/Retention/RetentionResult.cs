@@ -18,7 +18,8 @@ public sealed record RetentionResult
     public required EntryId KeptFrom { get; init; }
 
     /// <summary>
-    /// The group whose unsettled entries kept more than the bounds ask for, or <see langword="null"/>: no group held anything back.
+    /// The group whose unsettled entries kept more than the bounds ask for, or <see langword="null"/>: no group held anything back. One that this process
+    /// reads and has not made yet keeps all.
     /// </summary>
     public required string? HeldBackBy { get; init; }
 

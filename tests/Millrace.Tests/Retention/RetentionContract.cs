@@ -206,6 +206,30 @@ public abstract class RetentionContract
         Assert.NotNull(await Store.GetStateAsync(new(_stream, "millrace/retention")));
     }
 
+    [Fact]
+    public async Task What_was_published_before_the_first_start_is_kept_for_a_group_that_is_not_made_yet()
+    {
+        await AppendAsync(10);
+        await ReadAsync("other", 10, settled: 10);
+        var isAway = true;
+        var store = FaultyStore.Wrap(Store, member =>
+            member == nameof(IStreamStore.CreateGroupAsync) && Volatile.Read(ref isAway) ? FaultyStore.Fault.Before : FaultyStore.Fault.None);
+        var policy = new StreamRetention { MaxCount = 1, MaxAge = TimeSpan.Zero };
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>(
+                _stream, Group, static (_, _, _) => Task.CompletedTask, static options => options.Undecodable = UndecodablePolicy.Ignore),
+            store);
+        var retention = host.Host.Services.GetRequiredService<Millrace.Retention>();
+
+        var before = await retention.ApplyAsync(_stream, policy);
+        Assert.Equal((0L, Group), (before.Entries, before.HeldBackBy));
+
+        Volatile.Write(ref isAway, false);
+        await host.WhenSettledAsync(_stream, Group);
+        var after = await retention.ApplyAsync(_stream, policy);
+        Assert.Equal((10L, (string?)null), (after.Entries, after.HeldBackBy));
+    }
+
     private static byte[] Document() => """
         {"name":"c","host":"h","processId":1,"startedAt":"2026-01-01T00:00:00Z","seenAt":"2026-01-01T00:00:00Z","held":0,"running":0,"concurrency":1}
         """u8.ToArray();
