@@ -194,8 +194,10 @@ public sealed class MillraceBuilder
     /// Makes the message of the moment that was due, in UTC. What it throws is retried. The message ID is the name and the moment.
     /// </param>
     /// <param name="missed">What becomes of firings whose time passed while no process ran. Default: all are made up for.</param>
-    /// <param name="options">More about each message; without ID and delay. Default: nothing.</param>
-    /// <exception cref="ArgumentException">The stream or the name cannot be part of a key; or the options have an ID or a delay.</exception>
+    /// <param name="options">More about each message; no ID, delay or trim. The host does not start when it declares no such lane. Default: nothing.</param>
+    /// <exception cref="ArgumentException">
+    /// The stream or the name cannot be part of a key; or the options have an ID, a delay, a trim or a header whose name is not allowed.
+    /// </exception>
     /// <exception cref="InvalidOperationException">The stream has a recurring message of this name already, or the host has started.</exception>
     public MillraceBuilder AddRecurring<TMessage>(
         string name,
@@ -213,8 +215,13 @@ public sealed class MillraceBuilder
         options ??= new();
         if (options is not { MessageId: null, Delay: null })
             throw new ArgumentException($"The recurring message '{name}' cannot have an ID or a delay: both come from its moment.", nameof(options));
+        if (options.Trim is not null)
+            throw new ArgumentException($"The recurring message '{name}' cannot trim its stream, as it leaves in a commit: use AddRetention.", nameof(options));
+        foreach (var header in options.Headers?.Keys ?? [])
+            EnvelopeFieldNames.CheckHeader(header);
         _model.AddRecurring(new(
-            name, stream, recurrence, missed, typeof(TMessage), (context, to, due, id) => context.Publish(to, message(due), options with { MessageId = id })));
+            name, stream, recurrence, missed, typeof(TMessage), options.Lane,
+            (context, to, due, id) => context.Publish(to, message(due), options with { MessageId = id })));
         return this;
     }
 

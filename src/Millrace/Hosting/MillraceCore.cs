@@ -210,9 +210,11 @@ internal sealed class MillraceCore
         }
     }
 
-    /// <summary>A message without a name would fail at its first firing, perhaps at night; a base class may have names below it.</summary>
+    /// <summary>A message without a name, or for no lane, would fail at its first firing, perhaps at night; a base class may have names below it.</summary>
     private void CheckPublished(RecurringMessage recurring, List<string> errors)
     {
+        if (recurring.Lane is { } lane && !LanesOf(recurring.Stream).Contains(lane))
+            errors.Add($"Recurring message '{recurring.Name}': the stream '{recurring.Stream}' has no lane '{lane}'; declare it with AddLanes.");
         try
         {
             if (!recurring.MessageType.IsAbstract)

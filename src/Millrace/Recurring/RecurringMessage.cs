@@ -21,7 +21,6 @@ internal sealed class RecurringMessage
     // Store and process count milliseconds apart: a tick that is early by no more is not sent round again.
     private static readonly TimeSpan EarlyBy = TimeSpan.FromMilliseconds(5);
 
-    private readonly string _stream;
     private readonly Recurrence _recurrence;
     private readonly MissedFirings _missed;
     private readonly Action<MessageContext, string, DateTimeOffset, string> _publish;
@@ -33,16 +32,23 @@ internal sealed class RecurringMessage
         Recurrence recurrence,
         MissedFirings missed,
         Type messageType,
+        string? lane,
         Action<MessageContext, string, DateTimeOffset, string> publish)
     {
-        (Name, _stream, _recurrence, _missed, MessageType, _publish) = (name, stream, recurrence, missed, messageType, publish);
+        (Name, Stream, _recurrence, _missed, MessageType, Lane, _publish) = (name, stream, recurrence, missed, messageType, lane, publish);
         _state = new(stream, $"recurring/{name}");
         Ticks = StreamNames.Derive(stream, $"recurring:{name}");
     }
 
     public string Name { get; }
 
+    /// <summary>The stream it is published to.</summary>
+    public string Stream { get; }
+
     public Type MessageType { get; }
+
+    /// <summary>The lane of the stream, or <see langword="null"/>: the stream itself.</summary>
+    public string? Lane { get; }
 
     /// <summary>The stream of its ticks.</summary>
     public string Ticks { get; }
@@ -64,7 +70,7 @@ internal sealed class RecurringMessage
     public async Task<bool> EnsureAsync(
         Publisher publisher, DateTimeOffset now, bool isStart, TimeSpan grace, CancellationToken cancellationToken)
     {
-        var commit = publisher.NewCommit(_stream);
+        var commit = publisher.NewCommit(Stream);
         var state = await commit.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
         var isChanged = state is null || (isStart && (state.Recurrence != _recurrence.ToString() || state.Missed != _missed));
 
@@ -98,7 +104,7 @@ internal sealed class RecurringMessage
         // What the store says counts: another version of the application may have begun the chain.
         var recurrence = state.Recurrence == _recurrence.ToString() ? _recurrence : Recurrence.Parse(state.Recurrence);
         var due = state.Missed == MissedFirings.Latest ? recurrence.LastUntil(tick.Due, now) : tick.Due;
-        _publish(context, _stream, due, $"{Name}@{due.UtcDateTime:O}");
+        _publish(context, Stream, due, $"{Name}@{due.UtcDateTime:O}");
         var next = recurrence.Next(due);
         context.State.Put(_state, state with { Next = next, MovedAt = now });
         if (next is { } following)

@@ -239,6 +239,27 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
     }
 
     [Fact]
+    public async Task Options_that_no_firing_could_have_are_refused()
+    {
+        foreach (var options in new PublishOptions[]
+        {
+            new() { MessageId = "m" }, new() { Delay = TimeSpan.Zero }, new() { Trim = StreamTrim.ToLength(1) },
+            new() { Headers = new Dictionary<string, string> { ["not allowed"] = "" } },
+        })
+            await Assert.ThrowsAsync<ArgumentException>(() => ConsumerHost.StartAsync(m => m
+                .AddRecurring("daily", "reports", Often, static due => new ReportDue(due), options: options)));
+
+        var error = await Assert.ThrowsAsync<MillraceConfigurationException>(() => StartAsync("slow"));
+        Assert.Contains("Recurring message 'daily': the stream 'reports' has no lane 'slow'", error.Message, StringComparison.Ordinal);
+        await using var host = await StartAsync("express");
+        await host.ReadAsync(StreamNames.Lane("reports", "express"));
+
+        static Task<ConsumerHost> StartAsync(string lane) => ConsumerHost.StartAsync(m => m
+            .AddRecurring("daily", "reports", Often, static due => new ReportDue(due), options: new() { Lane = lane })
+            .AddLanes("reports", static lanes => lanes.Add("express", 8)));
+    }
+
+    [Fact]
     public async Task Two_of_one_name_are_refused()
     {
         var error = await Assert.ThrowsAsync<InvalidOperationException>(() => ConsumerHost.StartAsync(static m => m
