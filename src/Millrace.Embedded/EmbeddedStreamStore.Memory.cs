@@ -46,11 +46,13 @@ public sealed partial class EmbeddedStreamStore
 
     private bool IsTightNeedsLock => IsFullNeedsLock || _waitingWrites.Count > 0;
 
+    private bool LetsWaitNeedsLock => _whenFull == WhenFull.Wait && _waitingWrites.Count < MaxWaitingWrites;
+
     /// <summary>Makes a write wait.</summary>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.OutOfMemory"/>: the store does not let it wait, or too many do.</exception>
     private WaitingWrite<TResult> WaitNeedsLock<TResult>(Func<long, TResult> write)
     {
-        if (_whenFull == WhenFull.Reject || _waitingWrites.Count >= MaxWaitingWrites)
+        if (!LetsWaitNeedsLock)
             throw OutOfMemoryNeedsLock();
         var waiting = new WaitingWrite<TResult>(write);
         _waitingWrites.AddLast(waiting);

@@ -136,7 +136,8 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
             if (_journal?.Failure is { } failure)
                 return new(failure is StorageFullException ? StoreState.DiskFull : StoreState.DiskFailed, failure.Message);
             lock (_lock)
-                return IsFullNeedsLock ? new(StoreState.MemoryFull, OutOfMemoryNeedsLock().Message) : new(StoreState.Writable, null);
+                return !IsFullNeedsLock ? new(StoreState.Writable, null)
+                    : new(LetsWaitNeedsLock ? StoreState.PublishersWait : StoreState.MemoryFull, OutOfMemoryNeedsLock().Message);
         }
     }
 

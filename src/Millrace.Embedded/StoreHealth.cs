@@ -12,8 +12,13 @@ public enum StoreState
     Writable,
 
     /// <summary>
-    /// The keys take more than <see cref="EmbeddedStoreOptions.MaxMemoryBytes"/>: publishers wait or are refused, as <see cref="WhenFull"/> says, until
-    /// enough is trimmed or deleted.
+    /// The keys take more than <see cref="EmbeddedStoreOptions.MaxMemoryBytes"/>, and publishers wait for room, as <see cref="WhenFull.Wait"/> says. So does
+    /// every store at its limit, now and then; those that get no room in time are refused.
+    /// </summary>
+    PublishersWait,
+
+    /// <summary>
+    /// The keys take more than <see cref="EmbeddedStoreOptions.MaxMemoryBytes"/>: publishers are refused until enough is trimmed or deleted.
     /// </summary>
     MemoryFull,
 

@@ -99,6 +99,30 @@ public sealed class HealthCheckTests
         await ReportWhenAsync(host, static report => report.Entries["millrace-store"].Status == HealthStatus.Healthy);
     }
 
+    [Fact]
+    public async Task Publishers_that_wait_for_memory_are_no_failure_until_one_gets_none()
+    {
+        var time = new ManualTimeProvider();
+        await using var store = new EmbeddedStreamStore(new() { MaxMemoryBytes = 100_000, WhenFull = WhenFull.Wait }, time);
+        await using var host = await StartAsync(store, time);
+        await ReportWhenAsync(host, static report => report.Status == HealthStatus.Healthy);
+
+        var entry = EntryFields.Create(("v", new('x', 10_000)));
+        while (store.Health.State == StoreState.Writable)
+            await store.AppendAsync("s", entry);
+        var waiting = host.Publisher.PublishAsync("s", new OrderCreated("o1", 1)).AsTask();
+        var report = (await ReportAsync(host)).Entries["millrace-store"];
+        Assert.Equal((HealthStatus.Degraded, "PublishersWait"), (report.Status, report.Data["state"]));
+
+        time.Advance(TimeSpan.FromSeconds(30));
+        Assert.Equal(StreamErrorCode.OutOfMemory, (await Assert.ThrowsAsync<StreamException>(() => waiting)).Code);
+        Assert.Equal(HealthStatus.Unhealthy, (await ReportAsync(host)).Entries["millrace-store"].Status);
+
+        await store.DeleteStreamAsync("s");
+        time.Advance(TimeSpan.FromSeconds(30));
+        await ReportWhenAsync(host, static report => report.Entries["millrace-store"].Status == HealthStatus.Healthy);
+    }
+
     [Theory]
     [InlineData("OutOfMemory", "CONFIG", "SET", "maxmemory", "1")]
     [InlineData("ReadOnly", "REPLICAOF", "127.0.0.1", "1")]

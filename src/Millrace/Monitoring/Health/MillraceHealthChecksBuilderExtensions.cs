@@ -17,10 +17,10 @@ public static class MillraceHealthChecksBuilderExtensions
         /// <summary>
         /// Adds three checks of the application's <c>AddMillrace</c>; call it once. <c>millrace</c>, tag <c>live</c>: unhealthy when only a
         /// restart helps. <c>millrace-store</c>, tag <c>ready</c>: unhealthy when the store does not answer within 5 s or takes no writes:
-        /// on the embedded store its memory or disk is full, or the disk failed; on another one it refused a write of this process within the
-        /// last 30 s, being out of memory or read-only. One round trip, none on the embedded store. <c>millrace-consumers</c>, tag
-        /// <c>ready</c>: degraded while a consumer starts or cannot read, or a stream has lanes that were not declared here, with the state
-        /// of each under <c>stream/group</c> in the data; no round trip.
+        /// on the embedded store its memory or disk is full, or the disk failed; on any it refused a write of this process within the
+        /// last 30 s, being out of memory or read-only. Degraded while publishers wait for memory (<c>WhenFull.Wait</c>) and none was refused.
+        /// One round trip, none on the embedded store. <c>millrace-consumers</c>, tag <c>ready</c>: degraded while a consumer starts or cannot
+        /// read, or a stream has lanes that were not declared here, with the state of each under <c>stream/group</c> in the data; no round trip.
         /// </summary>
         public IHealthChecksBuilder AddMillrace()
         {

@@ -13,7 +13,12 @@ internal sealed class StoreCheck(IStreamStore store, MillraceCore core) : IHealt
     public async Task<HealthCheckResult> CheckHealthAsync(HealthCheckContext context, CancellationToken cancellationToken = default)
     {
         if (store is EmbeddedStreamStore { Health: { State: not StoreState.Writable } health })
-            return new(context.Registration.FailureStatus, health.Reason, data: Data("state", health.State.ToString()));
+        {
+            // Publishers that wait are back-pressure at work, until one of them got no room in time.
+            var isWorking = health.State == StoreState.PublishersWait && core.Refusals.Last is null;
+            return new(isWorking ? HealthStatus.Degraded : context.Registration.FailureStatus, health.Reason, data: Data("state", health.State.ToString()));
+        }
+
         try
         {
             var stream = core.Groups.Count > 0 ? core.Groups[0].Stream : AnyStream;
