@@ -95,7 +95,7 @@ public enum SagaUndo
     /// <summary>The last attempt failed.</summary>
     Failed,
 
-    /// <summary>It is undone.</summary>
+    /// <summary>It is undone; without <see cref="SagaStep{TState}.Awaited"/>: the command has left, and what became of it the saga does not know.</summary>
     Undone,
 
     /// <summary>An operator said that it need not be undone.</summary>

@@ -21,6 +21,6 @@ public enum SagaStatus
     /// <summary>It ended well.</summary>
     Completed,
 
-    /// <summary>It failed and everything it had done is undone.</summary>
+    /// <summary>It failed and everything it had done is undone, as far as it waits for that, see <see cref="SagaUndo.Undone"/>.</summary>
     Compensated,
 }

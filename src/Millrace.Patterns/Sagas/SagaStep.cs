@@ -51,7 +51,8 @@ public sealed class SagaStep<TState>
     /// <summary>
     /// Waits for a message that confirms it before the step before is undone. Without an answer, or when it is refused, the command is sent again,
     /// under another message ID: whoever gets it must know what it has undone already. After the last attempt the saga
-    /// <see cref="SagaStatus.NeedsAttention"/>. Default: the command is sent and that is all.
+    /// <see cref="SagaStatus.NeedsAttention"/>. Default: the command is sent and that is all; if its consumer gives up on it, that is a dead letter there, and
+    /// the saga ends as compensated.
     /// </summary>
     /// <param name="attempts">How often it is sent at most. Default: 5. At least 1.</param>
     /// <param name="within">How long an answer may take. Default: 1 minute.</param>

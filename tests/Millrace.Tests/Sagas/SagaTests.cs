@@ -197,6 +197,35 @@ public abstract partial class SagaTests(Func<Task<string>>? endpoint) : IAsyncLi
     }
 
     [Fact]
+    public async Task Undoing_that_nobody_waits_for_ends_with_its_command_and_fails_as_a_dead_letter_of_its_consumer()
+    {
+        var inventory = $"{_shop}:inventory";
+        await StartAsync();
+        await using var warehouse = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<ReleaseStock>(
+                inventory,
+                "warehouse",
+                (_, _, _) => throw new InvalidOperationException("no such shelf"),
+                o => (o.MaxAttempts, o.Undecodable) = (1, UndecodablePolicy.Ignore)),
+            _store,
+            instance: "warehouse");
+        await PublishAsync(new OrderPlaced("1", 10), "m1");
+        await SentAsync("inventory");
+        await PublishAsync(new StockReserved("1"));
+        await SentAsync("payments");
+        await PublishAsync(new CardDeclined("1", "no money"), "m3");
+        await SentAsync("out");
+
+        var letter = Assert.Single(await warehouse.ReadAsync(StreamNames.DeadLetters(inventory, "warehouse")));
+        var headers = new MessageHeaders(letter.Id, letter.Fields);
+        Assert.Equal(("shop.release-stock", "m3", DeadLetterReasons.AttemptsExhausted), (headers.Type, headers.CausationId, headers.DeadReason));
+        var saga = await Sagas.GetAsync("1");
+        Assert.Equal((SagaStatus.Compensated, null, SagaUndo.Undone), (saga!.Status, saga.Attention, Assert.Single(saga.Steps).Undo));
+        Assert.Equal([$"{inventory} shop.release-stock", $"{_shop}:out shop.order-cancelled"], saga.Timeline[^1].Sent);
+        Assert.Equal(headers.CausationId, saga.Timeline[^1].MessageId);
+    }
+
+    [Fact]
     public async Task Operator_lets_a_saga_fail_and_passes_over_what_cannot_be_undone()
     {
         await StartAsync(within: TimeSpan.FromMilliseconds(5), retryDelay: TimeSpan.FromMilliseconds(1));
