@@ -26,7 +26,9 @@ internal sealed class Freezer
 
     public TimeProvider Slow(TimeProvider time) => new FreezableTime(time, this);
 
-    public IStreamStore Slow(IStreamStore store) => FreezableStore.Wrap(store, this);
+    /// <param name="store">The store.</param>
+    /// <param name="member">The only member whose calls wait. Default: every one.</param>
+    public IStreamStore Slow(IStreamStore store, string? member = null) => FreezableStore.Wrap(store, this, member);
 
     /// <summary>Ends at once, or with the thaw.</summary>
     internal Task Running
@@ -66,16 +68,19 @@ public class FreezableStore : DispatchProxy
 
     private IStreamStore _store = null!;
     private Freezer _freezer = null!;
+    private string? _member;
 
-    internal static IStreamStore Wrap(IStreamStore store, Freezer freezer)
+    internal static IStreamStore Wrap(IStreamStore store, Freezer freezer, string? member)
     {
         var proxy = Create<IStreamStore, FreezableStore>();
-        (((FreezableStore)(object)proxy)._store, ((FreezableStore)(object)proxy)._freezer) = (store, freezer);
+        var freezable = (FreezableStore)(object)proxy;
+        (freezable._store, freezable._freezer, freezable._member) = (store, freezer, member);
         return proxy;
     }
 
     /// <inheritdoc/>
-    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) => targetMethod!.ReturnType.IsGenericType
+    protected override object? Invoke(MethodInfo? targetMethod, object?[]? args) =>
+        targetMethod!.ReturnType.IsGenericType && (_member is null || _member == targetMethod.Name)
         ? CallOf.MakeGenericMethod(targetMethod.ReturnType.GenericTypeArguments[0]).Invoke(this, [targetMethod, args])
         : targetMethod.Invoke(_store, BindingFlags.DoNotWrapExceptions, null, args, null);
 

@@ -11,9 +11,11 @@ namespace Millrace.Tests.Fixtures;
 public sealed class ConsumerHost : IAsyncDisposable
 {
     private readonly bool _ownsStore;
+    private readonly TimeProvider? _time;
     private bool _isStopped;
 
-    private ConsumerHost(IHost host, IStreamStore store, bool ownsStore) => (Host, Store, _ownsStore) = (host, store, ownsStore);
+    private ConsumerHost(IHost host, IStreamStore store, bool ownsStore, TimeProvider? time) =>
+        (Host, Store, _ownsStore, _time) = (host, store, ownsStore, time);
 
     public IHost Host { get; }
 
@@ -49,7 +51,7 @@ public sealed class ConsumerHost : IAsyncDisposable
             throw;
         }
 
-        return new(host, used, store is null);
+        return new(host, used, store is null, time);
     }
 
     /// <summary>Drains and stops.</summary>
@@ -89,9 +91,17 @@ public sealed class ConsumerHost : IAsyncDisposable
     public async ValueTask DisposeAsync()
     {
         if (!_isStopped)
-            await AbortAsync();
+            await LetTimePassAsync(AbortAsync());
         Host.Dispose();
         if (_ownsStore)
             await Store.DisposeAsync();
+    }
+
+    /// <summary>A handler that ignores its token is waited for a while: where a test failed nobody else lets that time pass.</summary>
+    private async Task LetTimePassAsync(Task stopping)
+    {
+        while (await Task.WhenAny(stopping, Task.Delay(TimeSpan.FromSeconds(1))) != stopping)
+            (_time as ManualTimeProvider)?.Advance(TimeSpan.FromSeconds(1));
+        await stopping;
     }
 }
