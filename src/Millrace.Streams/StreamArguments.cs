@@ -165,7 +165,7 @@ public static partial class StreamArguments
     {
         CheckName(key.Stream);
         CheckName(key.Name);
-        if (key.Stream.Length + key.Name.Length > StreamLimits.MaxNameBytes / 4)
+        if (key.Stream.Length + key.Name.Length > StreamLimits.MaxNameBytes / 4 || !StreamNames.CanDerive(key.Stream))
             CheckName(StreamNames.State(key));
     }
 
