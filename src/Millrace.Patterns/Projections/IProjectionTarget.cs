@@ -6,8 +6,9 @@ namespace Millrace.Projections;
 /// </summary>
 /// <remarks>
 /// A read model has generations: while a rebuild makes the next one, the old one serves queries and goes on. Keep their data apart, by a column or
-/// a table name with the number. Numbers do not come again, also when the store forgot everything: the first one is random, and a rebuild has the next
-/// one. One call at a time by one process; two processes may call at once while one takes over from another, which the checkpoint decides.
+/// a table name with the number. Numbers do not come again, also when the store forgot everything or its last rebuild: they are random, from 1 to
+/// 2,147,483,646, and not in the order of the generations. One call at a time by one process; two processes may call at once while one takes over
+/// from another, which the checkpoint decides.
 /// </remarks>
 public interface IProjectionTarget
 {

@@ -6,9 +6,6 @@ namespace Millrace.Projections;
 /// <summary>The plan of a projection, as a document. Whoever changes it makes every commit conflict that was prepared under the old one.</summary>
 internal sealed record ProjectionHead
 {
-    // Leaves as many for rebuilds.
-    private const int MaxFirstGeneration = 1 << 30;
-
     /// <summary>Who runs it: a process and a number nobody else has; <see langword="null"/>: nobody.</summary>
     public string? Owner { get; init; }
 
@@ -20,9 +17,6 @@ internal sealed record ProjectionHead
 
     /// <summary>Generations whose data are to be removed.</summary>
     public IReadOnlyList<int> Retired { get; init; } = [];
-
-    /// <summary>The highest number a generation has had.</summary>
-    public required int LastGeneration { get; init; }
 
     public bool IsPaused { get; init; }
 
@@ -36,22 +30,24 @@ internal sealed record ProjectionHead
     [JsonIgnore]
     public int Version => Building?.Version ?? Live.Version;
 
-    /// <summary>
-    /// A plan where there is none. Its first number is drawn by lot: the plan before may be gone with the store, and the data of its generations still be
-    /// in a database, or in the hands of a process that was slow.
-    /// </summary>
-    public static ProjectionHead First(int version)
-    {
-        var number = RandomNumberGenerator.GetInt32(1, MaxFirstGeneration);
-        return new() { Live = new(number, version), LastGeneration = number };
-    }
+    /// <summary>A plan where there is none.</summary>
+    public static ProjectionHead First(int version) => new() { Live = new(DrawNumber(), version) };
 
     /// <summary>With a rebuild in a shape, in place of one that was under way.</summary>
-    public ProjectionHead Rebuild(int version) => WithoutBuilding() with
+    public ProjectionHead Rebuild(int version)
     {
-        Building = new(LastGeneration + 1, version),
-        LastGeneration = LastGeneration + 1,
-    };
+        var head = WithoutBuilding();
+        var number = DrawNumber();
+        while (number == Live.Number || head.Retired.Contains(number))
+            number = DrawNumber();
+        return head with { Building = new(number, version) };
+    }
+
+    /// <summary>
+    /// Numbers are drawn by lot, for rebuilds as for the first one: the store may have lost the plan, or no more than its last change, while the data of the
+    /// generations it spoke of are still in a database, or in the hands of a process that was slow. A number counted from the last one would meet them.
+    /// </summary>
+    private static int DrawNumber() => RandomNumberGenerator.GetInt32(1, int.MaxValue);
 
     public ProjectionHead WithoutBuilding() => Building is { } building ? this with { Building = null, Retired = [.. Retired, building.Number] } : this;
 

@@ -98,7 +98,7 @@ public abstract partial class ProjectionTests
     {
         private readonly Lock _lock = new();
         private readonly Dictionary<int, (ProjectionCheckpoint Checkpoint, List<int> Amounts)> _generations = [];
-        private int _first;
+        private readonly List<int> _numbers = [];
 
         /// <summary>What goes wrong before a batch is saved, and after; each once.</summary>
         public Queue<Action> FaultsBefore { get; } = new();
@@ -125,7 +125,7 @@ public abstract partial class ProjectionTests
         public IReadOnlyList<int> Amounts(int ordinal)
         {
             lock (_lock)
-                return _generations.TryGetValue(_first + ordinal - 1, out var found) ? [.. found.Amounts] : [];
+                return _numbers.Count >= ordinal && _generations.TryGetValue(_numbers[ordinal - 1], out var found) ? [.. found.Amounts] : [];
         }
 
         /// <summary>What was saved in each generation, under its number.</summary>
@@ -144,7 +144,8 @@ public abstract partial class ProjectionTests
             {
                 if (IsAway)
                     throw new TimeoutException("away");
-                _first = _first == 0 ? generation : _first;
+                if (!_numbers.Contains(generation))
+                    _numbers.Add(generation);
                 return new(_generations.GetValueOrDefault(generation).Checkpoint);
             }
         }
@@ -155,7 +156,7 @@ public abstract partial class ProjectionTests
                 await Hang();
             lock (_lock)
             {
-                if (batch.Generation - _first + 1 == Broken)
+                if (_numbers.IndexOf(batch.Generation) + 1 == Broken)
                     throw new InvalidOperationException("no such table");
                 if (FaultsBefore.TryDequeue(out var before))
                     before();

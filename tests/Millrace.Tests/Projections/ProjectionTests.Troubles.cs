@@ -175,7 +175,7 @@ public abstract partial class ProjectionTests
                     return;
                 await ControlOf(host).RebuildAsync(Name);
                 await Eventually.TrueAsync("the first generation is gone", async () =>
-                    (await ControlOf(host).GetAsync(Name)).Generation == _first + 1 && !await HasAsync(1));
+                    await ServesAsync(host, 2) && !await HasAsync(1));
             }),
             instance: "other");
 
@@ -232,12 +232,41 @@ public abstract partial class ProjectionTests
         await ControlOf(next).WaitForAsync(Name, null, Long);
 
         var generation = (await ControlOf(next).GetAsync(Name)).Generation;
-        Assert.NotEqual(_first + 1, generation);
+        Assert.DoesNotContain(generation, _generations);
         Assert.Equal([10, 20, 30, 40, 50], target.All[generation]);
-        Assert.Equal([1, 2, 3], target.All[_first + 1]);
+        Assert.Equal([1, 2, 3], target.All[_generations[1]]);
         await ControlOf(next).RebuildAsync(Name);
         await Eventually.TrueAsync("the rebuild has taken its place", () => new(!target.All.ContainsKey(generation)));
-        Assert.Equal([10, 20, 30, 40, 50], target.All[generation + 1]);
+        Assert.Equal([10, 20, 30, 40, 50], target.All[(await ControlOf(next).GetAsync(Name)).Generation]);
+    }
+
+    /// <summary>As after a power cut under the policy of a sync each second: the last rebuild is not in the plan, and its data are in the target.</summary>
+    [Fact]
+    public async Task Generation_of_a_rebuild_that_the_store_forgot_is_not_taken_for_that_of_the_next_rebuild()
+    {
+        var target = new MemoryTarget();
+        var host = await TargetHostAsync(target);
+        await AppendAsync(1, 1, 2, 3);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        var key = new StateKey(_category, $"millrace/projection/{Name}");
+        var plan = (await Store.GetStateAsync(key))!.Payload;
+        await ControlOf(host).RebuildAsync(Name);
+        await WhenGenerationAsync(host, 2);
+        await Eventually.TrueAsync("the first generation is removed", () => new(target.All.Count == 1));
+        await host.StopAsync();
+
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(key, plan)] });
+        await Store.DeleteStreamAsync(_category);
+        await Store.DeleteStreamAsync($"{_category}-1");
+        await AppendAsync(1, 10, 20);
+        var next = await TargetHostAsync(target);
+        await ControlOf(next).WaitForAsync(Name, null, Long);
+        Assert.Equal([10, 20], target.Amounts(1));
+        await ControlOf(next).RebuildAsync(Name);
+        await WhenGenerationAsync(next, 3);
+
+        Assert.Equal([10, 20], target.Amounts(3));
+        Assert.Equal([1, 2, 3], target.Amounts(2));
     }
 
     [Fact]
