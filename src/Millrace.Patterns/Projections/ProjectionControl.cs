@@ -263,7 +263,7 @@ public sealed class ProjectionControl
             return [];
         var range = new StreamRange { Count = MaxSkipped, IsReversed = true };
         var entries = await _store.RangeAsync(runtime.Definition.Names.Skipped(generation), range, cancellationToken).ConfigureAwait(false);
-        return [.. entries.Select(static entry => new SkippedEvent(entry.Id, entry.Fields.GetText("reason"u8) ?? ""))];
+        return [.. entries.Select(static entry => new SkippedEvent(entry.Id, entry.Fields.GetText(ProjectionNames.SkippedReason) ?? ""))];
     }
 
     internal ProjectionRuntime Find(string projection) => _projections.TryGetValue(projection, out var found)

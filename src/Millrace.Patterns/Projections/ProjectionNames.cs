@@ -9,6 +9,12 @@ internal sealed record ProjectionNames(string Projection, string Source)
     // With a prefix, a generation and a key of a view the whole name stays within the store's limit.
     public const int MaxNameBytes = 128;
 
+    /// <summary>The field of what is in <see cref="Skipped"/> that says why.</summary>
+    public static ReadOnlySpan<byte> SkippedReason => "reason"u8;
+
+    /// <summary>The field of what is in <see cref="Skipped"/> that says which event, by its message ID.</summary>
+    public static ReadOnlySpan<byte> SkippedEventId => "event"u8;
+
     /// <summary>Who runs it, its generations, and what operators want of it.</summary>
     public StateKey Head => new(Source, $"millrace/projection/{Projection}");
 

@@ -123,8 +123,11 @@ internal sealed partial class ProjectionWorker
             return await StopAsync(cursor, $"{poison.Id}: {reason}", cancellationToken).ConfigureAwait(false);
 
         // Under the ID of the entry, so that it is recorded once; before the checkpoint, so that it is recorded at all. With the place in its own stream, for
-        // the rebuild of that view.
-        var note = EntryFields.Create(("reason", Shorten(reason)));
+        // the rebuild of that view, and what it was: a stream that was lost may have another event there.
+        var note = new EntryFieldsWriter()
+            .Add(ProjectionNames.SkippedReason, Shorten(reason))
+            .Add(ProjectionNames.SkippedEventId, new MessageHeaders(poison.Id, poison.Fields).MessageId)
+            .ToFields();
         if (EventStoreNames.TryReadOrigin(poison.Fields, out var origin))
             note = EventStoreNames.Copy(note, origin.Stream, origin.Version);
         var record = new Commit
@@ -198,6 +201,9 @@ internal sealed partial class ProjectionWorker
         if (await LoseAsync(cursor, loss, mayGoOn: false, cancellationToken).ConfigureAwait(false) is { } turn)
             return turn;
         cursor.Entries = info is null ? 0 : info.EntriesAdded - info.Length;
+
+        // What it passed over so far is gone, or is looked at again. Before the checkpoint, after which nobody would.
+        await _store.DeleteStreamAsync(_definition.Names.Skipped(cursor.Generation.Number), cancellationToken).ConfigureAwait(false);
         return await SaveAsync(cursor, [], EntryId.Zero, 0, cancellationToken).ConfigureAwait(false);
     }
 

@@ -10,8 +10,9 @@ internal sealed partial class ViewTarget<TView>
 
     /// <summary>
     /// Folds a view from its stream up to the last event that the category's checkpoint covers, without those that were passed over. The view is read first,
-    /// then the checkpoint, then what was passed over and both streams: an event that is folded in meanwhile changes the view, and the commit conflicts. It
-    /// also puts the head, so that a batch under way, which may have read the old view, conflicts in its turn.
+    /// then the checkpoint, then what was passed over and both streams: an event that is folded in meanwhile changes the view, and the commit conflicts.
+    /// It also puts the head, so that a batch under way, which may have read the old view, conflicts in its turn. Events after the checkpoint are not decoded:
+    /// whether they can be is for the projection to find.
     /// </summary>
     public async ValueTask RebuildAsync(string stream, int version, CancellationToken cancellationToken)
     {
@@ -39,9 +40,11 @@ internal sealed partial class ViewTarget<TView>
         var key = names.View(generation, stream);
         var documents = await store.GetStatesAsync([key, names.Checkpoint(generation)], cancellationToken).ConfigureAwait(false);
         var skipped = await ReadSkippedAsync(stream, generation, cancellationToken).ConfigureAwait(false);
-        var events = await ReadAllAsync(stream, skipped, cancellationToken).ConfigureAwait(false);
+        var entries = await ReadAllAsync(stream, cancellationToken).ConfigureAwait(false);
         var next = await FindNextAsync(stream, Read(documents[1]).Position, cancellationToken).ConfigureAwait(false);
-        var covered = events.TakeWhile(one => one.Version < next).ToList();
+        var covered = Decode(stream, entries.TakeWhile(entry => VersionOf(entry) < next), skipped);
+        if (entries is [var first, ..] && VersionOf(first) > 1 && !(covered is [{ Event: StreamDeleted } deleted, ..] && deleted.Version == VersionOf(first)))
+            throw new InvalidOperationException($"The stream '{stream}' begins with {VersionOf(first)}: its view cannot be told from it.");
 
         var view = Fold(null, stream, covered.Where(one => folds.KeysOf(one).Any()));
         List<CommitChange> changes = [plan.Put(head)];
@@ -63,58 +66,60 @@ internal sealed partial class ViewTarget<TView>
         return (await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied;
     }
 
-    /// <summary>The events of a stream but those the projection passes over, which nobody may be able to read.</summary>
-    private async ValueTask<List<RecordedEvent>> ReadAllAsync(string stream, HashSet<long> skipped, CancellationToken cancellationToken)
+    private async ValueTask<List<StreamEntry>> ReadAllAsync(string stream, CancellationToken cancellationToken)
     {
-        List<RecordedEvent> events = [];
-        var isFirst = true;
+        List<StreamEntry> entries = [];
         for (var range = new StreamRange { Count = PageSize }; ;)
         {
             var page = await store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-            {
-                var one = skipped.Contains((long)entry.Id.Milliseconds) ? null : Decode(stream, entry);
-                if (isFirst && entry.Id.Milliseconds > 1 && one?.Event is not StreamDeleted)
-                    throw new InvalidOperationException($"The stream '{stream}' begins with {entry.Id.Milliseconds}: its view cannot be told from it.");
-                isFirst = false;
-                if (one is not null)
-                    events.Add(one);
-            }
-
+            entries.AddRange(page);
             if (page.Count < PageSize)
-                return events;
+                return entries;
             range = range with { Start = page[^1].Id.Next() };
         }
     }
 
-    /// <summary>The event, or <see langword="null"/>: one of a type nobody knows, which the projection passes over without a word.</summary>
-    private RecordedEvent? Decode(string stream, StreamEntry entry)
+    private static long VersionOf(StreamEntry entry) => (long)entry.Id.Milliseconds;
+
+    /// <summary>
+    /// The events but those the projection passes over, which nobody may be able to read: those it noted, and without a word those of types nobody knows,
+    /// if that is wanted.
+    /// </summary>
+    private List<RecordedEvent> Decode(string stream, IEnumerable<StreamEntry> entries, HashSet<(long Version, string EventId)> skipped)
     {
-        try
+        List<RecordedEvent> events = [];
+        foreach (var entry in entries.Where(entry => !skipped.Contains((VersionOf(entry), new MessageHeaders(entry.Id, entry.Fields).MessageId))))
         {
-            return RecordedEvent.Read(codec, stream, entry);
+            try
+            {
+                events.Add(RecordedEvent.Read(codec, stream, entry));
+            }
+            catch (UndecodableMessageException exception) when (options.IgnoresUnknownTypes && exception.Reason == DeadLetterReasons.UnknownType)
+            {
+                // As the projection does.
+            }
         }
-        catch (UndecodableMessageException exception) when (options.IgnoresUnknownTypes && exception.Reason == DeadLetterReasons.UnknownType)
-        {
-            return null;
-        }
+
+        return events;
     }
 
-    /// <summary>The versions of a stream's events that a generation passed over.</summary>
-    private async ValueTask<HashSet<long>> ReadSkippedAsync(string stream, int generation, CancellationToken cancellationToken)
+    /// <summary>
+    /// The events of a stream that a generation passed over, by version and ID: a stream that was lost, and begun anew, has others under the same versions.
+    /// </summary>
+    private async ValueTask<HashSet<(long Version, string EventId)>> ReadSkippedAsync(string stream, int generation, CancellationToken cancellationToken)
     {
-        HashSet<long> versions = [];
+        HashSet<(long Version, string EventId)> skipped = [];
         for (var range = new StreamRange { Count = PageSize }; ;)
         {
             var page = await store.RangeAsync(names.Skipped(generation), range, cancellationToken).ConfigureAwait(false);
             foreach (var entry in page)
             {
                 if (EventStoreNames.TryReadOrigin(entry.Fields, out var origin) && origin.Stream == stream)
-                    versions.Add(origin.Version);
+                    skipped.Add((origin.Version, entry.Fields.GetText(ProjectionNames.SkippedEventId) ?? ""));
             }
 
             if (page.Count < PageSize)
-                return versions;
+                return skipped;
             range = range with { Start = page[^1].Id.Next() };
         }
     }

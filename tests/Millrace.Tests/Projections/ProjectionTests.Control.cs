@@ -310,14 +310,7 @@ public abstract partial class ProjectionTests
     [InlineData(true, false)]
     public async Task View_of_one_stream_is_folded_anew_without_the_events_that_were_passed_over(bool ignoresUnknownTypes, bool isDecodable)
     {
-        await using var strangers = await ConsumerHost.StartAsync(
-            millrace =>
-            {
-                Messages(millrace);
-                millrace.AddMessage<PointsUnknown>();
-            },
-            _store,
-            instance: "strangers");
+        await using var strangers = await StrangersAsync();
         var isUnlucky = true;
         var host = await HostAsync(
             folds => folds.On<PointsEarned>((tally, earned, context) => earned.Amount == 13 && Volatile.Read(ref isUnlucky)
@@ -348,6 +341,16 @@ public abstract partial class ProjectionTests
                 await strangers.Host.Services.GetRequiredService<EventStore>().AppendAsync($"{_category}-1", ExpectedVersion.Any, [new PointsUnknown()]);
         }
     }
+
+    /// <summary>A process that knows one more type.</summary>
+    private Task<ConsumerHost> StrangersAsync() => ConsumerHost.StartAsync(
+        millrace =>
+        {
+            Messages(millrace);
+            millrace.AddMessage<PointsUnknown>();
+        },
+        _store,
+        instance: "strangers");
 
     private async Task RebuildUnlessBusyAsync(ConsumerHost host)
     {

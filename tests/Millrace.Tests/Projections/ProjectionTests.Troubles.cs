@@ -1,3 +1,4 @@
+using Microsoft.Extensions.DependencyInjection;
 using Millrace.EventSourcing;
 using Millrace.Projections;
 using Millrace.Streams;
@@ -268,6 +269,73 @@ public abstract partial class ProjectionTests
         Assert.Equal([10, 20], target.Amounts(3));
         Assert.Equal([1, 2, 3], target.Amounts(2));
     }
+
+    [Fact]
+    public async Task Rebuild_of_one_stream_that_began_anew_folds_the_event_in_the_place_of_one_that_was_passed_over()
+    {
+        var host = await UnluckyHostAsync(static () => 13);
+        await AppendAsync(1, 1, 13);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        await Store.DeleteStreamAsync($"{_category}-1");
+        await AppendAsync(1, 5, 7);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+
+        await ControlOf(host).RebuildStreamAsync(Name, $"{_category}-1");
+
+        Assert.Equal(new Tally(12, 2), await ReaderOf(host).GetAsync($"{_category}-1"));
+    }
+
+    /// <summary>What was passed over before is looked at again, and no longer told; what is passed over again is told under its new place.</summary>
+    [Fact]
+    public async Task Source_that_is_read_again_from_its_first_entry_forgets_what_was_passed_over()
+    {
+        var unlucky = 13;
+        var host = await UnluckyHostAsync(() => Volatile.Read(ref unlucky));
+        await AppendAsync(1, 1, 13);
+        await AppendAsync(2, 14);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        Assert.Equal(2, (await ControlOf(host).GetSkippedAsync(Name)).Count);
+        var entries = await Store.RangeAsync(_category, new());
+        await ControlOf(host).PauseAsync(Name);
+        await WhenAsync(host, ProjectionState.Paused);
+        await Store.DeleteStreamAsync(_category);
+        await Store.CommitAsync(new Commit
+        {
+            Changes = [.. entries.Select((entry, i) => new CommitChange.Append(_category, entry.Fields, new EntryId((ulong)i + 1, 0)))],
+        });
+        Volatile.Write(ref unlucky, 14);
+
+        await ControlOf(host).ResumeAsync(Name);
+        await WhenAsync(host, ProjectionState.Stopped);
+        await ControlOf(host).ResumeAsync(Name, acceptLoss: true);
+        await WhenAsync(host, ProjectionState.Live);
+        await ControlOf(host).RebuildStreamAsync(Name, $"{_category}-1");
+
+        Assert.Equal([new(3, 0)], (await ControlOf(host).GetSkippedAsync(Name)).Select(one => one.EntryId));
+        Assert.Equal(new Tally(14, 2), await ReaderOf(host).GetAsync($"{_category}-1"));
+    }
+
+    [Fact]
+    public async Task Rebuild_of_one_stream_does_not_fail_at_an_event_that_the_projection_has_not_come_to()
+    {
+        var host = await HostAsync();
+        await AppendAsync(1, 1, 2);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+        await ControlOf(host).PauseAsync(Name);
+        await using var strangers = await StrangersAsync();
+        await strangers.Host.Services.GetRequiredService<EventStore>().AppendAsync($"{_category}-1", ExpectedVersion.Any, [new PointsUnknown()]);
+
+        await ControlOf(host).RebuildStreamAsync(Name, $"{_category}-1");
+
+        Assert.Equal(new Tally(3, 2), await ReaderOf(host).GetAsync($"{_category}-1"));
+    }
+
+    /// <summary>Passes over what is earned from an amount on.</summary>
+    private Task<ConsumerHost> UnluckyHostAsync(Func<int> amount) => HostAsync(
+        folds => folds.On<PointsEarned>((tally, earned, context) => earned.Amount >= amount()
+            ? throw new InvalidOperationException("unlucky")
+            : new((tally?.Balance ?? 0) + earned.Amount, context.Recorded.Version)),
+        options => options.WhenPoisoned = WhenPoisoned.Skip);
 
     [Fact]
     public async Task Target_that_hangs_does_not_keep_the_application_from_stopping()
