@@ -15,13 +15,18 @@ internal static class Signals
 
     public static void Terminate(Process process) => Send(process, 15);
 
-    private static void Send(Process process, int signal)
+    /// <summary>For processes that somebody else started.</summary>
+    public static void Kill(int process) => Send(process, 9);
+
+    private static void Send(Process process, int signal) => Send(process.Id, signal);
+
+    private static void Send(int process, int signal)
     {
         // One that has ended by itself cannot be told any more.
-        if (Kill(process.Id, signal) != 0 && Marshal.GetLastPInvokeError() != NoSuchProcess)
+        if (SendSignal(process, signal) != 0 && Marshal.GetLastPInvokeError() != NoSuchProcess)
             throw new Win32Exception();
     }
 
     [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
-    private static extern int Kill(int pid, int signal);
+    private static extern int SendSignal(int pid, int signal);
 }

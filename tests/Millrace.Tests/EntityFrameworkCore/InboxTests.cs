@@ -196,7 +196,7 @@ public abstract class InboxTests(Func<Task<TestDatabase>> openDatabase, Func<Tas
         {
             for (var i = 0; i < each; i++)
                 await publisher.Publisher.PublishAsync(_stream, new Paid((step * each) + i));
-            var dies = new DyingProcess(step);
+            var dies = new DeathAtStep(step);
             await HostAsync(AddAsync, dies: dies);
             await dies.Died.WaitAsync(Eventually.Deadline);
             await _hosts[^1].AbortAsync();
@@ -320,7 +320,7 @@ public abstract class InboxTests(Func<Task<TestDatabase>> openDatabase, Func<Tas
         Func<Paid, ShopDb, MessageContext, CancellationToken, Task> handler,
         Action<MillraceBuilder>? configure = null,
         int maxAttempts = 1_000,
-        DyingProcess? dies = null)
+        DeathAtStep? dies = null)
     {
         var host = await ConsumerHost.StartAsync(
             millrace =>

@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.OutboxWorker;
 using Millrace.Redis;
@@ -20,21 +19,21 @@ public sealed class OutboxKillTests(SharedRedis redis)
     [Fact]
     public async Task Every_committed_row_is_published_and_handled_once_when_processes_and_the_database_are_killed()
     {
-        var random = new Random(Random.Shared.Next());
+        var random = new Random(Slice.SeedOf("MILLRACE_OUTBOX_SEED"));
         var endpoint = (await redis.StartedAsync()).Endpoint;
         await using var postgres = await PostgresServer.StartAsync();
         await using var database = await TestDatabase.OnPostgresAsync(postgres);
         var written = 0;
         for (var round = 0; round < Rounds; round++)
         {
-            using var first = Start(database.Connection, endpoint, "first", written += 100_000);
-            using var second = Start(database.Connection, endpoint, "second", written += 100_000);
+            using var first = Start(database.Connection, endpoint, "first", written += WorkloadCheck.NumbersOfProcess);
+            using var second = Start(database.Connection, endpoint, "second", written += WorkloadCheck.NumbersOfProcess);
             await Task.WhenAll(ReadyAsync(first), ReadyAsync(second));
             await PublishedAsync(endpoint, more: random.Next(20, 60));
             await KillAsync(first);
             if (round % 2 == 0)
             {
-                await postgres.KillAsync();
+                postgres.Kill();
                 await postgres.StartAgainAsync();
             }
 
@@ -46,39 +45,8 @@ public sealed class OutboxKillTests(SharedRedis redis)
         NpgsqlConnection.ClearAllPools();
         await using var store = new RedisStreamStore(RedisOptions.Parse(endpoint));
         await using var host = await ConsumerHost.StartAsync(millrace => Workload.AddTo(millrace, database.Connection, _stream), store, instance: "last");
-        await Eventually.TrueAsync("all rows are relayed", async () =>
-        {
-            await using var db = database.Open();
-            return !await db.Outbox.AnyAsync();
-        });
-        await host.WhenSettledAsync(_stream, "notes");
-        var again = StreamNames.Again(_stream, "notes");
-        await Eventually.TrueAsync("nothing waits for another attempt", async () =>
-            (await store.GetScheduleAsync(again)).Count == 0 &&
-            ((await store.GetGroupsAsync(again)).FirstOrDefault() is not { } retries || retries is { PendingCount: 0, Lag: 0 }));
-
-        await CheckAsync(database, store, host.Host.Services.GetRequiredService<MessageCodec>());
-    }
-
-    private async Task CheckAsync(TestDatabase database, RedisStreamStore store, MessageCodec codec)
-    {
-        await using var db = database.Open();
-        var names = await db.Orders.Select(order => order.Name).ToListAsync();
-        var noted = names.Where(name => name.StartsWith(Workload.Noted, StringComparison.Ordinal))
-            .Select(name => int.Parse(name[Workload.Noted.Length..], CultureInfo.InvariantCulture)).Order().ToList();
-        var committed = names.Where(name => !name.StartsWith(Workload.Noted, StringComparison.Ordinal))
-            .Select(name => int.Parse(name, CultureInfo.InvariantCulture)).Order().ToList();
-        var published = (await store.RangeAsync(_stream, new() { Count = StreamLimits.MaxBatch }))
-            .Select(entry => ((Placed)codec.Decode(entry.Id, entry.Fields)).Number).ToList();
-
-        Assert.Equal(committed, published.Order());
-        Assert.Equal(committed, noted);
-
-        // Each process writes its numbers upwards, and each key in order.
-        foreach (var key in published.GroupBy(number => (number / 100_000, number % 4)))
-            Assert.Equal(key.Order(), key);
-        Assert.DoesNotContain(committed, number => number % 5 == 4);
-        Assert.Empty(await store.RangeAsync(StreamNames.DeadLetters(_stream, "notes"), new()));
+        await WorkloadCheck.SettledAsync(database.Open, store, _stream);
+        await WorkloadCheck.CheckAsync(database.Open, store, host.Host.Services.GetRequiredService<MessageCodec>(), _stream);
     }
 
     /// <summary>Waits until so many more entries are in the stream.</summary>

@@ -23,7 +23,7 @@ public abstract partial class OutboxTests
         var number = 0;
         for (var step = 1; step <= steps; step++)
         {
-            var dies = new DyingProcess(step);
+            var dies = new DeathAtStep(step);
             await HostAsync(options => options.BatchSize = 3 + (step % 4), dies: dies);
             while (!dies.IsDead)
             {

@@ -237,7 +237,7 @@ public abstract partial class OutboxTests(Func<Task<TestDatabase>> openDatabase,
     }
 
     private async Task<ConsumerHost> HostAsync(
-        Action<OutboxOptions>? options = null, Action<MillraceBuilder>? configure = null, DyingProcess? dies = null, UnreliableLine? line = null)
+        Action<OutboxOptions>? options = null, Action<MillraceBuilder>? configure = null, DeathAtStep? dies = null, UnreliableLine? line = null)
     {
         var host = await ConsumerHost.StartAsync(
             millrace =>

@@ -28,7 +28,7 @@ public sealed class DatabaseTests(SharedPostgres postgres)
         var connection = await server.CreateDatabaseAsync();
         await KeepsRowsAsync(() => new DbContextOptionsBuilder<Rows>().UseNpgsql(connection).Options);
 
-        await server.KillAsync();
+        server.Kill();
         await server.StartAgainAsync();
 
         Npgsql.NpgsqlConnection.ClearAllPools();

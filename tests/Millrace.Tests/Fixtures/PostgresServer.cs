@@ -4,6 +4,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using Millrace.Tests.Chaos;
 
 namespace Millrace.Tests.Fixtures;
 
@@ -64,7 +65,8 @@ public sealed class PostgresServer : IAsyncDisposable
     public async Task<string> CreateDatabaseAsync()
     {
         var name = $"test_{Interlocked.Increment(ref _databases)}";
-        var connection = new Npgsql.NpgsqlConnection(ConnectionString("postgres"));
+        // Not from the pool, where connections may be that died with the server.
+        var connection = new Npgsql.NpgsqlConnection($"{ConnectionString("postgres")};Pooling=false");
         await using (connection)
         {
             await connection.OpenAsync();
@@ -76,19 +78,35 @@ public sealed class PostgresServer : IAsyncDisposable
         return ConnectionString(name);
     }
 
-    /// <summary>Kills the postmaster with SIGKILL; its processes find themselves orphaned and end, too.</summary>
-    public async Task KillAsync()
+    /// <summary>
+    /// Kills the postmaster and all its processes with SIGKILL, at one moment: a commit under way is not finished by a process that was spared. On
+    /// systems without <c>/proc</c> the postmaster only, whose orphans end by themselves.
+    /// </summary>
+    public void Kill()
     {
         if (_process is not { } process)
             return;
 
         _process = null;
+
+        // While it is stopped it starts no more, and the numbers of those that end are not given to others.
+        Signals.Stop(process);
+        foreach (var child in ChildrenOf(process.Id))
+            Signals.Kill(child);
         process.Kill();
-        await process.WaitForExitAsync();
+        process.WaitForExit();
         process.Dispose();
     }
 
-    /// <summary>Starts the server after <see cref="KillAsync"/>, on the same port and data, which it recovers.</summary>
+    private static IEnumerable<int> ChildrenOf(int process)
+    {
+        var file = string.Create(CultureInfo.InvariantCulture, $"/proc/{process}/task/{process}/children");
+        return File.Exists(file)
+            ? File.ReadAllText(file).Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(static id => int.Parse(id, CultureInfo.InvariantCulture))
+            : [];
+    }
+
+    /// <summary>Starts the server after <see cref="Kill"/>, on the same port and data, which it recovers.</summary>
     public async Task StartAgainAsync()
     {
         using var pause = new PeriodicTimer(Pause);
@@ -105,7 +123,7 @@ public sealed class PostgresServer : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
-        await KillAsync();
+        Kill();
         using var pause = new PeriodicTimer(Pause);
         for (var tries = 1; Directory.Exists(_directory); tries++)
         {
@@ -154,7 +172,7 @@ public sealed class PostgresServer : IAsyncDisposable
             log.Enqueue($"Not ready after {StartDeadline}.");
         }
 
-        await KillAsync();
+        Kill();
         return (false, string.Join('\n', log));
     }
 
