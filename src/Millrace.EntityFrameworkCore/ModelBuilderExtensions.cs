@@ -5,9 +5,6 @@ namespace Millrace.EntityFrameworkCore;
 /// <summary>Maps the tables of outbox, inbox and projections into the model of a <c>DbContext</c>. Column types are those of the provider.</summary>
 public static class MillraceModelBuilderExtensions
 {
-    // Every database of EF Core knows it. It is only ever compared with the clock of the same database.
-    private const string DatabaseClock = "CURRENT_TIMESTAMP";
-
     extension(ModelBuilder model)
     {
         /// <summary>Maps the outbox. Call it in <c>OnModelCreating</c>, then add a migration.</summary>
@@ -23,7 +20,7 @@ public static class MillraceModelBuilderExtensions
             row.Property(one => one.OrderKey).HasColumnName("order_key");
             row.Property(one => one.Fields).HasColumnName("fields");
             row.Property(one => one.DelayMilliseconds).HasColumnName("delay_ms");
-            row.Property(one => one.CreatedAt).HasColumnName("created_at").HasDefaultValueSql(DatabaseClock);
+            row.Property(one => one.CreatedAt).HasColumnName("created_at").HasDefaultValueSql(ClockOf(model));
             row.Property(one => one.State).HasColumnName("state").HasConversion<int>();
             row.Property(one => one.SettledAt).HasColumnName("settled_at");
             row.Property(one => one.Attempts).HasColumnName("attempts");
@@ -46,7 +43,7 @@ public static class MillraceModelBuilderExtensions
             row.HasKey(one => new { one.Consumer, one.MessageId });
             row.Property(one => one.Consumer).HasColumnName("consumer").HasMaxLength(InboxRow.MaxLength);
             row.Property(one => one.MessageId).HasColumnName("message_id").HasMaxLength(InboxRow.MaxLength);
-            row.Property(one => one.HandledAt).HasColumnName("handled_at").HasDefaultValueSql(DatabaseClock);
+            row.Property(one => one.HandledAt).HasColumnName("handled_at").HasDefaultValueSql(ClockOf(model));
             row.HasIndex(one => one.HandledAt).HasDatabaseName($"ix_{table}_handled_at");
         });
 
@@ -61,5 +58,16 @@ public static class MillraceModelBuilderExtensions
             row.Property(one => one.Generation).HasColumnName("generation").ValueGeneratedNever();
             row.Property(one => one.Checkpoint).HasColumnName("checkpoint").HasMaxLength(ProjectionRow.MaxCheckpointLength);
         });
+    }
+
+    /// <summary>The clock of the database, with which times of rows are compared as well: there EF Core translates <c>DateTime.UtcNow</c>.</summary>
+    private static string ClockOf(ModelBuilder model)
+    {
+        // With this switch the columns have no time zone, and what they are compared with is in UTC; by itself the clock would be in the session's zone.
+        const string isLegacy = "Npgsql.EnableLegacyTimestampBehavior";
+        const string isNpgsql = "Npgsql:ValueGenerationStrategy";
+        return AppContext.TryGetSwitch(isLegacy, out var isOn) && isOn && model.Model.FindAnnotation(isNpgsql) is not null
+            ? "CURRENT_TIMESTAMP AT TIME ZONE 'UTC'"
+            : "CURRENT_TIMESTAMP";
     }
 }
