@@ -47,6 +47,7 @@ internal static class ShopHost
             millrace.AddOutbox<OrdersDb>(outbox => Configure(outbox, OrderNames.Outbox, options));
         });
         builder.Services.AddSingleton<OrderAcceptance>();
+        builder.Services.AddHostedService<OrderRecovery>();
         if (!roles.Contains(Role.Payments))
             builder.Services.AddDatabase<PaymentsDb>(options.PaymentsDatabase); // The audit of a run reads the ledger.
         builder.Services.AddSingleton<OrderBoard>();

@@ -55,7 +55,11 @@ public sealed class Checkout : Saga<CheckoutState>
         Note<PaymentFailed>(m => m.OrderId, (state, m) => Fail(state, m.Reason));
         Note<StockRejected>(m => m.OrderId, (state, m) => Fail(state, m.Reason));
         Note<OrderGivenUp>(m => m.OrderId, (state, m) => Fail(state, m.Reason) with { GivenUpBy = state.GivenUpBy ?? m.Service });
-        OnTimeout(Patience, (state, saga) => End(Fail(state, "The services did not answer in time."), saga));
+        OnTimeout(Patience, (state, saga) =>
+        {
+            saga.Done(PaymentStep); // Perhaps it was: the money is outside of the store, and the answer may be lost with it.
+            return End(Fail(state, "The services did not answer in time."), saga);
+        });
         OnCompensated((state, saga) =>
         {
             if (state.Placed is { } order)

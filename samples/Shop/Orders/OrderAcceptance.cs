@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics;
 using Millrace;
 using Millrace.EntityFrameworkCore;
 
@@ -6,23 +7,23 @@ namespace Shop.Orders;
 
 /// <summary>
 /// Accepts orders in the service's own database: the order and the command that begins its history are one transaction, so that the shop takes orders while
-/// the store is away or full, and what it took is published once, afterwards. A store that then loses its last second, as the embedded one may in a power
-/// cut, loses what was published in it: the row of the order remains, and nothing publishes it again. The history itself does not begin here: its first
-/// event and the message that tells of it stay one commit of the store, which the command's handler makes.
+/// the store is away or full, and what it took is published once, afterwards. What a store then loses that it had acknowledged, <see cref="OrderRecovery"/>
+/// publishes again. The history itself does not begin here: its first event and the message that tells of it stay one commit of the store, which the command's
+/// handler makes.
 /// </summary>
 public sealed class OrderAcceptance(IServiceScopeFactory scopes)
 {
     // Bounds a transaction; a client waits for one or two of them.
     private const int MaxOrders = 100;
 
-    private readonly ConcurrentQueue<(AcceptedOrder Order, TaskCompletionSource Accepted)> _waiting = new();
+    private readonly ConcurrentQueue<Waiting> _waiting = new();
     private readonly SemaphoreSlim _turn = new(1, 1);
 
     /// <summary>Returns when the order is synced to the device. Orders that come while one transaction is synced share the next one.</summary>
     public async Task AcceptAsync(AcceptedOrder order)
     {
         var accepted = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
-        _waiting.Enqueue((order, accepted));
+        _waiting.Enqueue(new(order, Activity.Current, accepted));
         await _turn.WaitAsync();
         try
         {
@@ -37,22 +38,26 @@ public sealed class OrderAcceptance(IServiceScopeFactory scopes)
         await accepted.Task;
     }
 
+    /// <summary>Puts the command that begins an order into the outbox, always under the same message ID.</summary>
+    public static void Place(OrdersDb db, AcceptedOrder order) => db.Publish(
+        OrderNames.Placing,
+        new PlaceOrder(order.Placed),
+        new PublishOptions { MessageId = $"place:{order.OrderId}", Subject = order.OrderId, CorrelationId = order.CorrelationId });
+
     private async Task AcceptWaitingAsync()
     {
-        var batch = new List<(AcceptedOrder Order, TaskCompletionSource Accepted)>();
+        var batch = new List<Waiting>();
         while (batch.Count < MaxOrders && _waiting.TryDequeue(out var one))
             batch.Add(one);
         try
         {
             await using var scope = scopes.CreateAsyncScope();
             var db = scope.ServiceProvider.GetRequiredService<OrdersDb>();
-            foreach (var (order, _) in batch)
+            foreach (var (order, request, _) in batch)
             {
+                Activity.Current = request; // Each order goes on with its own trace, whoever's turn this is.
                 db.Accepted.Add(order);
-                db.Publish(
-                    OrderNames.Placing,
-                    new PlaceOrder(order.Placed),
-                    new PublishOptions { Subject = order.OrderId, CorrelationId = order.CorrelationId });
+                Place(db, order);
             }
 
             await db.SaveChangesAsync();
@@ -64,4 +69,9 @@ public sealed class OrderAcceptance(IServiceScopeFactory scopes)
             batch.ForEach(one => one.Accepted.SetException(failure));
         }
     }
+
+    /// <param name="Order">The order.</param>
+    /// <param name="Request">The trace of the request it came with, if it is traced.</param>
+    /// <param name="Accepted">Done when the order is accepted.</param>
+    private sealed record Waiting(AcceptedOrder Order, Activity? Request, TaskCompletionSource Accepted);
 }

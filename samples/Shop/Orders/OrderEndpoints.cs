@@ -13,10 +13,10 @@ internal static class OrderEndpoints
     private const int DefaultPageSize = 50;
     private const int MaxPageSize = 500;
 
-    // Of a customer whose view is asked for. More are on their way at once only when the store was away.
+    // Fresh ones, of a customer whose view is asked for.
     private const int MaxAwaitedOrders = 100;
 
-    // Of the customers' views, which follow the orders within milliseconds.
+    // Orders begin, and the customers' views follow them, within milliseconds.
     private static readonly TimeSpan FreshWithin = TimeSpan.FromSeconds(5);
 
     public static void MapOrders(this IEndpointRouteBuilder routes)
@@ -75,8 +75,9 @@ internal static class OrderEndpoints
     }
 
     /// <summary>
-    /// Whoever was told that an order is accepted, or has ended, finds it here: the answer waits until the customer's latest orders have begun, and
-    /// then for the view to see what there is.
+    /// Whoever was told that an order is accepted, or has ended, finds it here: the answer waits until the customer's fresh orders have begun, and
+    /// then for the view to see what there is. An order that has not begun by the time it is no longer fresh, as when the store is away, is not counted until
+    /// it has.
     /// </summary>
     private static async Task<Results<Ok<CustomerView>, ProblemHttpResult>> FindCustomerAsync(
         string customer,
@@ -91,9 +92,10 @@ internal static class OrderEndpoints
         if (customer.Length > OrderRequest.MaxTextLength)
             return HttpInput.NotFound("There is no customer of this name.");
 
-        var latest = await db.Accepted.Where(order => order.Customer == customer).OrderByDescending(order => order.Number)
-            .Take(MaxAwaitedOrders).Select(order => order.OrderId).ToListAsync(cancellationToken);
-        foreach (var order in latest)
+        var since = time.GetUtcNow() - FreshWithin;
+        var fresh = await db.Accepted.AsNoTracking().Where(order => order.Customer == customer).OrderByDescending(order => order.Number)
+            .Take(MaxAwaitedOrders).AsAsyncEnumerable().TakeWhile(order => order.Placed.PlacedAt > since).ToListAsync(cancellationToken);
+        foreach (var order in fresh)
             await WaitUntilBegunAsync(order, board, events, time, cancellationToken);
         await projections.WaitForAsync(CustomerView.Projection, position: null, FreshWithin, cancellationToken);
         return await views.GetAsync(customer, cancellationToken) is { } view
@@ -103,22 +105,23 @@ internal static class OrderEndpoints
 
     /// <summary>What the board shows is in the category too: an order's first event and its message are one commit.</summary>
     private static async Task WaitUntilBegunAsync(
-        string orderId, OrderBoard board, EventStore events, TimeProvider time, CancellationToken cancellationToken)
+        AcceptedOrder order, OrderBoard board, EventStore events, TimeProvider time, CancellationToken cancellationToken)
     {
-        if (board.Find(orderId) is { Placed: not null })
+        var left = order.Placed.PlacedAt + FreshWithin - time.GetUtcNow();
+        if (left <= TimeSpan.Zero || board.Find(order.OrderId) is { Placed: not null })
             return;
-        if ((await events.LoadAsync(Order.Stream(orderId), Order.Fold, cancellationToken: cancellationToken)).State.Placed is not null)
+        if (await events.GetVersionAsync(Order.Stream(order.OrderId), cancellationToken) > 0)
             return;
 
-        using var patience = new CancellationTokenSource(FreshWithin, time);
+        using var patience = new CancellationTokenSource(left, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(patience.Token, cancellationToken);
         try
         {
-            await board.WaitForPlacedAsync(orderId, either.Token);
+            await board.WaitForPlacedAsync(order.OrderId, either.Token);
         }
-        catch (OperationCanceledException) when (patience.IsCancellationRequested)
+        catch (OperationCanceledException) when (patience.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
         {
-            throw new TimeoutException($"The order {orderId} was accepted, and has not begun within {FreshWithin}.");
+            // It is no longer fresh.
         }
     }
 

@@ -44,10 +44,13 @@ public sealed class OrderHandlers(EventStore events)
     {
         var orderId = command.Order.OrderId;
         var decided = await events.EnlistDecisionAsync(context, Order.Stream(orderId), Order.Decider, command, cancellationToken);
-        if (decided.Events is not [.., var last])
+        var news = decided.Events.LastOrDefault();
+        if (news is null && command is PlaceOrder && decided.State.Status == OrderStatus.Processing)
+            news = command.Order; // Told again, under the same message ID: whoever did what it asks for tells so again.
+        if (news is null)
             return; // Asked for twice.
 
-        var lane = last is OrderCreated { Express: true } ? OrderNames.ExpressLane : null;
-        context.Publish(OrderNames.Stream, last, new PublishOptions { Subject = orderId, Lane = lane });
+        var lane = news is OrderCreated { Express: true } ? OrderNames.ExpressLane : null;
+        context.Publish(OrderNames.Stream, news, new PublishOptions { Subject = orderId, Lane = lane });
     }
 }

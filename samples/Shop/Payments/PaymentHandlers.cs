@@ -1,4 +1,3 @@
-using Microsoft.EntityFrameworkCore;
 using Millrace;
 using Millrace.EntityFrameworkCore;
 using Shop.Fakes;
@@ -10,6 +9,7 @@ namespace Shop.Payments;
 /// Charges orders through the payment provider, which is outside of everything: a handler that died after the charge runs again, and the
 /// provider recognises the key and answers as before. The service's own ledger, the inbox and the event are one transaction, so that
 /// a message which comes again changes nothing, not even when the order was refunded meanwhile and the provider would answer otherwise.
+/// It is told again what the ledger says, under the same message ID: it may have come because the store lost what it took last, the event too.
 /// </summary>
 public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
 {
@@ -23,24 +23,22 @@ public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
     public async Task ChargeAsync(OrderCreated order, MessageContext context, CancellationToken cancellationToken)
     {
         OpenCatalog(order, context);
-        if (await db.Ledger.AnyAsync(payment => payment.OrderId == order.OrderId, cancellationToken))
-            return; // Published twice: the first one decided.
 
         // One key for the order, whoever published it how often: two handlers at once are told the same charge.
         var charge = await provider.ChargeAsync($"charge:{order.OrderId}", order.OrderId, order.Card, order.Total, cancellationToken);
-        await db.HandleOnceAsync(
+        await SettleAsync(
             context,
-            _ =>
+            order.OrderId,
+            payment => payment ?? new()
             {
-                var state = charge.IsCharged ? PaymentState.Charged : PaymentState.Refused;
-                db.Ledger.Add(new() { OrderId = order.OrderId, State = state, Amount = charge.Amount });
-                var options = new PublishOptions { Subject = order.OrderId };
-                if (charge.IsCharged)
-                    db.Publish(PaymentNames.Stream, new PaymentCompleted(order.OrderId, charge.Amount), options);
-                else
-                    db.Publish(PaymentNames.Stream, new PaymentFailed(order.OrderId, charge.Reason), options);
-                return Task.CompletedTask;
+                OrderId = order.OrderId,
+                State = charge.IsCharged ? PaymentState.Charged : PaymentState.Refused,
+                Amount = charge.Amount,
             },
+            // What was given back is no payment, also for a checkout that the store has forgotten.
+            payment => payment.State == PaymentState.Charged
+                ? new PaymentCompleted(order.OrderId, payment.Amount)
+                : new PaymentFailed(order.OrderId, charge.Reason),
             cancellationToken);
     }
 
@@ -48,20 +46,51 @@ public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
     public async Task RefundAsync(RefundPayment command, MessageContext context, CancellationToken cancellationToken)
     {
         var refunded = await provider.CancelAsync(context.MessageId, command.OrderId, cancellationToken);
-        if (refunded == 0)
-            return; // Asked for twice.
+        await SettleAsync(
+            context,
+            command.OrderId,
+            payment =>
+            {
+                if (refunded == 0)
+                    return payment; // Asked for twice.
+                payment ??= new() { OrderId = command.OrderId, Amount = refunded }; // Charged before there was a ledger.
+                payment.State = PaymentState.Refunded;
+                return payment;
+            },
+            payment => payment.State == PaymentState.Refunded ? new PaymentRefunded(command.OrderId, payment.Amount) : null,
+            cancellationToken);
+    }
 
-        await db.HandleOnceAsync(
+    /// <summary>Changes the ledger once for each message, and tells what it says of the order then, however often the message comes.</summary>
+    private async Task SettleAsync(
+        MessageContext context,
+        string orderId,
+        Func<Payment?, Payment?> change,
+        Func<Payment, object?> answer,
+        CancellationToken cancellationToken)
+    {
+        var isFirst = await db.HandleOnceAsync(
             context,
             async token =>
             {
-                var payment = await db.Ledger.FindAsync([command.OrderId], token)
-                    ?? db.Ledger.Add(new() { OrderId = command.OrderId, Amount = refunded }).Entity; // Charged before there was a ledger.
-                payment.State = PaymentState.Refunded;
-                db.Publish(
-                    PaymentNames.Stream, new PaymentRefunded(command.OrderId, refunded), new PublishOptions { Subject = command.OrderId });
+                var before = await db.Ledger.FindAsync([orderId], token);
+                var after = change(before);
+                if (before is null && after is not null)
+                    db.Ledger.Add(after);
+                Tell(after);
             },
             cancellationToken);
+        if (isFirst)
+            return;
+
+        Tell(await db.Ledger.FindAsync([orderId], cancellationToken));
+        await db.SaveChangesAsync(cancellationToken);
+
+        void Tell(Payment? payment)
+        {
+            if (payment is not null && answer(payment) is { } told)
+                db.Publish(PaymentNames.Stream, told, new PublishOptions { Subject = orderId });
+        }
     }
 
     private static void OpenCatalog(OrderCreated order, MessageContext context)

@@ -18,19 +18,24 @@ public sealed class PaymentTests : IDisposable
 
     private readonly ShopDirectory _directory = new();
 
+    private string Books => Path.Combine(_directory.Data, PaymentProvider.FileName);
+
     public void Dispose() => _directory.Dispose();
 
     [Fact]
-    public async Task Messages_that_come_again_charge_refund_and_tell_once()
+    public async Task Messages_that_come_again_charge_and_refund_once_and_are_told_again_what_the_ledger_says()
     {
         await using var host = await StartAsync();
         var again = new PublishOptions { MessageId = "refund-1" };
 
-        await host.PublishAsync(OrderNames.Stream, Placed);
+        await host.PublishAsync(OrderNames.Stream, Placed, new() { MessageId = "order-1" });
+        await host.WhenIdleAsync();
+        await host.PublishAsync(OrderNames.Stream, Placed, new() { MessageId = "order-1" });
         await host.PublishAsync(OrderNames.Stream, Placed);
         await host.WhenIdleAsync();
         await host.PublishAsync(OrderNames.Checkout, new RefundPayment("o-1"), again);
         await host.PublishAsync(OrderNames.Checkout, new RefundPayment("o-1"), again);
+        await host.WhenIdleAsync();
         await host.PublishAsync(OrderNames.Checkout, new RefundPayment("o-1"));
         await host.WhenIdleAsync();
         await host.PublishAsync(OrderNames.Stream, Placed);
@@ -40,7 +45,13 @@ public sealed class PaymentTests : IDisposable
         var db = scope.ServiceProvider.GetRequiredService<PaymentsDb>();
         var payment = Assert.Single(await db.Ledger.ToListAsync());
         Assert.Equal(("o-1", PaymentState.Refunded, 13m), (payment.OrderId, payment.State, payment.Amount));
-        Assert.Equal(["payment.completed", "payment.refunded"], await ToldAsync(db));
+        var told = await ToldAsync(db);
+        string[] paid = ["payment.completed", "payment.completed", "payment.completed"];
+        string[] refunded = ["payment.refunded", "payment.refunded", "payment.refunded"];
+        Assert.Equal([.. paid, .. refunded, "payment.failed"], told.Select(one => one.Type));
+        Assert.Single(told[..3].GroupBy(one => one.MessageId), same => same.Count() == 2);
+        Assert.Single(told[3..6].GroupBy(one => one.MessageId), same => same.Count() == 2);
+        Assert.Single(File.ReadLines(Books), line => line.Contains("\"kind\":\"charge\",\"orderId\":\"o-1\",\"applied\":true", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -54,13 +65,12 @@ public sealed class PaymentTests : IDisposable
         await using var scope = host.Services.CreateAsyncScope();
         var db = scope.ServiceProvider.GetRequiredService<PaymentsDb>();
         Assert.Equal(PaymentState.Refused, Assert.Single(await db.Ledger.ToListAsync()).State);
-        Assert.Equal(["payment.failed"], await ToldAsync(db));
+        Assert.Equal("payment.failed", Assert.Single(await ToldAsync(db)).Type);
     }
 
     /// <summary>Rows that nobody relays stay in the outbox.</summary>
-    private static async Task<string[]> ToldAsync(PaymentsDb db) =>
-        [.. (await db.Set<OutboxRow>().OrderBy(row => row.Id).ToListAsync())
-            .Select(row => new MessageHeaders(default, EntryFields.FromPacked(row.Fields)).Type)];
+    private static async Task<MessageHeaders[]> ToldAsync(PaymentsDb db) =>
+        [.. (await db.Set<OutboxRow>().OrderBy(row => row.Id).ToListAsync()).Select(row => new MessageHeaders(default, EntryFields.FromPacked(row.Fields)))];
 
     private async Task<MillraceTestHost> StartAsync()
     {

@@ -45,7 +45,8 @@ public sealed class ShopOutboxTests
 
         Assert.Equal(("processing", 6.5m), (shown.GetProperty("status").GetString(), shown.GetProperty("total").GetDecimal()));
         Assert.All(ends.Values, end => Assert.Equal("completed", end));
-        Assert.All(accepted, order => Assert.Single(placed.Split('\n'), line => line == order));
+        // The outbox publishes once; a start places again what has not ended by then.
+        Assert.All(accepted, order => Assert.InRange(placed.Split('\n').Count(line => line == order), 1, isShopKilledMeanwhile ? 2 : 1));
         Assert.All(accepted, order => Assert.Equal(1, directory.ReadEndMails()[order]));
         Assert.Equal(Orders + 1, customer.GetProperty("completed").GetInt32());
     }
