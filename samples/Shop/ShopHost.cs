@@ -38,7 +38,8 @@ internal static class ShopHost
     /// <summary>The API, the page and the read model, with the handlers of the given roles.</summary>
     public static WebApplication BuildWeb(ShopOptions options, IReadOnlyCollection<Role> roles)
     {
-        var builder = WebApplication.CreateSlimBuilder();
+        // No file is watched for changes: those of the databases would wake the watcher all the time.
+        var builder = WebApplication.CreateSlimBuilder(new WebApplicationOptions { Args = ["--hostBuilder:reloadConfigOnChange=false"] });
         builder.Services.AddDatabase<OrdersDb>(options.OrdersDatabase); // Before its outbox, which is relayed from its own start on.
         AddShop(builder, options, roles, millrace =>
         {
