@@ -74,6 +74,11 @@ public sealed class OrderRecovery(
                 logger.LogWarning("Whether the store has lost orders is looked up in a moment: {Error}", broken.Message);
                 await Task.Delay(RetryDelay, time, cancellationToken);
             }
+            catch (Exception broken) when (!cancellationToken.IsCancellationRequested)
+            {
+                logger.LogError(broken, "Whether the store has lost orders cannot be looked up; the next loss or start tries again.");
+                return;
+            }
         }
     }
 

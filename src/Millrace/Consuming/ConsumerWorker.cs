@@ -368,8 +368,17 @@ internal sealed class ConsumerWorker
     private async Task StartLaterAsync(Delivery delivery, TimeSpan delay)
     {
         await Task.Delay(delay, _time, _stopReading.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
-        if (delivery.IsQueued && !_stopReading.IsCancellationRequested)
-            _handlers.Start([delivery]);
+        try
+        {
+            if (delivery.IsQueued && !_stopReading.IsCancellationRequested)
+                _handlers.Start([delivery]);
+        }
+        catch (Exception exception)
+        {
+            // A mistake of ours: the entry stays pending and is delivered again after the lease.
+            LogMessages.SettlementFailed(_logger, exception, _plan.Stream, _plan.Group, delivery.Id);
+            _held.Remove(delivery);
+        }
     }
 
     /// <summary>The handler's effects will not be taken, so its message is treated as failed.</summary>

@@ -12,8 +12,12 @@ namespace Millrace.Consuming;
 internal sealed class GroupReader(
     IStreamStore store, GroupPlan plan, HeldDeliveries held, ReadAhead ahead, MillraceCore core, ILogger logger)
 {
-    // Pending entries looked at in one go, and the most that are claimed at once.
+    // Pending entries looked at in one go.
     private const int PageSize = 64;
+
+    // Claimed at once. A claim that is too large for an answer costs all that it brought a delivery, and small entries say nothing of those behind them: so
+    // many of any size are within the 64 MiB that a connection takes by default.
+    private const int MaxClaimed = 7;
 
     // Long enough to cost nothing when idle, short enough that a server which forgot us is noticed. Nothing is polled: entries end the
     // wait.
@@ -144,10 +148,10 @@ internal sealed class GroupReader(
                 Count = PageSize,
             };
             var page = await store.PendingAsync(StreamOf(isAgain), plan.Group, query, cancellationToken).ConfigureAwait(false);
-            var (strays, next) = FindStrays(isAgain, page, suspects);
+            var (strays, leastIdle, next) = FindStrays(isAgain, isOwn, page, suspects);
             var taken = new List<Delivery>();
-            foreach (var alike in strays.ToLookup(pending => LeastIdle(isOwn, pending.IdleTime)))
-                await ClaimCoreAsync(isAgain, alike.Key, [.. alike.Select(pending => pending.Id)], taken, cancellationToken).ConfigureAwait(false);
+            if (strays.Count > 0)
+                await ClaimCoreAsync(isAgain, leastIdle, [.. strays], taken, cancellationToken).ConfigureAwait(false);
             return (taken, next);
         }
         finally
@@ -156,24 +160,30 @@ internal sealed class GroupReader(
         }
     }
 
-    /// <summary>What of a page is to be claimed, as many as one answer can bring, and where the next page begins.</summary>
-    private (List<PendingEntry> Strays, EntryId? Next) FindStrays(bool isAgain, IReadOnlyList<PendingEntry> page, List<EntryId> suspects)
+    /// <summary>What of a page is to be claimed in one call, as many as one answer can bring, how idle, and where the next page begins.</summary>
+    private (List<EntryId> Strays, TimeSpan LeastIdle, EntryId? Next) FindStrays(
+        bool isAgain, bool isOwn, IReadOnlyList<PendingEntry> page, List<EntryId> suspects)
     {
-        List<PendingEntry> strays = [];
-        var most = ahead.Fitting;
+        List<EntryId> strays = [];
+        var (most, leastIdle) = (Math.Min(ahead.Fitting, MaxClaimed), TimeSpan.Zero);
         foreach (var pending in page)
         {
             if (held.IsHeld(isAgain, pending.Id))
                 continue;
             if (pending.DeliveryCount >= 2)
+            {
                 suspects.Add(pending.Id);
-            else if (strays.Count < most)
-                strays.Add(pending);
-            else
-                return (strays, pending.Id);
+                continue;
+            }
+
+            var idle = LeastIdle(isOwn, pending.IdleTime);
+            if (strays.Count == most || (strays.Count > 0 && idle != leastIdle))
+                return (strays, leastIdle, pending.Id);
+            leastIdle = idle;
+            strays.Add(pending.Id);
         }
 
-        return (strays, page.Count < PageSize ? null : page[^1].Id.Next());
+        return (strays, leastIdle, page.Count < PageSize ? null : page[^1].Id.Next());
     }
 
     /// <summary>

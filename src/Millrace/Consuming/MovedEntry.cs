@@ -56,7 +56,13 @@ internal static class MovedEntry
         writer.Add(EnvelopeFieldNames.DeadConsumer, plan.Consumer);
         EnvelopeCodec.WriteTime(writer, EnvelopeFieldNames.DeadTime, now);
         if (omittedFields > 0)
-            writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes of entry {delivery.Id} of {delivery.Stream}");
+        {
+            var (entry, stream) = delivery.IsAgain && !plan.Options.OwnsStream
+                ? (delivery.ReadHeaders().SourceId, plan.Stream)
+                : (delivery.Id, delivery.Stream);
+            writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes of entry {entry} of {stream}");
+        }
+
         return writer.ToFields();
     }
 

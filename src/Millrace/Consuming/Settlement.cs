@@ -271,7 +271,10 @@ internal sealed partial class Settlement
     /// <summary>Whether nobody else reads the stream of the entry: the group's private one, or one that is its own.</summary>
     private bool IsDeletedWhenDone(Delivery delivery) => delivery.IsAgain || _plan.Options.OwnsStream;
 
-    private CommitChange AckChange(Delivery delivery, bool keepsEntry = false) => IsDeletedWhenDone(delivery) && !keepsEntry
+    /// <param name="delivery">The delivery.</param>
+    /// <param name="keepsEntry">Whether the message is whole nowhere else; but what came to the private stream is still in the one it came from.</param>
+    private CommitChange AckChange(Delivery delivery, bool keepsEntry = false) =>
+        IsDeletedWhenDone(delivery) && !(keepsEntry && (!delivery.IsAgain || _plan.Options.OwnsStream))
         ? new CommitChange.AckAndDelete(delivery.Stream, _plan.Group, delivery.Id)
         : new CommitChange.Ack(delivery.Stream, _plan.Group, delivery.Id);
 

@@ -34,7 +34,7 @@ internal sealed record GroupLedger
     /// A mark drawn when the group was noted for the first time, and those of the notes it was joined with. Two notes that share none are of two
     /// lives of the store: it forgot the older one, even if everything counts higher again by now.
     /// </summary>
-    public IReadOnlyList<string> Lives { get; init; } = [];
+    public IReadOnlyList<string> Lives { get => field ?? []; init; } = []; // Null from a document without them.
 
     /// <summary>Losses reported so far: who finds more of them here than he knows of need not report what he sees.</summary>
     public long Losses { get; init; }

@@ -203,9 +203,14 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
 
             // That it cannot be noted is no reason not to consume.
             if (result.Failure is { } refusal)
+            {
                 Fail(refusal);
+                now = now with { Lives = noted?.Lives ?? [] }; // Nobody has seen a mark that was not written.
+            }
             else
+            {
                 _isFailing = false;
+            }
         }
 
         _known = now;
@@ -226,20 +231,23 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
     private async Task<StreamLossEventArgs?> FindLossAsync(
         GroupLedger known, GroupLedger? noted, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
     {
-        // In another life of the store, counts that are as high again say nothing.
-        var isOfOneLife = noted?.IsOfOneLife(known) ?? true;
-        var retries = !isOfOneLife || now.AgainLastId < known.AgainLastId ? known.Retries : 0;
+        // In another life of the store, counts that are as high again say nothing. So it is where note and group are both gone.
+        var isOfOneLife = noted?.IsOfOneLife(known) ?? !isMadeAgain;
         var canBecome = known.CanBecome(now.StreamLastId, now.EntriesAdded);
+        IReadOnlyList<StreamEntry> left = [];
+        if (!canBecome || (!isOfOneLife && known.EntriesAdded > 0))
+        {
+            // A stream that was set back still has its older entries; one that can be what it was and has them lost nothing.
+            left = await store.RangeAsync(plan.Stream, new() { End = known.StreamLastId, Count = 1, IsReversed = true }, cancellationToken)
+                .ConfigureAwait(false);
+            isOfOneLife |= canBecome && left.Count > 0;
+        }
+
+        var retries = !isOfOneLife || now.AgainLastId < known.AgainLastId ? known.Retries : 0;
         if (canBecome && (isOfOneLife || known.EntriesAdded == 0))
             return isMadeAgain || retries > 0
                 ? Loss(retries > 0 ? StreamLossKind.EntriesVanished : StreamLossKind.GroupVanished, known.StreamLastId, 0)
                 : null;
-
-        // A stream that was set back still has its older entries.
-        var left = await store.RangeAsync(plan.Stream, new() { End = known.StreamLastId, Count = 1, IsReversed = true }, cancellationToken)
-            .ConfigureAwait(false);
-        if (canBecome && left.Count > 0)
-            return null; // Only what was noted is gone.
         return left is [var newest] && newest.Id > known.SettledThrough
             ? Loss(StreamLossKind.EntriesVanished, newest.Id, null)
             : Loss(StreamLossKind.EntriesVanished, known.SettledThrough, known.Unsettled);

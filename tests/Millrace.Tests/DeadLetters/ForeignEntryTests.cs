@@ -35,6 +35,13 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
         [InlineData(10, 1024 * 1024)]
         public Task Entry_beyond_the_limits_stays_in_a_stream_that_its_group_owns(int fields, int bytes) =>
             FailBeyondLimitsAsync(fields, bytes, ownsStream: true);
+
+        /// <summary>Its stream still has all of it.</summary>
+        [Theory]
+        [InlineData(1_030, 1)]
+        [InlineData(10, 1024 * 1024)]
+        public Task Entry_beyond_the_limits_that_was_handed_back_leaves_nothing_in_the_private_stream(int fields, int bytes) =>
+            FailBeyondLimitsAsync(fields, bytes, ownsStream: false, isHandedBack: true);
     }
 
     public async ValueTask InitializeAsync() =>
@@ -107,14 +114,20 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
         Assert.All(foreign, field => Assert.Equal(field.Value, letter.Headers[$"foreign{field.Name}"]));
     }
 
-    private async Task FailBeyondLimitsAsync(int fields, int bytes, bool ownsStream)
+    private async Task FailBeyondLimitsAsync(int fields, int bytes, bool ownsStream, bool isHandedBack = false)
     {
-        await using var host = await StartAsync(_ => throw new InvalidOperationException("never"), ownsStream);
         var arguments = new List<string> { "XADD", _stream, "*", "type", "order.created", "schemaversion", "2", "data", "{\"orderId\":\"o1\",\"total\":1}" };
         for (var i = 0; i < fields; i++)
             arguments.AddRange([$"f{i}", new string('x', bytes)]);
         var id = EntryId.Parse((await ((RedisStreamStore)_store).ExecuteAsync(arguments)).Text, null);
+        if (isHandedBack)
+        {
+            await _store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+            await _store.ReadGroupAsync(new() { Group = Group, Consumer = "before", Streams = [_stream] });
+            await _store.CommitAsync(new Commit { Changes = [new CommitChange.Release(_stream, Group, new(id, 1))] });
+        }
 
+        await using var host = await StartAsync(_ => throw new InvalidOperationException("never"), ownsStream);
         await host.ReadAsync(StreamNames.DeadLetters(_stream, Group));
 
         var letter = Assert.Single(await Letters.ListAsync().ToListAsync());
@@ -122,6 +135,7 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
         Assert.EndsWith($" bytes of entry {id} of {_stream}", letter.Omitted, StringComparison.Ordinal);
         Assert.Equal(0, (await _store.PendingSummaryAsync(_stream, Group)).Count);
         Assert.Equal(fields + 3, Assert.Single(await _store.RangeAsync(_stream, new())).Fields.Count);
+        Assert.Equal(0, (await _store.GetStreamInfoAsync(StreamNames.Again(_stream, Group)))?.Length ?? 0);
         var redrive = await Letters.RedriveAsync(letter.Id, new() { By = "test" });
         Assert.Equal(RedriveOutcome.Refused, redrive.Outcome);
         Assert.Contains(id.ToString(), redrive.Refusal, StringComparison.Ordinal);

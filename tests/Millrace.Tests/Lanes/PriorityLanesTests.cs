@@ -54,7 +54,7 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
     }
 
     /// <summary>
-    /// A process dies with messages of every lane in its hands. Those of the other go on by weight, also while it takes over what the dead one had.
+    /// A process dies with messages of every lane in its hands. Those of the other go on by weight, and it takes over what the dead one had.
     /// </summary>
     [Fact]
     public async Task Shares_stay_the_weights_when_a_process_that_holds_messages_of_all_lanes_is_killed()
@@ -70,11 +70,12 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
         }
 
         await using var dying = await HostAsync(
-            never, o => (o.Concurrency, o.Prefetch, o.Lease) = (2, held, TimeSpan.FromSeconds(1)), "dying");
+            never, o => (o.Concurrency, o.Prefetch, o.Lease) = (2, held, TimeSpan.FromSeconds(5)), "dying");
         await Eventually.TrueAsync("it has messages of all lanes", () => new(WorkersOf(dying).All(worker => worker.Load.Held >= held / 2)));
         await using var host = await HostAsync(
-            turnstile, o => (o.Concurrency, o.Prefetch, o.Lease) = (2, 3 * each, TimeSpan.FromSeconds(1)), "living");
-        await Eventually.TrueAsync("the other has the rest", () => new(WorkersOf(host).All(worker => worker.Load.Held >= each - (2 * held))));
+            turnstile, o => (o.Concurrency, o.Prefetch, o.Lease) = (2, 3 * each, TimeSpan.FromSeconds(5)), "living");
+        await Eventually.TrueAsync("the other has the rest in line", () => new(WorkersOf(host).All(
+            worker => worker.Plan.Lane!.Budget.CountWaiting(worker.Plan.Lane.Index) >= each - (2 * held) - 2)));
         await dying.AbortAsync();
         _begun.Clear();
         while (_begun.DistinctBy(one => one.Lane).Count() < 3)
@@ -243,7 +244,7 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
     {
         var next = _begun.Count + count;
         turnstile.Release(count);
-        await Eventually.TrueAsync("as many begin", () => new(_begun.Count == next));
+        await Eventually.TrueAsync("as many begin", () => new(_begun.Count >= next));
     }
 
     /// <summary>8 : 4 : 1 of 650, each within a tenth.</summary>

@@ -1,4 +1,6 @@
 using System.Collections.Concurrent;
+using System.Text;
+using System.Text.Json.Nodes;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Recovery;
 using Millrace.Streams;
@@ -226,6 +228,42 @@ public abstract class RecoveryContract
         var loss = await LossAsync();
         Assert.Equal((StreamLossKind.EntriesVanished, id), (loss.Kind, loss.MissingThrough));
         await Eventually.TrueAsync("both lives are noted", async () => (await NotedAsync())?.Lives.Count == 2);
+    }
+
+    [Fact]
+    public async Task Process_that_reads_alone_tells_what_is_missing_even_when_the_stream_has_grown_as_long_again()
+    {
+        var isAway = false;
+        var line = FaultyStore.Wrap(Store, _ => Volatile.Read(ref isAway) ? FaultyStore.Fault.Before : FaultyStore.Fault.None);
+        await using var reader = await StartAsync(store: line);
+        var id = await PublishAsync(reader, "o1");
+        await WhenNotedAsync(id);
+
+        Volatile.Write(ref isAway, true);
+        await ForgetAsync();
+        for (var i = 0; i < 3; i++)
+            await Store.AppendAsync(_stream, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", "{\"orderId\":\"o2\"}")));
+        Volatile.Write(ref isAway, false);
+
+        var loss = await LossAsync();
+        Assert.Equal((StreamLossKind.EntriesVanished, id), (loss.Kind, loss.MissingThrough));
+    }
+
+    /// <summary>Such a one has no marks. It was read with none at all, which ended the group.</summary>
+    [Fact]
+    public async Task Note_of_an_earlier_release_is_gone_on_with()
+    {
+        await using (var before = await StartAsync())
+            await WhenNotedAsync(await PublishAsync(before, "o1"));
+        var note = JsonNode.Parse((await Store.GetStateAsync(Ledger))!.Payload.Span)!.AsObject();
+        Assert.True(note.Remove("lives"));
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(Ledger, Encoding.UTF8.GetBytes(note.ToJsonString()))] });
+
+        await using var host = await StartAsync();
+        await WhenNotedAsync(await PublishAsync(host, "o2"));
+
+        Assert.Empty(_losses);
+        Assert.Single((await NotedAsync())!.Lives);
     }
 
     [Fact]
