@@ -46,7 +46,7 @@ public sealed class AggregateRepository<TAggregate>
         if (loaded.IsDeleted)
             throw new StreamDeletedException(StreamOf(id));
         loaded.State.Version = loaded.Version;
-        loaded.State.Snapshot = (loaded.SnapshotDocument, loaded.SnapshotVersion, loaded.SnapshotTime);
+        loaded.State.Snapshot = (loaded.SnapshotDocument, loaded.SnapshotVersion, loaded.UnkeptSince);
         return loaded.State;
     }
 
@@ -75,14 +75,14 @@ public sealed class AggregateRepository<TAggregate>
 
     private async ValueTask SnapshotIfDueAsync(TAggregate aggregate, CancellationToken cancellationToken)
     {
-        if (Snapshots is null || aggregate.Snapshot is not (var document, >= 0 and var version, var time))
+        if (Snapshots is null || aggregate.Snapshot is not (var document, >= 0 and var version, var since))
             return;
         var state = new LoadedState<TAggregate>(aggregate, aggregate.Version, IsDeleted: false)
         {
             LastId = new((ulong)aggregate.Version, 0),
             SnapshotDocument = document,
             SnapshotVersion = version,
-            SnapshotTime = time,
+            UnkeptSince = since,
         };
         if (await _store.SnapshotIfDueAsync(StreamOf(aggregate.Id), FoldOf(aggregate.Id), state, cancellationToken).ConfigureAwait(false))
             aggregate.Snapshot = (null, -1, null); // What replaces it, the next load finds.

@@ -19,7 +19,7 @@ public abstract class AggregateRoot
     public IReadOnlyList<object> Raised => _raised;
 
     /// <summary>The snapshot that the load found, so that a later one replaces that and no other.</summary>
-    internal (long? Document, long Version, DateTimeOffset? Time) Snapshot { get; set; }
+    internal (long? Document, long Version, DateTimeOffset? UnkeptSince) Snapshot { get; set; }
 
     internal void Replay(object one) => Apply(one);
 

@@ -10,7 +10,7 @@ public sealed record EventFold<TState>(Func<TState> Initial, Func<TState, object
     where TState : notnull
 {
     /// <summary>
-    /// When <see cref="EventStore.DecideAsync"/> takes snapshots. Default: never. A stream keeps one snapshot: give the policy to one fold of a stream,
+    /// When <see cref="EventStore.DecideAsync"/> and <see cref="EventStore.EnlistDecisionAsync"/> take snapshots. Default: never. A stream keeps one snapshot: give the policy to one fold of a stream,
     /// the one that decides.
     /// </summary>
     public SnapshotPolicy? Snapshots { get; init; }
@@ -35,5 +35,9 @@ public sealed record LoadedState<TState>(TState State, long Version, bool IsDele
     /// <summary>Where the snapshot stood that the load began with.</summary>
     internal long SnapshotVersion { get; init; }
 
-    internal DateTimeOffset? SnapshotTime { get; init; }
+    /// <summary>
+    /// How long no snapshot was taken: since the one that the load began with; without one since the first event, by the time it carries; without any
+    /// since the load.
+    /// </summary>
+    internal DateTimeOffset? UnkeptSince { get; init; }
 }

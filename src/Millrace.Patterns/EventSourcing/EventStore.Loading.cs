@@ -54,7 +54,7 @@ public sealed partial class EventStore
                 loaded = await ReadSnapshotAsync(stream, fold, loaded, toVersion, cancellationToken).ConfigureAwait(false);
             (loaded, var gapAfter) = await FoldAsync(stream, fold, loaded, toVersion, toTime, measured, cancellationToken).ConfigureAwait(false);
             if (gapAfter is not { } last || !await IsTrimmedAsync(stream, last, toVersion, cancellationToken).ConfigureAwait(false))
-                return loaded;
+                return loaded with { UnkeptSince = loaded.UnkeptSince ?? _time.GetUtcNow() };
             if (loads == MaxLoads)
                 throw new InvalidOperationException(
                     $"Events of '{stream}' after {last.Milliseconds} were trimmed and no snapshot covers them: its state cannot be told.");
@@ -146,7 +146,13 @@ public sealed partial class EventStore
             if (one.Headers.Time > toTime)
                 break;
             measured.Events++;
-            loaded = loaded with { State = fold.Evolve(loaded.State, one.Event), Version = one.Version, LastId = one.EntryId };
+            loaded = loaded with
+            {
+                State = fold.Evolve(loaded.State, one.Event),
+                Version = one.Version,
+                LastId = one.EntryId,
+                UnkeptSince = loaded.UnkeptSince ?? one.Headers.Time,
+            };
         }
 
         return (loaded, gapAfter);

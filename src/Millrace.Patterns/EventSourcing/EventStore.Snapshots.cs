@@ -25,6 +25,32 @@ public sealed partial class EventStore
             : 0;
     }
 
+    /// <summary>
+    /// Takes a snapshot now, whatever the policy says: for streams that are written by <see cref="AppendAsync"/> and <see cref="EnlistAsync"/>, which
+    /// take none. Costs a load, and one round trip.
+    /// </summary>
+    /// <typeparam name="TState">The state.</typeparam>
+    /// <param name="stream">The stream.</param>
+    /// <param name="fold">How the state follows from events; has <see cref="EventFold{TState}.Snapshots"/>, which says what shape it is of.</param>
+    /// <param name="cancellationToken">Stops the waiting; the snapshot may still be taken.</param>
+    /// <returns>
+    /// Whether it was taken. <see langword="false"/>: no event came since the last one, the stream was deleted, or another process took one meanwhile.
+    /// </returns>
+    /// <exception cref="ArgumentException">The fold has no policy.</exception>
+    /// <exception cref="UndecodableMessageException">An event cannot be read.</exception>
+    /// <exception cref="InvalidOperationException">See <see cref="LoadAsync"/>.</exception>
+    /// <exception cref="StreamException">The store failed.</exception>
+    public async ValueTask<bool> TakeSnapshotAsync<TState>(string stream, EventFold<TState> fold, CancellationToken cancellationToken = default)
+        where TState : notnull
+    {
+        ArgumentNullException.ThrowIfNull(fold);
+        if (fold.Snapshots is null)
+            throw new ArgumentException($"The fold has no {nameof(EventFold<>.Snapshots)}, so no load would read what is taken. Give it a policy.", nameof(fold));
+        var loaded = await LoadAsync(stream, fold, cancellationToken: cancellationToken).ConfigureAwait(false);
+        return loaded.Version > loaded.SnapshotVersion && !loaded.IsDeleted
+            && await CommitSnapshotAsync(stream, MakeSnapshot(stream, fold, loaded), cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>The state of the snapshot, unless it is of another shape, of later events, or unreadable.</summary>
     private async ValueTask<LoadedState<TState>> ReadSnapshotAsync<TState>(
         string stream, EventFold<TState> fold, LoadedState<TState> initial, long toVersion, CancellationToken cancellationToken)
@@ -47,7 +73,7 @@ public sealed partial class EventStore
                 Version = header.Version,
                 LastId = header.LastId,
                 SnapshotVersion = header.Version,
-                SnapshotTime = header.Time,
+                UnkeptSince = header.Time,
             };
         }
         catch (Exception exception)
@@ -68,8 +94,7 @@ public sealed partial class EventStore
             return false;
         try
         {
-            if ((await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
-                _meter.Snapshotted(_options.CategoryOf(stream));
+            await CommitSnapshotAsync(stream, commit, cancellationToken).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
@@ -80,35 +105,19 @@ public sealed partial class EventStore
         return true;
     }
 
-    /// <summary>
-    /// The commit of a snapshot, when the fold's policy says so. Replaces the one that the load found and no other, so that a slow process puts none
-    /// back; and none after a deletion.
-    /// </summary>
+    /// <summary>The commit of a snapshot, when the fold's policy says so.</summary>
     private Commit? SnapshotIfDue<TState>(string stream, EventFold<TState> fold, LoadedState<TState> loaded)
         where TState : notnull
     {
         if (fold.Snapshots is not { } policy)
             return null;
-        var now = _time.GetUtcNow();
-        var isOld = policy.MaxAge is { } age && loaded.SnapshotTime is { } taken && now - taken >= age;
+        var isOld = policy.MaxAge is { } age && _time.GetUtcNow() - loaded.UnkeptSince >= age;
         if (loaded.Version - loaded.SnapshotVersion < policy.Every && !isOld)
             return null;
 
         try
         {
-            var key = EventStoreNames.Snapshot(stream);
-            var header = new SnapshotHeader(policy.SchemaVersion, loaded.LastId, now);
-            var json = fold.SnapshotForm?.Write(_codec, loaded.State) ?? _codec.Serialize(loaded.State);
-            byte[] payload = [.. Encoding.ASCII.GetBytes(header.ToString()), .. json.Span];
-            return new()
-            {
-                Conditions =
-                [
-                    CommitCondition.StateAbsent(EventStoreNames.Deleted(stream)),
-                    loaded.SnapshotDocument is { } version ? CommitCondition.StateIs(key, version) : CommitCondition.StateAbsent(key),
-                ],
-                Changes = [new CommitChange.PutState(key, payload)],
-            };
+            return MakeSnapshot(stream, fold, loaded);
         }
         catch (Exception exception)
         {
@@ -116,6 +125,35 @@ public sealed partial class EventStore
             LogMessages.SnapshotFailed(_logger, exception, stream, loaded.Version);
             return null;
         }
+    }
+
+    /// <summary>
+    /// The commit of a snapshot. Replaces the one that the load found and no other, so that a slow process puts none back; and none after a deletion.
+    /// </summary>
+    private Commit MakeSnapshot<TState>(string stream, EventFold<TState> fold, LoadedState<TState> loaded)
+        where TState : notnull
+    {
+        var key = EventStoreNames.Snapshot(stream);
+        var header = new SnapshotHeader(fold.Snapshots!.SchemaVersion, loaded.LastId, _time.GetUtcNow());
+        var json = fold.SnapshotForm?.Write(_codec, loaded.State) ?? _codec.Serialize(loaded.State);
+        byte[] payload = [.. Encoding.ASCII.GetBytes(header.ToString()), .. json.Span];
+        return new()
+        {
+            Conditions =
+            [
+                CommitCondition.StateAbsent(EventStoreNames.Deleted(stream)),
+                loaded.SnapshotDocument is { } version ? CommitCondition.StateIs(key, version) : CommitCondition.StateAbsent(key),
+            ],
+            Changes = [new CommitChange.PutState(key, payload)],
+        };
+    }
+
+    private async ValueTask<bool> CommitSnapshotAsync(string stream, Commit commit, CancellationToken cancellationToken)
+    {
+        var isTaken = (await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied;
+        if (isTaken)
+            _meter.Snapshotted(_options.CategoryOf(stream));
+        return isTaken;
     }
 
     /// <summary>The first line of a snapshot: version of the shape, ID of the last entry, Unix milliseconds of its making. JSON follows.</summary>

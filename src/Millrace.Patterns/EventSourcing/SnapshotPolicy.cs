@@ -15,7 +15,10 @@ public sealed record SnapshotPolicy
         }
     } = 100;
 
-    /// <summary>A snapshot is also taken when the last one is older than this and anything came since. Default: age does not matter.</summary>
+    /// <summary>
+    /// A snapshot is also taken, with the next event, when the last one is older than this; where there is none, when the first event is. Default: age
+    /// does not matter.
+    /// </summary>
     public TimeSpan? MaxAge { get; init; }
 
     /// <summary>

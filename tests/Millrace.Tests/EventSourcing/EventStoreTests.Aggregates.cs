@@ -44,6 +44,26 @@ public abstract partial class EventStoreTests
         Assert.Equal(0, (await AccountsOf(host).LoadAsync(_stream)).Applied);
     }
 
+    /// <summary>Of one that was loaded from its events, and of one that is kept in memory since before its first.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Snapshot_of_an_aggregate_is_taken_by_age_alone(bool isKept)
+    {
+        var time = new ManualTimeProvider();
+        await using var host = await AccountsAsync(new() { Every = int.MaxValue, MaxAge = TimeSpan.FromDays(1) }, time);
+        var account = await AccountsOf(host).LoadAsync(_stream);
+        for (var days = 0; days < 2; days++)
+        {
+            account.Earn(1);
+            Assert.Equal(AppendOutcome.Appended, (await AccountsOf(host).SaveAsync(account)).Outcome);
+            var loaded = await AccountsOf(host).LoadAsync(_stream);
+            Assert.Equal((days + 1, days == 0 ? 1 : 0), (loaded.Balance, loaded.Applied));
+            account = isKept ? account : loaded;
+            time.Advance(TimeSpan.FromDays(1));
+        }
+    }
+
     [Fact]
     public async Task Snapshot_of_an_aggregate_of_another_shape_is_not_read_and_rebuilt()
     {

@@ -166,6 +166,46 @@ public abstract partial class EventStoreTests
         Assert.Equal((new Points(5, 5), 5L), StateOf(await EventsOf(host).LoadAsync(_stream, decider.Fold)));
     }
 
+    /// <summary>It was measured from the last snapshot, and there never was a first one.</summary>
+    [Fact]
+    public async Task Snapshot_by_age_alone_is_taken_when_the_first_event_is_old()
+    {
+        var time = new ManualTimeProvider();
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddMessage<PointsEarned>().AddMessage<PointsSpent>().AddEventStore(), _store, time);
+        var decider = Points.Decider with { Fold = Points.Fold with { Snapshots = new() { Every = int.MaxValue, MaxAge = TimeSpan.FromHours(1) } } };
+        for (var i = 0; i < 3; i++)
+        {
+            await EventsOf(host).DecideAsync(_stream, decider, new PointsCommand.Earn(1));
+            time.Advance(TimeSpan.FromMinutes(29));
+        }
+
+        Assert.Equal(0, await Events.TrimToSnapshotAsync(_stream));
+        await EventsOf(host).DecideAsync(_stream, decider, new PointsCommand.Earn(1));
+
+        Assert.Equal(4, await Events.TrimToSnapshotAsync(_stream));
+        Assert.Equal((new Points(4, 4), 4L), StateOf(await EventsOf(host).LoadAsync(_stream, decider.Fold)));
+    }
+
+    [Fact]
+    public async Task Snapshot_is_taken_on_request_of_a_stream_that_is_only_appended_to()
+    {
+        await AppendAsync(1, 2, 3);
+
+        Assert.True(await Events.TakeSnapshotAsync(_stream, Snapshotting.Fold));
+        Assert.False(await Events.TakeSnapshotAsync(_stream, Snapshotting.Fold));
+        Assert.Equal(3, await Events.TrimToSnapshotAsync(_stream));
+        await Events.AppendAsync(_stream, ExpectedVersion.Exactly(3), [new PointsEarned(4, "test")]);
+        Assert.True(await Events.TakeSnapshotAsync(_stream, Snapshotting.Fold));
+        Assert.Equal(1, await Events.TrimToSnapshotAsync(_stream));
+        Assert.Equal((new Points(10, 4), 4L), StateOf(await Events.LoadAsync(_stream, Snapshotting.Fold)));
+
+        await Events.DeleteAsync(_stream, ExpectedVersion.Any);
+        Assert.False(await Events.TakeSnapshotAsync(_stream, Snapshotting.Fold));
+        Assert.False(await Events.TakeSnapshotAsync("nothing-there", Snapshotting.Fold));
+        await Assert.ThrowsAsync<ArgumentException>(() => Events.TakeSnapshotAsync(_stream, Points.Fold).AsTask());
+    }
+
     [Fact]
     public async Task Append_is_made_although_its_snapshot_fails()
     {
