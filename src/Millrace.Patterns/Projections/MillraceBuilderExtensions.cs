@@ -25,7 +25,7 @@ public static class MillraceBuilderExtensions
         /// <param name="configureFolds">Says which events change which views.</param>
         /// <param name="configure">Changes the settings.</param>
         public MillraceBuilder AddProjection<TView>(
-            string name, string source, Action<ViewFolds<TView>> configureFolds, Action<ProjectionOptions>? configure = null)
+            string name, string source, Action<ViewFolds<TView>> configureFolds, Action<ViewProjectionOptions>? configure = null)
             where TView : class
         {
             ArgumentNullException.ThrowIfNull(configureFolds);
@@ -89,9 +89,10 @@ public static class MillraceBuilderExtensions
         }
     }
 
-    private static ProjectionOptions Options(string name, Action<ProjectionOptions>? configure)
+    private static TOptions Options<TOptions>(string name, Action<TOptions>? configure)
+        where TOptions : ProjectionOptions, new()
     {
-        var options = new ProjectionOptions();
+        var options = new TOptions();
         configure?.Invoke(options);
         string[] errors = [.. options.Errors().Select(error => $"Projection '{name}': {error}")];
         return errors.Length == 0 ? options : throw new MillraceConfigurationException(errors);

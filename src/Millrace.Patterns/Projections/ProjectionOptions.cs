@@ -20,8 +20,8 @@ public enum WhenTrimmed
     GoOn,
 }
 
-/// <summary>Settings of a projection.</summary>
-public sealed class ProjectionOptions
+/// <summary>Settings of a projection, wherever it keeps its read model.</summary>
+public class ProjectionOptions
 {
     /// <summary>
     /// The version of the read model's shape. Raise it when the fold or the view's class changes: the first process with the new version that runs the
@@ -35,13 +35,6 @@ public sealed class ProjectionOptions
     /// commit: lower it when either are large. Default: 500. 1 to 5,000.
     /// </summary>
     public int BatchSize { get; set; } = 500;
-
-    /// <summary>
-    /// How many keys of a batch are folded side by side, for views, where a batch has at least 32. Spreads the CPU time of the folds and no more: batches are
-    /// read and saved one after the other. Folds must not share anything then; events of one key keep their order.
-    /// Default: the number of processors. At least 1.
-    /// </summary>
-    public int Parallelism { get; set; } = Environment.ProcessorCount;
 
     /// <summary>What becomes of an event that cannot be decoded or folded in. Default: the projection stops.</summary>
     public WhenPoisoned WhenPoisoned { get; set; }
@@ -67,14 +60,12 @@ public sealed class ProjectionOptions
     /// <summary>Whether this process may run the projection. Where it may not, queries, waits and control work as everywhere. Default: it may.</summary>
     public bool RunsHere { get; set; } = true;
 
-    internal IEnumerable<string> Errors()
+    internal virtual IEnumerable<string> Errors()
     {
         if (Version < 1)
             yield return $"Version is {Version}; it must be at least 1.";
         if (BatchSize is < 1 or > 5_000)
             yield return $"BatchSize is {BatchSize}; it must be 1 to 5,000.";
-        if (Parallelism < 1)
-            yield return $"Parallelism is {Parallelism}; it must be at least 1.";
         if (Lease < TimeSpan.FromMilliseconds(500) || Lease > TimeSpan.FromHours(1))
             yield return $"Lease is {Lease}; it must be 500 ms to an hour.";
         if (WaitInterval < TimeSpan.FromMilliseconds(1))

@@ -9,7 +9,7 @@ namespace Millrace.Projections;
 /// checkpoint and then the documents, and its commit holds only while both the checkpoint and the plan are unchanged.
 /// </summary>
 internal sealed partial class ViewTarget<TView>(
-    ProjectionNames names, ViewFolds<TView> folds, IStreamStore store, MessageCodec codec, ProjectionOptions options) : IProjectionTarget, IStreamRebuilder
+    ProjectionNames names, ViewFolds<TView> folds, IStreamStore store, MessageCodec codec, ViewProjectionOptions options) : IProjectionTarget, IStreamRebuilder
     where TView : class
 {
     // The checkpoint, the list of new keys, and room for what a commit may need one day.

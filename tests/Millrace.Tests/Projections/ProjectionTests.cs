@@ -239,12 +239,13 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
     [Fact]
     public void Wrong_settings_are_told_at_once()
     {
-        static void Add(string name, Action<ProjectionOptions>? configure, Action<ViewFolds<Tally>> folds) => new ServiceCollection()
+        static void Add(string name, Action<ViewProjectionOptions>? configure, Action<ViewFolds<Tally>> folds) => new ServiceCollection()
             .AddMillrace(m => m.AddProjection(name, "source", folds, configure));
 
         Assert.Throws<MillraceConfigurationException>(() => Add("a", options => options.BatchSize = 0, Tally.Folds));
         Assert.Throws<MillraceConfigurationException>(() => Add("a", options => options.Lease = TimeSpan.Zero, Tally.Folds));
         Assert.Throws<MillraceConfigurationException>(() => Add("a", options => options.Version = 0, Tally.Folds));
+        Assert.Throws<MillraceConfigurationException>(() => Add("a", options => options.Parallelism = 0, Tally.Folds));
         Assert.Throws<ArgumentException>(() => Add("", null, Tally.Folds));
         Assert.Throws<ArgumentException>(() => Add(new('a', 129), null, Tally.Folds));
         Assert.Throws<ArgumentException>(() => Add("a/2", null, Tally.Folds));
@@ -268,9 +269,9 @@ public abstract partial class ProjectionTests(Func<Task<string>>? endpoint) : IA
     private EventStore Events => _writer!.Host.Services.GetRequiredService<EventStore>();
 
     private async Task<ConsumerHost> HostAsync(
-        Action<ViewFolds<Tally>>? folds = null, Action<ProjectionOptions>? configure = null, IStreamStore? store = null, string instance = "local")
+        Action<ViewFolds<Tally>>? folds = null, Action<ViewProjectionOptions>? configure = null, IStreamStore? store = null, string instance = "local")
     {
-        var runsHere = new ProjectionOptions();
+        var runsHere = new ViewProjectionOptions();
         configure?.Invoke(runsHere);
         var host = await ConsumerHost.StartAsync(
             m =>
