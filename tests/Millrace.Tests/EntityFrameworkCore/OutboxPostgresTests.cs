@@ -204,50 +204,83 @@ public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetim
         protected override void OnModelCreating(ModelBuilder modelBuilder) => modelBuilder.UseHiLo().AddMillraceOutbox();
     }
 
+    /// <summary>Three rows wait while the store is away, the first for six minutes; when it is back two are relayed and one is refused.</summary>
     [Fact]
     public async Task What_waits_and_what_was_relayed_is_measured()
     {
-        await using var writer = await HostAsync(options => options.RunsRelay = false);
-        await WriteAsync(writer, 1);
-        await using (var db = _database!.Open())
-            await db.Database.ExecuteSqlRawAsync("UPDATE millrace_outbox SET created_at = created_at - interval '6 minutes'");
-        await using var host = await HostAsync(options => options.PollInterval = TimeSpan.FromMilliseconds(10), startsRecorder: true);
-        await host.ReadAsync("placed");
+        await using (var writer = await HostAsync(options => options.RunsRelay = false))
+        {
+            for (var i = 1; i <= 3; i++)
+                await WriteAsync(writer, i);
+        }
 
-        var recorder = _recorder!;
-        await Eventually.TrueAsync("the row is counted", () => ValueTask.FromResult(recorder.Of("millrace.outbox.relayed").Sum(reading => reading.Value) == 1));
-        recorder.Dispose();
+        await using (var db = _database!.Open())
+        {
+            await db.Database.ExecuteSqlRawAsync("UPDATE millrace_outbox SET created_at = created_at - interval '6 minutes' WHERE id = 1");
+            await db.Database.ExecuteSqlRawAsync("UPDATE millrace_outbox SET fields = '\\xC8' WHERE id = 2");
+        }
+
+        var isAway = true;
+        var line = FaultyStore.Wrap(_store, member => member == nameof(IStreamStore.CommitAsync) && Volatile.Read(ref isAway)
+            ? FaultyStore.Fault.Before
+            : FaultyStore.Fault.None);
+        var time = new ManualTimeProvider();
+        await using var host = await HostAsync(options => options.MaxAttempts = 2, store: line, time: time);
+        using var recorder = new MeterRecorder(host);
+
+        var away = await WhenMeasuredAsync(waiting: 3);
+        Assert.Equal(0, Assert.Single(away["millrace.outbox.parked"]).Value);
+        Assert.InRange(Assert.Single(away["millrace.outbox.oldest_age"]).Value, 360, 600);
+        Assert.Empty(recorder.Of("millrace.outbox.relayed"));
+
+        Volatile.Write(ref isAway, false);
+        var back = await WhenMeasuredAsync(waiting: 0);
+        Assert.Equal((1d, "{message}", Outbox), Told(back["millrace.outbox.parked"]));
+        Assert.Equal((0d, "s", Outbox), Told(back["millrace.outbox.oldest_age"]));
+        Assert.Equal(2, recorder.Of("millrace.outbox.relayed").Sum(reading => reading.Value));
+        Assert.Equal((1d, "{message}", $"{Outbox} messaging.destination.name=placed"), Told(recorder.Of("millrace.outbox.refused")));
+
+        async Task<ILookup<string, MeterRecorder.Reading>> WhenMeasuredAsync(int waiting)
+        {
+            ILookup<string, MeterRecorder.Reading>? found = null;
+            await Eventually.TrueAsync($"{waiting} rows wait", () =>
+            {
+                time.Advance(TimeSpan.FromSeconds(1));
+                found = recorder.Scrape();
+                return ValueTask.FromResult(found["millrace.outbox.waiting"].SingleOrDefault() is { } reading && reading.Value == waiting);
+            });
+            return found!;
+        }
+
+        static (double Value, string? Unit, string Tags) Told(IEnumerable<MeterRecorder.Reading> readings) =>
+            Assert.Single(readings) is var reading ? (reading.Value, reading.Unit, reading.Tags) : default;
     }
 
-    private MeterRecorder? _recorder;
+    private const string Outbox = "millrace.outbox.name=shop";
 
-    private async Task<ConsumerHost> HostAsync(
+    private Task<ConsumerHost> HostAsync(
         Action<OutboxOptions>? options = null,
         Action<MillraceBuilder>? configure = null,
         Action<IServiceCollection>? addContext = null,
-        bool startsRecorder = false)
-    {
-        var host = await ConsumerHost.StartAsync(
-            millrace =>
+        IStreamStore? store = null,
+        TimeProvider? time = null) => ConsumerHost.StartAsync(
+        millrace =>
+        {
+            if (addContext is not null)
+                addContext(millrace.Services);
+            else
+                millrace.Services.AddDbContext<ShopDb>(_database!.Configure);
+            millrace.AddMessage<Placed>().AddOutbox<ShopDb>(outbox =>
             {
-                if (addContext is not null)
-                    addContext(millrace.Services);
-                else
-                    millrace.Services.AddDbContext<ShopDb>(_database!.Configure);
-                millrace.AddMessage<Placed>().AddOutbox<ShopDb>(outbox =>
-                {
-                    outbox.Name = "shop";
-                    outbox.PollInterval = TimeSpan.FromHours(1);
-                    outbox.RetryBaseDelay = TimeSpan.FromMilliseconds(5);
-                    options?.Invoke(outbox);
-                });
-                configure?.Invoke(millrace);
-            },
-            _store);
-        if (startsRecorder)
-            _recorder = new(host);
-        return host;
-    }
+                outbox.Name = "shop";
+                outbox.PollInterval = TimeSpan.FromHours(1);
+                outbox.RetryBaseDelay = TimeSpan.FromMilliseconds(5);
+                options?.Invoke(outbox);
+            });
+            configure?.Invoke(millrace);
+        },
+        store ?? _store,
+        time);
 
     private static async Task WriteAsync(ConsumerHost host, int number)
     {
