@@ -8,6 +8,7 @@ using Millrace.Streams;
 using Millrace.WorkQueues;
 using Shop.Fakes;
 using Shop.Inventory;
+using Shop.Loyalty;
 using Shop.Notifications;
 using Shop.Orders;
 using Shop.Page;
@@ -26,13 +27,13 @@ internal static class ShopHost
         [Role.Orders] = [typeof(OrderHandlers), typeof(ProfileHandlers)],
         [Role.Payments] = [typeof(PaymentHandlers)],
         [Role.Inventory] = [typeof(InventoryHandlers)],
-        [Role.Notifications] = [typeof(NotificationHandlers), typeof(WelcomeHandlers)],
+        [Role.Notifications] = [typeof(NotificationHandlers), typeof(WelcomeHandlers), typeof(PointsHandlers), typeof(VoucherHandlers)],
     };
 
     private static readonly string[] Groups =
     [
         OrderNames.Group, PaymentNames.Group, InventoryNames.Group, NotificationNames.Group, NotificationNames.Mails, UserNames.WelcomeGroup,
-        UserNames.ProfilesGroup,
+        UserNames.ProfilesGroup, LoyaltyNames.PointsGroup, LoyaltyNames.VouchersGroup,
     ];
 
     /// <summary>The API, the page and the read model, with the handlers of the given roles.</summary>

@@ -3,6 +3,7 @@ using System.Text.Json.Serialization;
 using Shop.Driver;
 using Shop.Fakes;
 using Shop.Inventory;
+using Shop.Loyalty;
 using Shop.Notifications;
 using Shop.Orders;
 using Shop.Page;
@@ -34,6 +35,11 @@ namespace Shop;
 [JsonSerializable(typeof(NotificationSent))]
 [JsonSerializable(typeof(SendMail))]
 [JsonSerializable(typeof(UserCreated))]
+[JsonSerializable(typeof(PointsGranted))]
+[JsonSerializable(typeof(PointsTakenBack))]
+[JsonSerializable(typeof(VoucherIssued))]
+[JsonSerializable(typeof(VoucherWithdrawn))]
+[JsonSerializable(typeof(Reward))]
 [JsonSerializable(typeof(CheckoutState))]
 [JsonSerializable(typeof(StockLevel))]
 [JsonSerializable(typeof(Reservation))]

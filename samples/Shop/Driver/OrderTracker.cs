@@ -104,9 +104,12 @@ internal sealed class OrderTracker : IDisposable
         "order.created" => 4,
         // The command that led to it, the event itself, and the mail.
         "order.completed" or "order.cancelled" or "order.deadlettered" => 3,
-        "payment.completed" or "payment.failed" or "stock.reserved" or "stock.rejected" => 1,
-        // The commands that led to them.
-        "payment.refunded" or "stock.released" => 1,
+        "payment.completed" => 2,
+        "payment.failed" or "stock.reserved" or "stock.rejected" => 1,
+        // The command that led to it, and itself in two groups.
+        "payment.refunded" => 3,
+        // The command that led to it.
+        "stock.released" => 1,
         "order.created given up" => 1,
         _ => 0,
     };

@@ -24,14 +24,18 @@ public sealed record CheckoutState(string OrderId)
 
 /// <summary>
 /// The saga that conducts an order to its end. Payments and inventory begin by themselves, on order.created; when both have said yes, the order
-/// is completed. When one says no, gives up, or says nothing in time, what was done is undone, the last step first, and the order ends as
-/// cancelled or dead-lettered. A yes that comes after that is undone, too.
+/// is completed. When one says no, gives up, or says nothing in time, the order ends as cancelled or dead-lettered, and what was done is undone, the last
+/// step first. A yes that comes after that is undone, too. The saga is not over before payments say that they keep no money; if they never do, it needs
+/// attention.
 /// </summary>
 public sealed class Checkout : Saga<CheckoutState>
 {
     private const string StockStep = "stock";
     private const string PaymentStep = "payment";
     private const string Patience = "patience";
+
+    // Longer than payments try by themselves before the command is a dead letter.
+    private static readonly TimeSpan RefundPatience = TimeSpan.FromMinutes(15);
 
     private readonly TimeSpan _patience;
 
@@ -47,14 +51,15 @@ public sealed class Checkout : Saga<CheckoutState>
             _ => "waiting",
         });
         Step(StockStep).UndoBy(OrderNames.Checkout, state => new ReleaseStock(state.OrderId));
-        Step(PaymentStep).UndoBy(OrderNames.Checkout, state => new RefundPayment(state.OrderId));
+        Step(PaymentStep).UndoBy(OrderNames.Checkout, state => new RefundPayment(state.OrderId)).Awaited(within: RefundPatience);
 
         Note<OrderCreated>(m => m.OrderId, (state, m) => state with { Placed = state.Placed ?? m });
         Note<PaymentCompleted>(m => m.OrderId, (state, _) => state with { IsPaid = true }).Completes(PaymentStep);
         Note<StockReserved>(m => m.OrderId, (state, _) => state with { IsReserved = true }).Completes(StockStep);
-        Note<PaymentFailed>(m => m.OrderId, (state, m) => Fail(state, m.Reason));
+        Note<PaymentFailed>(m => m.OrderId, (state, m) => Fail(state, m.Reason)).Confirms(PaymentStep);
         Note<StockRejected>(m => m.OrderId, (state, m) => Fail(state, m.Reason));
         Note<OrderGivenUp>(m => m.OrderId, (state, m) => Fail(state, m.Reason) with { GivenUpBy = state.GivenUpBy ?? m.Service });
+        On<PaymentRefunded>().CorrelateBy(m => m.OrderId).Confirms(PaymentStep);
         OnTimeout(Patience, (state, saga) =>
         {
             saga.Done(PaymentStep); // Perhaps it was: the money is outside of the store, and the answer may be lost with it.
@@ -62,8 +67,8 @@ public sealed class Checkout : Saga<CheckoutState>
         });
         OnCompensated((state, saga) =>
         {
-            if (state.Placed is { } order)
-                Ask(saga, state.GivenUpBy is { } service ? new GiveUpOrder(order, service) : new CancelOrder(order, state.Reason!));
+            if (state is { Placed: { } order, Reason: null })
+                Ask(saga, new CancelOrder(order, "The shop cancelled the order.")); // An operator made it fail; nobody was told.
         });
     }
 
@@ -86,6 +91,9 @@ public sealed class Checkout : Saga<CheckoutState>
     {
         if (state.Reason is { } reason)
         {
+            // At once: nobody waits for the end of an order until the money is back.
+            if (state.Placed is { } order)
+                Ask(saga, state.GivenUpBy is { } service ? new GiveUpOrder(order, service) : new CancelOrder(order, reason));
             saga.Compensate(reason);
         }
         else if (state is { IsPaid: true, IsReserved: true })

@@ -1,5 +1,6 @@
 using Millrace.Streams;
 using Shop.Inventory;
+using Shop.Loyalty;
 using Shop.Notifications;
 using Shop.Orders;
 using Shop.Payments;
@@ -28,7 +29,7 @@ internal sealed class StreamTable(IStreamStore store)
     public static IReadOnlyList<string> Streams { get; } =
     [
         OrderNames.Placing, OrderNames.Stream, OrderNames.Express, OrderNames.Checkout, PaymentNames.Stream, InventoryNames.Stream,
-        NotificationNames.Stream, NotificationNames.Mails, UserNames.Stream,
+        NotificationNames.Stream, NotificationNames.Mails, LoyaltyNames.Stream, UserNames.Stream,
     ];
 
     public async Task<IReadOnlyList<StreamRow>> ReadAsync(CancellationToken cancellationToken)

@@ -19,7 +19,7 @@ public static class PaymentNames
 [Message("payment.completed")]
 public sealed record PaymentCompleted(string OrderId, decimal Amount);
 
-/// <summary>An order was not charged, and will not be.</summary>
+/// <summary>An order was not charged, and will not be. The answer to <see cref="RefundPayment"/> as well, when there was nothing to give back.</summary>
 /// <param name="OrderId">The order.</param>
 /// <param name="Reason">Why, for the customer.</param>
 [Message("payment.failed")]
@@ -31,7 +31,10 @@ public sealed record PaymentFailed(string OrderId, string Reason);
 [Message("payment.refunded")]
 public sealed record PaymentRefunded(string OrderId, decimal Amount);
 
-/// <summary>The checkout asks to give back what an order was charged.</summary>
+/// <summary>
+/// The checkout asks to give back what an order was charged, and not to charge it any more. The answer is <see cref="PaymentRefunded"/> or
+/// <see cref="PaymentFailed"/>.
+/// </summary>
 /// <param name="OrderId">The order.</param>
 [Message("payment.refund")]
 public sealed record RefundPayment(string OrderId);

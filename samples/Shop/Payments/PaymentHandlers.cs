@@ -36,7 +36,7 @@ public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
                 Amount = charge.Amount,
             },
             // What was given back is no payment, also for a checkout that the store has forgotten.
-            payment => payment.State == PaymentState.Charged
+            payment => payment is { State: PaymentState.Charged }
                 ? new PaymentCompleted(order.OrderId, payment.Amount)
                 : new PaymentFailed(order.OrderId, charge.Reason),
             cancellationToken);
@@ -45,19 +45,22 @@ public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
     [StreamConsumer(OrderNames.Checkout, Group = PaymentNames.Group)]
     public async Task RefundAsync(RefundPayment command, MessageContext context, CancellationToken cancellationToken)
     {
-        var refunded = await provider.CancelAsync(context.MessageId, command.OrderId, cancellationToken);
+        // One key for the order, as for the charge: a command that was sent again is told what the first one did.
+        var refunded = await provider.CancelAsync($"cancel:{command.OrderId}", command.OrderId, cancellationToken);
         await SettleAsync(
             context,
             command.OrderId,
             payment =>
             {
                 if (refunded == 0)
-                    return payment; // Asked for twice.
+                    return payment; // Never charged, and the provider will not do it any more.
                 payment ??= new() { OrderId = command.OrderId, Amount = refunded }; // Charged before there was a ledger.
                 payment.State = PaymentState.Refunded;
                 return payment;
             },
-            payment => payment.State == PaymentState.Refunded ? new PaymentRefunded(command.OrderId, payment.Amount) : null,
+            payment => payment is { State: PaymentState.Refunded }
+                ? new PaymentRefunded(command.OrderId, payment.Amount)
+                : new PaymentFailed(command.OrderId, "The order was cancelled before it was paid."),
             cancellationToken);
     }
 
@@ -66,7 +69,7 @@ public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
         MessageContext context,
         string orderId,
         Func<Payment?, Payment?> change,
-        Func<Payment, object?> answer,
+        Func<Payment?, object> answer,
         CancellationToken cancellationToken)
     {
         var isFirst = await db.HandleOnceAsync(
@@ -86,11 +89,7 @@ public sealed class PaymentHandlers(PaymentsDb db, PaymentProvider provider)
         Tell(await db.Ledger.FindAsync([orderId], cancellationToken));
         await db.SaveChangesAsync(cancellationToken);
 
-        void Tell(Payment? payment)
-        {
-            if (payment is not null && answer(payment) is { } told)
-                db.Publish(PaymentNames.Stream, told, new PublishOptions { Subject = orderId });
-        }
+        void Tell(Payment? payment) => db.Publish(PaymentNames.Stream, answer(payment), new PublishOptions { Subject = orderId });
     }
 
     private static void OpenCatalog(OrderCreated order, MessageContext context)

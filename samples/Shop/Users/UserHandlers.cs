@@ -5,8 +5,7 @@ using Shop.Notifications;
 
 namespace Shop.Users;
 
-// A new user is welcomed by choreography: two services react to user.created, each by itself, and nobody conducts them. Orders, of which
-// the whole has to end one way or the other, have a saga: Orders/Checkout.cs.
+// Fan-out: two services react to user.created, each by itself. Steps that follow from each other, and are taken back: Loyalty/LoyaltyHandlers.cs.
 
 /// <summary>Has the welcome mail sent.</summary>
 public sealed class WelcomeHandlers([FromKeyedServices(NotificationNames.Mails)] JobQueue mails)

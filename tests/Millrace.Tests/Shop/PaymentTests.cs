@@ -54,6 +54,26 @@ public sealed class PaymentTests : IDisposable
         Assert.Single(File.ReadLines(Books), line => line.Contains("\"kind\":\"charge\",\"orderId\":\"o-1\",\"applied\":true", StringComparison.Ordinal));
     }
 
+    /// <summary>The checkout waits for an answer, and a charge that comes later is refused.</summary>
+    [Fact]
+    public async Task Refund_of_an_order_that_was_not_charged_is_answered_and_keeps_it_from_being_charged()
+    {
+        await using var host = await StartAsync();
+
+        await host.PublishAsync(OrderNames.Checkout, new RefundPayment("o-1"));
+        await host.WhenIdleAsync();
+        await host.PublishAsync(OrderNames.Checkout, new RefundPayment("o-1"));
+        await host.WhenIdleAsync();
+        await host.PublishAsync(OrderNames.Stream, Placed);
+        await host.WhenIdleAsync();
+
+        await using var scope = host.Services.CreateAsyncScope();
+        var db = scope.ServiceProvider.GetRequiredService<PaymentsDb>();
+        Assert.Equal(PaymentState.Refused, Assert.Single(await db.Ledger.ToListAsync()).State);
+        Assert.Equal(["payment.failed", "payment.failed", "payment.failed"], (await ToldAsync(db)).Select(one => one.Type));
+        Assert.DoesNotContain(File.ReadLines(Books), line => line.Contains("\"applied\":true", StringComparison.Ordinal));
+    }
+
     [Fact]
     public async Task Declined_card_is_in_the_ledger_and_told()
     {

@@ -47,6 +47,8 @@ public sealed class ShopRedisTests
         Assert.Contains(id, orders, StringComparison.Ordinal);
         foreach (var group in (string[])["orders", "payments", "inventory", "notifications"])
             Assert.Contains(group, groups.Split('\n'));
+        await Eventually.TrueAsync(
+            "the order earned points", async () => (await redis.CliAsync("XRANGE", "loyalty", "-", "+")).Contains("points.granted", StringComparison.Ordinal));
     }
 
     [Fact]
