@@ -15,9 +15,10 @@ namespace Millrace.Consuming;
 /// rate/&lt;group&gt;/taken   tokens taken in it, 32 bits little endian; written on the condition that neither document has changed
 /// </code>
 /// Only durations cross the contract, so the end of a window is a document that the store forgets, by its own clock, and clocks of processes
-/// do not matter. A window has t = ⌈limit / 10⌉ tokens and lasts at least limit⁄t of the period; a token is used within a window's length of
-/// having been asked for, or thrown away. So tokens used within any period come from at most period ⁄ window + 2 windows: never more than
-/// limit + 2 t, and the limit on average. A process takes a quarter of a window's tokens, or as many as it has handlers waiting, in one commit.
+/// do not matter. A window has t = ⌈limit / 10⌉ tokens and lasts t⁄limit of the period or longer; a token is used within a window's length of
+/// having been asked for, or thrown away, and so within two lengths of its window's begin. Tokens used within one period come from windows that began
+/// within a period and two lengths, at most ⌈limit ⁄ t⌉ + 2 of them: no more than limit + 3 t, and the limit on average. A process takes a quarter of a
+/// window's tokens, or as many as it has handlers waiting, in one commit.
 /// </remarks>
 internal sealed class RateLimiter
 {
