@@ -7,7 +7,7 @@ using Microsoft.EntityFrameworkCore.Storage;
 namespace Millrace.EntityFrameworkCore;
 
 /// <summary>
-/// Wakes the relay when rows are committed: by a SaveChanges of its own, the end of an explicit transaction, or that of an ambient one. One that is
+/// Wakes the relay when rows are committed: by a SaveChanges of its own, the end of an explicit transaction, or that of an ambient or enlisted one. One that is
 /// committed behind the back of Entity Framework is found by the next poll.
 /// </summary>
 internal sealed class OutboxInterceptor(OutboxSource source) : SaveChangesInterceptor, IDbTransactionInterceptor
@@ -40,7 +40,7 @@ internal sealed class OutboxInterceptor(OutboxSource source) : SaveChangesInterc
             return;
         if (db.Database.CurrentTransaction is { } transaction)
             source.Saved(transaction.GetDbTransaction());
-        else if (Transaction.Current is { } ambient)
+        else if ((db.Database.GetEnlistedTransaction() ?? Transaction.Current) is { } ambient)
             ambient.TransactionCompleted += (_, _) => source.Signal.Wake();
         else
             source.Signal.Wake();

@@ -1,3 +1,4 @@
+using System.Transactions;
 using Microsoft.EntityFrameworkCore;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
@@ -41,6 +42,48 @@ public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetim
         await transaction.CommitAsync();
 
         Assert.Equal(2, (await host.ReadAsync("placed", 2)).Count);
+    }
+
+    /// <summary>
+    /// The relay never polls. One that is woken at the save, before the commit, has looked in vain when the row of another transaction is relayed; nobody
+    /// woke it again for an enlisted transaction.
+    /// </summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Ambient_transaction_publishes_at_its_end_what_it_commits_and_nothing_that_it_rolls_back(bool isEnlisted)
+    {
+        await using var host = await HostAsync();
+
+        await SaveAsync(1, commits: false);
+        await SaveAsync(3, commits: true);
+
+        var published = await host.ReadAsync("placed", 3);
+        await host.StopAsync();
+        var codec = host.Host.Services.GetRequiredService<MessageCodec>();
+        Assert.Equal([2, 4, 3], (await _store.RangeAsync("placed", new())).Select(entry => ((Placed)codec.Decode(entry.Id, entry.Fields)).Number));
+        Assert.Equal(3, published.Count);
+
+        async Task SaveAsync(int number, bool commits)
+        {
+            await using var services = host.Host.Services.CreateAsyncScope();
+            var db = services.ServiceProvider.GetRequiredService<ShopDb>();
+            using var enlisted = isEnlisted ? new CommittableTransaction() : null;
+            using var ambient = isEnlisted ? null : new TransactionScope(TransactionScopeAsyncFlowOption.Enabled);
+            await db.Database.OpenConnectionAsync();
+            if (isEnlisted)
+                db.Database.EnlistTransaction(enlisted);
+            db.Publish("placed", new Placed(number));
+            await db.SaveChangesAsync();
+            using (new TransactionScope(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled))
+                await WriteAsync(host, number + 1);
+            await host.ReadAsync("placed", number == 1 ? 1 : 2);
+            if (commits)
+            {
+                enlisted?.Commit();
+                ambient?.Complete();
+            }
+        }
     }
 
     [Fact]
