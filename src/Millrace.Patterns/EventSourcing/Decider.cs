@@ -22,7 +22,10 @@ public sealed record Decider<TState, TCommand>(Func<TState, TCommand, IReadOnlyL
 /// <param name="Events">The events it appended; empty when nothing changed, and for a command that was decided before.</param>
 public sealed record Decided<TState>(TState State, long Version, IReadOnlyList<object> Events)
 {
-    /// <summary>Where the last of the events is, see <see cref="AppendResult.Position"/>; <see langword="null"/> when it appended none.</summary>
+    /// <summary>
+    /// Where the last of the events is, see <see cref="AppendResult.Position"/>, also for a command that was decided before; <see langword="null"/> when
+    /// nothing changed.
+    /// </summary>
     public EntryId? Position { get; init; }
 }
 

@@ -63,7 +63,7 @@ public sealed partial class EventStore
             if (result.IsApplied)
                 return AppendResult.Of(AppendOutcome.Appended, append.LastVersion(last), result.Ids[^1]);
             if (lost.From is { } from && await FindOursAsync(append, from, cancellationToken).ConfigureAwait(false) is { } ours)
-                return AppendResult.Of(AppendOutcome.Appended, ours + append.Events.Count - 1);
+                return await ToldLateAsync(AppendOutcome.Appended, append.Stream, ours + append.Events.Count - 1, cancellationToken).ConfigureAwait(false);
             if (await TellAsync(append, result.Conflict!, cancellationToken).ConfigureAwait(false) is { } told)
                 return told;
 
@@ -95,9 +95,21 @@ public sealed partial class EventStore
             return null;
         if (await _store.GetStateAsync(key, cancellationToken).ConfigureAwait(false) is not { } document)
             return null; // The command was forgotten in this moment.
-        var outcome = key == EventStoreNames.Deleted(append.Stream) ? AppendOutcome.Deleted : AppendOutcome.Duplicate;
-        return AppendResult.Of(outcome, EventStoreNames.Version(document.Payload.Span));
+        var version = EventStoreNames.Version(document.Payload.Span);
+        return key == EventStoreNames.Deleted(append.Stream)
+            ? AppendResult.Of(AppendOutcome.Deleted, version)
+            : await ToldLateAsync(AppendOutcome.Duplicate, append.Stream, version, cancellationToken).ConfigureAwait(false);
     }
+
+    /// <summary>The result for events that an earlier commit appended.</summary>
+    private async ValueTask<AppendResult> ToldLateAsync(AppendOutcome outcome, string stream, long version, CancellationToken cancellationToken) =>
+        AppendResult.Of(outcome, version, await FindPositionAsync(stream, new((ulong)version, 0), cancellationToken).ConfigureAwait(false));
+
+    /// <summary>
+    /// Where events are that were appended before, as far as it matters to who waits for a projection: the category has them at its last entry, or earlier.
+    /// </summary>
+    private ValueTask<EntryId?> FindPositionAsync(string stream, EntryId last, CancellationToken cancellationToken) =>
+        _options.CategoryOf(stream) is { } category ? FindLastAsync(category, cancellationToken) : new(last);
 
     /// <summary>The version of our first event, when a commit was applied whose answer was lost.</summary>
     private async ValueTask<long?> FindOursAsync(Append append, EntryId from, CancellationToken cancellationToken)

@@ -91,7 +91,13 @@ public sealed partial class EventStore
             var loaded = await LoadAsync(stream, decider.Fold, cancellationToken: cancellationToken).ConfigureAwait(false);
             if (loaded.IsDeleted)
                 throw new StreamDeletedException(stream);
-            var events = wasDecided ? [] : decider.Decide(loaded.State, command);
+            if (wasDecided)
+            {
+                var position = await FindPositionAsync(stream, loaded.LastId, cancellationToken).ConfigureAwait(false);
+                return new(loaded.State, loaded.Version, []) { Position = position };
+            }
+
+            var events = decider.Decide(loaded.State, command);
             if (events.Count == 0)
                 return new(loaded.State, loaded.Version, []);
 

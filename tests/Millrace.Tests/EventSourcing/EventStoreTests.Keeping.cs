@@ -222,6 +222,29 @@ public abstract partial class EventStoreTests
         Assert.Equal(2, (await Events.LoadAsync(_stream, decider.Fold)).State.Balance);
     }
 
+    /// <summary>A request that is repeated, as its answer was lost on the way to the client, has to read what it wrote, too.</summary>
+    [Fact]
+    public async Task Position_of_what_was_appended_before_is_one_at_which_the_category_has_it()
+    {
+        var category = $"c{Guid.NewGuid():N}";
+        var commits = 0;
+        await using var host = await HostAsync(
+            FaultyStore.Wrap(_store!, member => member == nameof(IStreamStore.CommitAsync) && Interlocked.Increment(ref commits) == 1
+                ? FaultyStore.Fault.After
+                : FaultyStore.Fault.None),
+            o => o.AddCategory(category));
+        var options = new AppendOptions { CommandId = "c1" };
+
+        var lost = await EventsOf(host).AppendAsync($"{category}-1", ExpectedVersion.Any, [new PointsEarned(1, "a")], options);
+        await EventsOf(host).AppendAsync($"{category}-2", ExpectedVersion.Any, [new PointsEarned(2, "a")]);
+        var second = await EventsOf(host).AppendAsync($"{category}-1", ExpectedVersion.Any, [new PointsEarned(1, "a")], options);
+        var decided = await EventsOf(host).DecideAsync($"{category}-1", Points.Decider, new PointsCommand.Earn(1), options);
+
+        var copies = await _store!.RangeAsync(category, new());
+        Assert.Equal((AppendOutcome.Appended, AppendOutcome.Duplicate, 0), (lost.Outcome, second.Outcome, decided.Events.Count));
+        Assert.Equal([copies[0].Id, copies[1].Id, copies[1].Id], [lost.Position, second.Position, decided.Position]);
+    }
+
     [Fact]
     public async Task Category_has_every_event_of_its_streams_once_in_the_order_of_the_commits()
     {

@@ -102,6 +102,7 @@ public abstract partial class EventStoreTests(Func<Task<string>>? endpoint) : IA
         Assert.Equal((AppendOutcome.Appended, 3L), (first.Outcome, first.Version));
         Assert.Equal((AppendOutcome.Duplicate, 3L, true), (second.Outcome, second.Version, second.IsRecorded));
         Assert.Equal((4L, 0), (decided.Version, decided.Events.Count));
+        Assert.Equal((new EntryId(3, 0), new EntryId(4, 0)), (second.Position, decided.Position));
         var headers = (await Events.ReadAsync(_stream, from: 2, to: 2).SingleAsync()).Headers;
         Assert.Equal(("talk", "c1", "t1"), (headers.CorrelationId, headers.CausationId, headers["tenant"]));
     }
@@ -119,7 +120,7 @@ public abstract partial class EventStoreTests(Func<Task<string>>? endpoint) : IA
         var result = await EventsOf(host).AppendAsync(
             _stream, isAny ? ExpectedVersion.Any : ExpectedVersion.Exactly(1), [new PointsSpent(1), new PointsEarned(2, "x")]);
 
-        Assert.Equal((AppendOutcome.Appended, 3L), (result.Outcome, result.Version));
+        Assert.Equal((AppendOutcome.Appended, 3L, new EntryId(3, 0)), (result.Outcome, result.Version, result.Position));
         Assert.Equal(3, await Events.ReadAsync(_stream).CountAsync());
         Assert.True(lost > 2);
     }
