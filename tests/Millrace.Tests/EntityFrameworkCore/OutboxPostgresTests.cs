@@ -78,6 +78,7 @@ public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetim
             using (new TransactionScope(TransactionScopeOption.Suppress, TransactionScopeAsyncFlowOption.Enabled))
                 await WriteAsync(host, number + 1);
             await host.ReadAsync("placed", number == 1 ? 1 : 2);
+            await Eventually.TrueAsync("the relay has found nothing more", async () => await _store.GetStateAsync(OutboxNames.Lease("shop")) is null);
             if (commits)
             {
                 enlisted?.Commit();
