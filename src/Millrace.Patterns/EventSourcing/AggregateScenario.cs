@@ -6,17 +6,20 @@ public sealed class AggregateScenario<TAggregate>
     where TAggregate : AggregateRoot, new()
 {
     // An aggregate changes as it is asked: each question goes to a new one, made of what happened.
-    private readonly Scenario<IReadOnlyList<object>, Action<TAggregate>> _scenario = Scenario.Of(new Decider<IReadOnlyList<object>, Action<TAggregate>>(
-        static (history, ask) =>
-        {
-            var aggregate = Load(history);
-            ask(aggregate);
-            return [.. aggregate.Raised];
-        },
-        new(static () => [], static (history, one) => [.. history, one])));
+    private readonly Scenario<IReadOnlyList<object>, Action<TAggregate>> _scenario;
+    private readonly string _id;
 
-    internal AggregateScenario()
+    internal AggregateScenario(string id)
     {
+        _id = id;
+        _scenario = Scenario.Of(new Decider<IReadOnlyList<object>, Action<TAggregate>>(
+            (history, ask) =>
+            {
+                var aggregate = Load(history);
+                ask(aggregate);
+                return [.. aggregate.Raised];
+            },
+            new(static () => [], static (history, one) => [.. history, one])));
     }
 
     /// <summary>What happened before.</summary>
@@ -62,9 +65,9 @@ public sealed class AggregateScenario<TAggregate>
     public TException ThenRefused<TException>()
         where TException : Exception => _scenario.ThenRefused<TException>();
 
-    private static TAggregate Load(IReadOnlyList<object> history)
+    private TAggregate Load(IReadOnlyList<object> history)
     {
-        var aggregate = new TAggregate();
+        var aggregate = new TAggregate { Id = _id };
         foreach (var one in history)
             aggregate.Replay(one);
         return aggregate;

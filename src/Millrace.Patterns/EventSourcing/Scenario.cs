@@ -15,8 +15,14 @@ public static class Scenario
 
     /// <summary>Begins a scenario of an aggregate: <c>Scenario.For&lt;Account&gt;().Given(…).When(account => account.Spend(5)).Then(…)</c>.</summary>
     /// <typeparam name="TAggregate">What is tested.</typeparam>
-    public static AggregateScenario<TAggregate> For<TAggregate>()
-        where TAggregate : AggregateRoot, new() => new();
+    /// <param name="id">The ID it has, for those whose events or decisions name it. Default: <c>test</c>.</param>
+    /// <exception cref="ArgumentException">The ID is empty: no aggregate has that.</exception>
+    public static AggregateScenario<TAggregate> For<TAggregate>(string id = "test")
+        where TAggregate : AggregateRoot, new()
+    {
+        ArgumentException.ThrowIfNullOrEmpty(id);
+        return new(id);
+    }
 }
 
 /// <summary>See <see cref="Scenario"/>.</summary>

@@ -34,6 +34,15 @@ public sealed class ScenarioTests
     }
 
     [Fact]
+    public void Aggregate_of_a_scenario_has_the_ID_that_the_scenario_says()
+    {
+        Scenario.For<Account>("a-17").Given(new PointsEarned(8, "test")).When(account => Assert.Equal("a-17", account.Id)).Then()
+            .ThenState(account => account.Id == "a-17");
+        Scenario.For<Account>().When(account => Assert.NotEmpty(account.Id)).Then();
+        Assert.Throws<ArgumentException>(() => Scenario.For<Account>(""));
+    }
+
+    [Fact]
     public void Scenario_of_an_aggregate_fails_when_something_else_happens()
     {
         Assert.Throws<ScenarioException>(() => Owner.When(account => account.Spend(8)).Then(new PointsSpent(7)));
