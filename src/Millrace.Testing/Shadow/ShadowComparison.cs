@@ -25,8 +25,8 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
     // By message ID: outputs that the group really made.
     private readonly Dictionary<string, (string Stream, MessageHeaders Headers)> _live = new(StringComparer.Ordinal);
     private readonly Dictionary<string, List<string>> _liveByCause = new(StringComparer.Ordinal);
-    private HashSet<string> _dead = [];
-    private HashSet<EntryId> _pending = [];
+    private readonly HashSet<string> _dead = new(StringComparer.Ordinal);
+    private readonly HashSet<EntryId> _pending = [];
     private EntryId _lastDelivered;
     private bool _retriesWait;
 
@@ -34,7 +34,8 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
     public async Task ReadLiveAsync(IStreamStore live, List<StreamEntry> entries, int moreOutputs, CancellationToken cancellationToken)
     {
         var causes = new Dictionary<string, string>(StringComparer.Ordinal);
-        foreach (var message in entries.Select(static entry => new MessageHeaders(entry.Id, entry.Fields).MessageId))
+        var messages = entries.Select(static entry => new MessageHeaders(entry.Id, entry.Fields).MessageId).ToHashSet(StringComparer.Ordinal);
+        foreach (var message in messages)
         {
             var outputs = shadow.Outputs[message].ToList();
             foreach (var output in outputs)
@@ -48,14 +49,18 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
         var streams = shadow.Outputs.SelectMany(static outputs => outputs).Select(static output => output.Stream);
         foreach (var stream in streams.Concat(options.OutputStreams).Distinct())
         {
-            foreach (var entry in await ShadowReplay.ReadAllAsync(live, stream, start, EntryId.Max, int.MaxValue, cancellationToken).ConfigureAwait(false))
+            await foreach (var entry in ShadowReplay.ReadAsync(live, stream, start, EntryId.Max, cancellationToken).ConfigureAwait(false))
                 Note(stream, new(entry.Id, entry.Fields), causes);
         }
 
         var letters = StreamNames.DeadLetters(options.Stream, options.Group);
-        _dead = [.. (await ShadowReplay.ReadAllAsync(live, letters, EntryId.Zero, EntryId.Max, int.MaxValue, cancellationToken).ConfigureAwait(false))
-            .Select(static entry => new MessageHeaders(entry.Id, entry.Fields).MessageId)];
-        await ReadProgressAsync(live, cancellationToken).ConfigureAwait(false);
+        await foreach (var letter in ShadowReplay.ReadAsync(live, letters, EntryId.Zero, EntryId.Max, cancellationToken).ConfigureAwait(false))
+        {
+            if (new MessageHeaders(letter.Id, letter.Fields).MessageId is var message && messages.Contains(message))
+                _dead.Add(message);
+        }
+
+        await ReadProgressAsync(live, entries.Select(static entry => entry.Id).ToHashSet(), cancellationToken).ConfigureAwait(false);
     }
 
     public ShadowReport Compare(List<StreamEntry> entries)
@@ -89,13 +94,17 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
     }
 
     /// <summary>How far the group is. What waits for a retry counts as not settled, whatever becomes of it.</summary>
-    private async Task ReadProgressAsync(IStreamStore live, CancellationToken cancellationToken)
+    private async Task ReadProgressAsync(IStreamStore live, HashSet<EntryId> entries, CancellationToken cancellationToken)
     {
         var groups = await live.GetGroupsAsync(options.Source, cancellationToken).ConfigureAwait(false);
         _lastDelivered = groups.FirstOrDefault(group => group.Name == options.Group)?.LastDeliveredId ?? EntryId.Zero;
         var again = StreamNames.Again(options.Source, options.Group);
-        _pending = [.. (await ShadowReplay.ReadAllAsync(live, again, EntryId.Zero, EntryId.Max, int.MaxValue, cancellationToken).ConfigureAwait(false))
-            .Select(static entry => new MessageHeaders(entry.Id, entry.Fields).SourceId)];
+        await foreach (var copy in ShadowReplay.ReadAsync(live, again, EntryId.Zero, EntryId.Max, cancellationToken).ConfigureAwait(false))
+        {
+            if (new MessageHeaders(copy.Id, copy.Fields).SourceId is var source && entries.Contains(source))
+                _pending.Add(source);
+        }
+
         if (_lastDelivered == EntryId.Zero)
             return;
         _retriesWait = (await live.GetScheduleAsync(again, cancellationToken).ConfigureAwait(false)).Count > 0;
@@ -103,7 +112,7 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
         {
             var query = new PendingQuery { Start = start, Count = PendingPage };
             var page = await live.PendingAsync(options.Source, options.Group, query, cancellationToken).ConfigureAwait(false);
-            _pending.UnionWith(page.Select(static pending => pending.Id));
+            _pending.UnionWith(page.Select(static pending => pending.Id).Where(entries.Contains));
             if (page.Count < PendingPage)
                 return;
             start = page[^1].Id.Next();

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Messages;
 using Millrace.Streams;
@@ -23,7 +24,8 @@ public static class ShadowReplay
     // Outputs looked for beyond as many as the replay made.
     private const int MoreOutputs = 16;
 
-    /// <summary>Replays and compares. Reads the range, and the output streams from its beginning on; keeps both in memory.</summary>
+    /// <summary>Replays and compares. Reads the range, the output streams from its beginning on, and what waits or is dead in the group.
+    /// Keeps the range in memory, and of the others what is of its messages.</summary>
     /// <param name="live">The store of the live application.</param>
     /// <param name="configure">The registrations to try, as for a <see cref="MillraceTestHost"/>.</param>
     /// <param name="options">What to replay.</param>
@@ -79,21 +81,20 @@ public static class ShadowReplay
 
     internal static ReadOnlyMemory<byte> Data(MessageHeaders message) => EnvelopeCodec.Decode(message.Fields).Data ?? default;
 
-    internal static async Task<List<StreamEntry>> ReadAllAsync(
-        IStreamStore store, string stream, EntryId start, EntryId end, int most, CancellationToken cancellationToken)
+    /// <summary>Entries of a stream, a page in memory at a time.</summary>
+    internal static async IAsyncEnumerable<StreamEntry> ReadAsync(
+        IStreamStore store, string stream, EntryId start, EntryId end, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var entries = new List<StreamEntry>();
-        while (entries.Count < most)
+        while (true)
         {
-            var range = new StreamRange { Start = start, End = end, Count = Math.Min(PageSize, most - entries.Count) };
+            var range = new StreamRange { Start = start, End = end, Count = PageSize };
             var page = await store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
-            entries.AddRange(page);
-            if (page.Count < range.Count || page[^1].Id == EntryId.Max)
-                break;
+            foreach (var entry in page)
+                yield return entry;
+            if (page.Count < PageSize || page[^1].Id == EntryId.Max)
+                yield break;
             start = page[^1].Id.Next();
         }
-
-        return entries;
     }
 
     private static async Task<List<StreamEntry>> ReadRangeAsync(IStreamStore live, ShadowReplayOptions options, CancellationToken cancellationToken)
@@ -101,8 +102,8 @@ public static class ShadowReplay
         var after = options.From.Position;
         if (options.From.IsNow)
             throw new ArgumentException("A replay is of the past; begin before now.", nameof(options));
-        return await ReadAllAsync(
-            live, options.Source, after == EntryId.Zero ? after : after.Next(), options.Through, options.MaxEntries, cancellationToken).ConfigureAwait(false);
+        return await ReadAsync(live, options.Source, after == EntryId.Zero ? after : after.Next(), options.Through, cancellationToken)
+            .Take(options.MaxEntries).ToListAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private static async Task CopyDocumentsAsync(

@@ -131,6 +131,33 @@ public abstract class ShadowReplayTests(Func<Task<string>>? endpoint) : IAsyncLi
         Assert.Equal((6, 5, 1), (report.Replayed, report.Same, report.Unsettled));
     }
 
+    /// <summary>Pages of what is not of the replayed messages lie before an output and a dead letter that are.</summary>
+    [Fact]
+    public async Task What_the_group_did_is_found_behind_pages_of_what_others_did()
+    {
+        await RunLiveAsync(3);
+        foreach (var stream in (string[])[Seats, StreamNames.DeadLetters(_stream, "booking")])
+        {
+            var foreign = Enumerable.Range(0, 900).Select(i => new CommitChange.Append(stream, EntryFields.Create(("id", $"{stream}/{i}"))));
+            await _store!.CommitAsync(new Commit { Changes = [.. foreign] });
+        }
+
+        await using (var live = await ConsumerHost.StartAsync(Register(BookAsync), _store, instance: "again"))
+        {
+            await live.Publisher.PublishAsync(_stream, new TripBooked("fails", 13), new() { MessageId = "fails" });
+            await live.Publisher.PublishAsync(_stream, new TripBooked("late", 1), new() { MessageId = "late" });
+            await live.WhenSettledAsync(_stream, "booking");
+            await Eventually.TrueAsync("what fails is a dead letter", async () => (await _store!.RangeAsync(
+                StreamNames.DeadLetters(_stream, "booking"), new() { IsReversed = true, Count = 1 })).Single().Fields.GetText("id"u8) == "fails");
+            await live.StopAsync();
+        }
+
+        var report = await ShadowReplay.RunAsync(_store!, Register(BookAsync), Options());
+
+        Assert.Empty(report.Differences);
+        Assert.Equal((5, 5, 0), (report.Replayed, report.Same, report.Unsettled));
+    }
+
     [Fact]
     public async Task Group_that_is_not_registered_is_refused()
     {
