@@ -10,8 +10,8 @@ public sealed record EventFold<TState>(Func<TState> Initial, Func<TState, object
     where TState : notnull
 {
     /// <summary>
-    /// When <see cref="EventStore.DecideAsync"/> and <see cref="EventStore.EnlistDecisionAsync"/> take snapshots. Default: never. A stream keeps one snapshot: give the policy to one fold of a stream,
-    /// the one that decides.
+    /// When <see cref="EventStore.DecideAsync"/> and <see cref="EventStore.EnlistDecisionAsync"/> take snapshots. Default: never. A stream keeps one snapshot:
+    /// give the policy to one fold of a stream, the one that decides.
     /// </summary>
     public SnapshotPolicy? Snapshots { get; init; }
 

@@ -45,7 +45,7 @@ public sealed partial class EventStore
     {
         ArgumentNullException.ThrowIfNull(fold);
         if (fold.Snapshots is null)
-            throw new ArgumentException($"The fold has no {nameof(EventFold<>.Snapshots)}, so no load would read what is taken. Give it a policy.", nameof(fold));
+            throw new ArgumentException("The fold has no Snapshots, so that no load would read what is taken. Give it a policy.", nameof(fold));
         var loaded = await LoadAsync(stream, fold, cancellationToken: cancellationToken).ConfigureAwait(false);
         return loaded.Version > loaded.SnapshotVersion && !loaded.IsDeleted
             && await CommitSnapshotAsync(stream, MakeSnapshot(stream, fold, loaded), cancellationToken).ConfigureAwait(false);
