@@ -90,8 +90,15 @@ public static partial class StreamArguments
         for (var i = 0; i < commit.Conditions.Count; i++)
             Check(commit.Conditions[i]);
         for (var i = 0; i < commit.Changes.Count; i++)
+        {
             Check(commit.Changes[i]);
+            if (commit.Changes[i] is CommitChange.DestroyGroup && commit.Changes.Any(IsAdding))
+                throw new ArgumentException("A commit that destroys a group adds no entries: append, schedule or release in another one.", nameof(commit));
+        }
     }
+
+    // Stores add before they delete, or in the order given: both may go to the group's own streams.
+    private static bool IsAdding(CommitChange change) => change is CommitChange.Append or CommitChange.Schedule or CommitChange.Release;
 
     private static void Check(CommitCondition condition)
     {
@@ -112,6 +119,9 @@ public static partial class StreamArguments
                 break;
             case CommitCondition.Unread entry:
                 CheckName(entry.Stream);
+                break;
+            case CommitCondition.Stands stands:
+                CheckGroup(stands.Stream, stands.Group);
                 break;
         }
     }
@@ -146,6 +156,11 @@ public static partial class StreamArguments
             case CommitChange.DeleteConsumer delete:
                 CheckGroup(delete.Stream, delete.Group);
                 CheckName(delete.Consumer);
+                break;
+            case CommitChange.DestroyGroup destroy:
+                CheckGroup(destroy.Stream, destroy.Group);
+                CheckName(StreamNames.Schedule(StreamNames.Again(destroy.Stream, destroy.Group)));
+                CheckName(StreamNames.Order(destroy.Stream, destroy.Group));
                 break;
             case CommitChange.Release release:
                 CheckGroup(release.Stream, release.Group);

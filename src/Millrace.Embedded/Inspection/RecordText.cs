@@ -119,6 +119,7 @@ internal sealed record RecordText(string Kind, DateTimeOffset Moment, int Databa
         CommitChange.AckAndDelete c => $"ack and delete {Quote(c.Stream)} {Group(c.Group)} {c.Id}",
         CommitChange.Delete c => $"delete {Quote(c.Stream)} {c.Id}",
         CommitChange.DeleteConsumer c => $"delete consumer {Quote(c.Stream)} {Reader(c.Group, c.Consumer)}",
+        CommitChange.DestroyGroup c => $"destroy group {Quote(c.Stream)} {Group(c.Group)}",
         CommitChange.Release c => $"release {Quote(c.Stream)} {Group(c.Group)} {c.Entry.Id}",
         CommitChange.Schedule c => $"schedule {Quote(c.Stream)} in {c.Delay.TotalMilliseconds} ms {Describe(c.Fields)}",
         _ => change.GetType().Name,

@@ -181,6 +181,10 @@ internal sealed class CommitCommand(ArraySegment<Commit> commits)
             case CommitCondition.Unread entry:
                 command.Add("unread"u8).Add(PlaceOf(entry.Stream)).AddFormatted(entry.Id);
                 break;
+            case CommitCondition.Stands stands:
+                command.Add("group"u8).Add(PlaceOf(stands.Stream)).Add(stands.Group)
+                    .AddFormatted(stands.LastDelivered).Add(stands.PendingCount).Add(stands.ConsumerCount);
+                break;
             case CommitCondition.Held held:
                 AddToFence(held);
                 command.Add("held"u8).Add(PlaceOf(held.Stream)).Add(held.Group).Add(held.Consumer)
@@ -216,6 +220,11 @@ internal sealed class CommitCommand(ArraySegment<Commit> commits)
                 break;
             case CommitChange.DeleteConsumer delete:
                 command.Add("leave"u8).Add(PlaceOf(delete.Stream)).Add(delete.Group).Add(delete.Consumer);
+                break;
+            case CommitChange.DestroyGroup destroy:
+                var own = StreamNames.Again(destroy.Stream, destroy.Group);
+                command.Add("destroy"u8).Add(PlaceOf(destroy.Stream)).Add(PlaceOf(own)).Add(PlaceOf(StreamNames.Schedule(own)))
+                    .Add(PlaceOf(StreamNames.Order(destroy.Stream, destroy.Group))).Add(destroy.Group);
                 break;
             case CommitChange.Release release:
                 var again = StreamNames.Again(release.Stream, release.Group);

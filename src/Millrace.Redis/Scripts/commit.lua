@@ -122,6 +122,20 @@ local function leave(key, group, consumer)
   if #held == 0 then write('XGROUP', 'DELCONSUMER', key, group, consumer) end
 end
 
+-- Forgets what this run knew of the group and its keys. UNLINK frees the memory of large ones outside the main thread.
+local function destroy(key, at)
+  send_acks()
+  local group = arguments[at + 5]
+  if types[key] == 'stream' then write('XGROUP', 'DESTROY', key, group) end
+  if groups[key] then groups[key][group] = nil end
+  if fences[key] then fences[key][group] = nil end
+  for i = 2, 4 do
+    local own = key_at(at + i)
+    write('UNLINK', own)
+    types[own], last_ids[own], groups[own], fences[own] = 'none', false, {}, nil
+  end
+end
+
 -- What adds to streams and schedules comes first, in its order, then documents: only the first write may still fail.
 local function add(changes, count)
   local outcome = {0}
@@ -155,7 +169,9 @@ local function settle(changes, count)
     elseif kind == 'ackdel' then
       ack_and_delete(key, arguments[at + 2], arguments[at + 3])
     elseif kind == 'leave' then
-      if leaves[at] then leave(key, arguments[at + 2], arguments[at + 3]) end
+      if leaves[at] and has_group(key, arguments[at + 2]) then leave(key, arguments[at + 2], arguments[at + 3]) end
+    elseif kind == 'destroy' then
+      destroy(key, at)
     elseif kind == 'remove' then
       if types[key] == 'stream' then write('XDEL', key, arguments[at + 2]) end
     elseif kind == 'delete' and final[key] == at then

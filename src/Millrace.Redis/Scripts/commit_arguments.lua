@@ -6,9 +6,11 @@
 --   fence     key group consumer min-id max-id count          what one XPENDING learns for many `held` conditions
 --   commit    number of conditions, conditions, number of changes, changes
 --   condition last key id|''  ·  state key version|''  ·  held key group consumer id deliveries  ·  entry key id
---             unread key id  ·  upkeep                             the last one, which always holds: see `pass` in commit.lua
+--             unread key id  ·  group key group last-delivered-id pending consumers
+--             upkeep                                               the last one, which always holds: see `pass` in commit.lua
 --   change    append key id|* n part*n  ·  schedule key schedule-key delay-ms n part*n  ·  put key payload ttl-ms|''  ·  delete key
 --             remove key id  ·  ack key group id  ·  ackdel key group id  ·  leave key group consumer
+--             destroy key again-key schedule-key order-key group
 --             release key again-key schedule-key group id deliveries delay-ms
 
 -- stream -> group -> list of {consumer, min, max, count}, and once it was asked for: ids = {id -> deliveries}, whole = nothing was left out
@@ -37,8 +39,8 @@ local function key_at(at) return keys[numbers[arguments[at]]] end
 -- A condition or a change is known by the position of its first word, and read from there when it is needed: making tables of them costs
 -- as much as most commands. What ends with parts says at which offset how many; unpack(ARGV, from, to) hands them on without a copy.
 local SIZES = {
-  last = 3, state = 3, held = 6, entry = 3, unread = 3, upkeep = 1,
-  put = 4, delete = 2, remove = 3, ack = 4, ackdel = 4, leave = 4, release = 8,
+  last = 3, state = 3, held = 6, entry = 3, unread = 3, group = 6, upkeep = 1,
+  put = 4, delete = 2, remove = 3, ack = 4, ackdel = 4, leave = 4, destroy = 6, release = 8,
 }
 local COUNTS = {append = 3, schedule = 4}
 

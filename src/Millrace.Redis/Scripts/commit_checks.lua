@@ -177,6 +177,20 @@ local function is_unread(key, id)
   return true
 end
 
+local function stands(key, at)
+  allow('XINFO', key, 'GROUPS')
+  send_acks()
+  for _, info in ipairs(read('XINFO', 'GROUPS', key)) do
+    local known = {}
+    for i = 1, #info, 2 do known[info[i]] = info[i + 1] end
+    if known.name == arguments[at + 2] then
+      return known['last-delivered-id'] == arguments[at + 3]
+        and known.pending == numbers[arguments[at + 4]] and known.consumers == numbers[arguments[at + 5]]
+    end
+  end
+  return false
+end
+
 local function holds(at)
   local kind, key, expected = arguments[at], key_at(at + 1), arguments[at + 2]
   if kind == 'held' then return is_held(key, expected, arguments[at + 3], arguments[at + 4], numbers[arguments[at + 5]]) end
@@ -197,6 +211,7 @@ local function holds(at)
   if found ~= 'stream' and found ~= 'none' then refuse('WRONGTYPE The key ' .. key .. ' holds no stream') end
   if kind == 'last' then return (last_id(key) or '') == expected end
   if found == 'none' then return false end
+  if kind == 'group' then return stands(key, at) end
   allow('XRANGE', key)
   if not read('XRANGE', key, expected, expected)[1] then return false end
   return kind == 'entry' or is_unread(key, expected)
@@ -337,6 +352,13 @@ local function check(at)
   elseif kind == 'delete' then
     expect(key, 'string', false)
     allow('DEL', key)
+  elseif kind == 'destroy' then
+    expect(key, 'stream', false)
+    allow('XGROUP', key, 'DESTROY')
+    for i = 2, 4 do
+      expect(key_at(at + i), i == 3 and 'zset' or 'stream', false)
+      allow('UNLINK', key_at(at + i))
+    end
   elseif kind == 'release' then
     plan_release(at, key, key_at(at + 2), key_at(at + 3), arguments[at + 4])
   elseif kind == 'remove' then

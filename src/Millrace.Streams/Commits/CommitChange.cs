@@ -56,6 +56,16 @@ public abstract record CommitChange
     public sealed record DeleteConsumer(string Stream, string Group, string Consumer) : CommitChange;
 
     /// <summary>
+    /// Deletes a group with all that nobody else has a use for: its pending entries, its private stream (<see cref="StreamNames.Again"/>) with
+    /// what is scheduled for it, and its notes on order (<see cref="StreamNames.Order"/>). Its dead letters and documents stay. Nothing happens
+    /// where there is none of it. Waiting readers fail with <see cref="StreamErrorCode.NoGroup"/>. Use it with
+    /// <see cref="CommitCondition.GroupIs"/>. A commit with it adds no entries, now or later.
+    /// </summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Group">The group.</param>
+    public sealed record DestroyGroup(string Stream, string Group) : CommitChange;
+
+    /// <summary>
     /// Gives an entry back to its group: its fields move to the group's private stream (<see cref="StreamNames.Again"/>), at once or after
     /// the delay, and the entry is acknowledged. Other groups see nothing. The copy gets the fields of <see cref="EntryFieldNames"/> that
     /// name its source and keep its earlier deliveries, so that a delivery that was given back does not count. An entry that was deleted

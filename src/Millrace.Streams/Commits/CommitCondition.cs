@@ -32,6 +32,16 @@ public abstract record CommitCondition
     /// <summary>The stream has the entry, and no group of it was given the entry or anything after it: it still waits for all of them.</summary>
     public static CommitCondition EntryUnread(string stream, EntryId id) => new Unread(stream, id);
 
+    /// <summary>
+    /// The group is as it was when <see cref="IStreamStore.GetGroupsAsync"/> told of it: it was given nothing since, as much is pending, and it knows
+    /// as many consumers.
+    /// </summary>
+    public static CommitCondition GroupIs(string stream, GroupInfo group)
+    {
+        ArgumentNullException.ThrowIfNull(group);
+        return new Stands(stream, group.Name, group.LastDeliveredId, group.PendingCount, group.ConsumerCount);
+    }
+
     /// <summary>See <see cref="LastIdIs"/> and <see cref="CommitCondition.NoStream"/>.</summary>
     /// <param name="Stream">The stream.</param>
     /// <param name="Expected">Its last generated ID, or <see langword="null"/>: the stream does not exist.</param>
@@ -58,4 +68,12 @@ public abstract record CommitCondition
     /// <param name="Stream">The stream.</param>
     /// <param name="Id">The entry.</param>
     public sealed record Unread(string Stream, EntryId Id) : CommitCondition;
+
+    /// <summary>See <see cref="GroupIs"/>. It does not hold where there is no such stream or group.</summary>
+    /// <param name="Stream">The stream.</param>
+    /// <param name="Group">The group.</param>
+    /// <param name="LastDelivered">The last entry delivered to anyone in it.</param>
+    /// <param name="PendingCount">Entries pending.</param>
+    /// <param name="ConsumerCount">Consumers it knows.</param>
+    public sealed record Stands(string Stream, string Group, EntryId LastDelivered, long PendingCount, int ConsumerCount) : CommitCondition;
 }

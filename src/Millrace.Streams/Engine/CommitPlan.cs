@@ -50,6 +50,8 @@ internal sealed class CommitPlan
         CommitCondition.Exists entry => engine.FindStream(entry.Stream)?.Entries.Contains(entry.Id) ?? false,
         CommitCondition.Unread entry => engine.FindStream(entry.Stream) is { } stream && stream.Entries.Contains(entry.Id) &&
             stream.Groups.All(group => group.LastDeliveredId < entry.Id),
+        CommitCondition.Stands stands => engine.FindGroup(stands.Stream, stands.Group, out _) is { } group &&
+            (group.LastDeliveredId, group.Pending.Count, group.Consumers.Count) == (stands.LastDelivered, stands.PendingCount, stands.ConsumerCount),
         _ => throw new ArgumentException($"There is no condition {condition.GetType().Name}.", nameof(condition)),
     };
 
@@ -82,6 +84,13 @@ internal sealed class CommitPlan
                 break;
             case CommitChange.DeleteConsumer delete:
                 Expect(engine, delete.Stream, Holds.Stream);
+                break;
+            case CommitChange.DestroyGroup destroy:
+                var own = StreamNames.Again(destroy.Stream, destroy.Group);
+                Expect(engine, destroy.Stream, Holds.Stream);
+                Expect(engine, own, Holds.Stream, becomes: Holds.Nothing);
+                Expect(engine, StreamNames.Schedule(own), Holds.Schedule, becomes: Holds.Nothing);
+                Expect(engine, StreamNames.Order(destroy.Stream, destroy.Group), Holds.Stream, becomes: Holds.Nothing);
                 break;
             case CommitChange.Release release:
                 Expect(engine, release.Stream, Holds.Stream);

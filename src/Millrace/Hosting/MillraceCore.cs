@@ -158,7 +158,7 @@ internal sealed class MillraceCore
             StreamArguments.CheckName(stream);
             StreamArguments.CheckName(group);
             if (options.RateLimit > 0)
-                StreamArguments.Check(RateLimiter.KeysOf(plan).Taken);
+                StreamArguments.Check(RateLimiter.KeysOf(plan.Home, plan.Group).Taken);
             if (options.DeduplicationWindow > TimeSpan.Zero)
                 StreamArguments.Check(Deduplication.KeyOf(plan, ""));
             StreamArguments.Check(plan.Presence);

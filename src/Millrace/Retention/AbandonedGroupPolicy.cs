@@ -9,6 +9,9 @@ public enum AbandonedGroupPolicy
     /// <summary>Keeps nothing for it. Should it come back, it goes on with what is still there.</summary>
     Ignore,
 
-    /// <summary>Deletes it with its pending entries and its private stream. Its dead letters stay.</summary>
+    /// <summary>
+    /// Deletes it with its pending entries, its private stream, the retries that wait for their time, and its parked keys, in one commit that
+    /// does nothing if somebody reads it again. Its dead letters stay.
+    /// </summary>
     Delete,
 }

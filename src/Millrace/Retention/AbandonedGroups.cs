@@ -1,5 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Millrace.Consuming;
+using Millrace.Consuming.Ordered;
 using Millrace.Recovery;
 using Millrace.Streams;
 
@@ -39,13 +41,52 @@ internal sealed class AbandonedGroups(IStreamStore store, TimeProvider time)
         return [.. still.Where(group => now - group.Value.Since >= abandonedAfter).Select(static group => group.Key).Order(StringComparer.Ordinal)];
     }
 
-    /// <summary>Forgets a group altogether: itself, what is pending, its private stream, and the note on where it stood.</summary>
-    public async ValueTask DeleteAsync(string stream, string group, CancellationToken cancellationToken)
+    /// <summary>
+    /// Forgets a group altogether: itself, what is pending, its private stream with what is scheduled for it, its notes and documents. All at one
+    /// moment, and only if nobody came back since it was looked at: who starts meanwhile moves the group, or has nothing to lose yet.
+    /// </summary>
+    /// <param name="stream">The stream.</param>
+    /// <param name="seen">The group as it was when it was found to be abandoned.</param>
+    /// <param name="cancellationToken">Stops it.</param>
+    /// <returns>Whether it is gone; otherwise it stays, or in the midst of very many parked keys goes on with their first attempt.</returns>
+    public async ValueTask<bool> DeleteAsync(string stream, GroupInfo seen, CancellationToken cancellationToken)
     {
-        await store.DestroyGroupAsync(stream, group, cancellationToken).ConfigureAwait(false);
-        await store.DeleteStreamAsync(StreamNames.Again(stream, group), cancellationToken).ConfigureAwait(false);
-        await store.CommitAsync(
-            new Commit { Changes = [new CommitChange.DeleteState(RecoveryLedger.KeyOf(stream, group))] }, cancellationToken).ConfigureAwait(false);
+        // First the private stream, then who lives: a consumer that starts after the second has not read the first before.
+        var (group, again) = (seen.Name, StreamNames.Again(stream, seen.Name));
+        var privateGroup = (await store.GetGroupsAsync(again, cancellationToken).ConfigureAwait(false)).FirstOrDefault(found => found.Name == group);
+        var hasPrivate = privateGroup is not null || await store.GetStreamInfoAsync(again, cancellationToken).ConfigureAwait(false) is not null;
+        var consumers = await _registry.ListAsync(stream, group, cancellationToken).ConfigureAwait(false);
+        if (consumers.Any(static consumer => consumer.IsAlive))
+            return false;
+
+        List<CommitCondition> unmoved = [CommitCondition.GroupIs(stream, seen)];
+        if (privateGroup is not null)
+            unmoved.Add(CommitCondition.GroupIs(again, privateGroup));
+        else if (!hasPrivate)
+            unmoved.Add(CommitCondition.NoStream(again));
+        unmoved.AddRange(consumers.Take(StreamLimits.MaxCommitChanges - unmoved.Count)
+            .Select(consumer => CommitCondition.StateAbsent(ConsumerRegistry.KeyOf(stream, group, consumer.Name))));
+
+        var documents = await DocumentsAsync(stream, group, cancellationToken).ConfigureAwait(false);
+        var changes = documents.Select(static CommitChange (key) => new CommitChange.DeleteState(key)).Append(new CommitChange.DestroyGroup(stream, group));
+        foreach (var part in changes.Chunk(StreamLimits.MaxCommitChanges))
+        {
+            var commit = new Commit { Conditions = unmoved, Changes = part };
+            if (!(await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
+                return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>What a group keeps in documents that nobody else reads and that do not expire by themselves; its parked keys first.</summary>
+    private async ValueTask<List<StateKey>> DocumentsAsync(string stream, string group, CancellationToken cancellationToken)
+    {
+        var (names, (window, taken)) = (new OrderNames(stream, group), RateLimiter.KeysOf(stream, group));
+        var keys = new List<StateKey>();
+        await foreach (var parked in new ParkedKeys(store).Of(stream, group).ListAsync(cancellationToken).ConfigureAwait(false))
+            keys.Add(names.Parked(parked.Key));
+        return [.. keys, names.Reader, names.Pulse, window, taken, RecoveryLedger.KeyOf(stream, group)];
     }
 
     private async ValueTask NoteAsync(

@@ -57,8 +57,11 @@ public sealed class Retention
         var abandoned = await _abandoned.FindAsync(stream, groups, retention.AbandonedAfter, cancellationToken).ConfigureAwait(false);
         if (!dryRun && retention.AbandonedGroups == AbandonedGroupPolicy.Delete)
         {
-            foreach (var group in abandoned)
-                await _abandoned.DeleteAsync(stream, group, cancellationToken).ConfigureAwait(false);
+            foreach (var group in groups.Where(group => abandoned.Contains(group.Name)))
+            {
+                if (!await _abandoned.DeleteAsync(stream, group, cancellationToken).ConfigureAwait(false))
+                    abandoned.Remove(group.Name);
+            }
         }
 
         var missing = Groups[stream].Except(groups.Select(static group => group.Name)).FirstOrDefault();

@@ -123,7 +123,9 @@ public abstract partial class StoreConformance
             new CommitChange.Ack(missing, "g", entries[0].Id),
             new CommitChange.DeleteConsumer(missing, "g", "c1"),
             new CommitChange.DeleteConsumer(stream, "no group", "c1"),
-            new CommitChange.DeleteConsumer(stream, "g", "no consumer")));
+            new CommitChange.DeleteConsumer(stream, "g", "no consumer"),
+            new CommitChange.DestroyGroup(missing, "g"),
+            new CommitChange.DestroyGroup(stream, "no group")));
 
         Assert.True(result.IsApplied);
         Assert.Equal(before, await SnapshotAsync());

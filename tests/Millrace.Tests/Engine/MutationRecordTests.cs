@@ -192,6 +192,7 @@ public sealed class MutationRecordTests
             new CommitChange.AckAndDelete("s", "g", Id),
             new CommitChange.Delete("s", Id),
             new CommitChange.DeleteConsumer("s", "g", "c"),
+            new CommitChange.DestroyGroup("s", "g"),
             new CommitChange.Release("s", "g", new(Id, 2), TimeSpan.FromSeconds(1)),
             new CommitChange.Schedule("s", Fields, TimeSpan.FromDays(3650)),
         ],

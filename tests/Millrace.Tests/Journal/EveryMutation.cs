@@ -145,6 +145,8 @@ internal sealed class EveryMutation(EmbeddedStreamStore store, ManualTime time)
             new CommitChange.Release("orders", "late", new(ids[^3], 1)),
             new CommitChange.DeleteState(new("orders", "kept")),
             new CommitChange.PutState(new("orders", "doc"), new byte[] { 4, 5, 6 }));
+        await ApplyAsync<CreateGroup, bool>(new("orders", "abandoned", GroupStart.Beginning));
+        await CommitAsync(new CommitChange.DestroyGroup("orders", "abandoned"));
     }
 
     private async Task TransactionAsync()

@@ -42,6 +42,31 @@ public sealed class CommitRightsTests(SharedRedis redis)
         Assert.True((await admin.CommitAsync(commit)).IsApplied);
     }
 
+    [Theory]
+    [InlineData("xgroup|destroy")]
+    [InlineData("xinfo|groups")]
+    [InlineData("unlink")]
+    public async Task Group_is_not_destroyed_in_part_without_the_right_to_a_command(string command)
+    {
+        await using var admin = await OpenAsync();
+        string stream = $"{{{_tag}}}:in", again = StreamNames.Again(stream, "g");
+        await admin.CreateGroupAsync(stream, "g", GroupStart.Beginning);
+        await admin.CreateGroupAsync(again, "g", GroupStart.Beginning);
+        await using var user = await OpenAsync($"+@all -{command}", "~*");
+        var destroy = new Commit
+        {
+            Conditions = [CommitCondition.GroupIs(stream, Assert.Single(await admin.GetGroupsAsync(stream)))],
+            Changes = [new CommitChange.DestroyGroup(stream, "g")],
+        };
+
+        var result = Assert.Single(await user.CommitAsync([destroy]));
+
+        Assert.Equal(StreamErrorCode.PermissionDenied, result.Failure?.Code);
+        Assert.Single(await admin.GetGroupsAsync(stream));
+        Assert.Single(await admin.GetGroupsAsync(again));
+        Assert.True((await admin.CommitAsync(destroy)).IsApplied);
+    }
+
     [Fact]
     public async Task Commit_on_a_key_out_of_reach_is_refused_and_its_neighbours_are_applied()
     {
@@ -149,6 +174,7 @@ public sealed class CommitRightsTests(SharedRedis redis)
                 CommitCondition.StateIs(put, version),
                 CommitCondition.EntryExists(stream, held[0].Id),
                 CommitCondition.EntryUnread(output, waiting),
+                CommitCondition.GroupIs(stream, Assert.Single(await admin.GetGroupsAsync(stream))),
             ],
             Changes =
             [

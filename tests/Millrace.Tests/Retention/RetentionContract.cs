@@ -6,7 +6,7 @@ using Millrace.Tests.Fixtures;
 namespace Millrace.Tests.Retention;
 
 /// <summary>What retention drops, and what it never does, the same on every store. Ages are by a clock that a test moves.</summary>
-public abstract class RetentionContract
+public abstract partial class RetentionContract
 {
     private const string Group = "billing";
 

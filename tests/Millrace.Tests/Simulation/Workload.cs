@@ -199,6 +199,7 @@ internal sealed class Workload(int seed, EmbeddedStreamStore store)
         4 => new CommitChange.Ack(stream, group, held.Id),
         5 => new CommitChange.AckAndDelete(stream, group, held.Id),
         6 => new CommitChange.Release(stream, group, held, TimeSpan.FromMilliseconds(_random.Next(3) * 700)),
+        7 when _random.Next(8) == 0 => new CommitChange.DestroyGroup(stream, group),
         7 => new CommitChange.DeleteConsumer(stream, group, Pick(Consumers)),
         _ => new CommitChange.Schedule(Pick(StreamNamesUsed), NextFields(), TimeSpan.FromMilliseconds(_random.Next(4_000))),
     };

@@ -111,7 +111,8 @@ internal ref struct CommitArguments(CommandCall call)
                 var kind when kind.SequenceEqual("held"u8) => new CommitCondition.Held(TakeKey(), TakeText(), TakeText(), TakeHeld()),
                 var kind when kind.SequenceEqual("entry"u8) => new CommitCondition.Exists(TakeKey(), TakeId()),
                 var kind when kind.SequenceEqual("unread"u8) => new CommitCondition.Unread(TakeKey(), TakeId()),
-                _ => Fail<CommitCondition>("expected a condition: last, state, held, entry or unread, or at last upkeep"),
+                var kind when kind.SequenceEqual("group"u8) => ReadStands(),
+                _ => Fail<CommitCondition>("expected a condition: last, state, held, entry, unread or group, or at last upkeep"),
             };
         }
 
@@ -133,12 +134,19 @@ internal ref struct CommitArguments(CommandCall call)
                 var kind when kind.SequenceEqual("ackdel"u8) => new CommitChange.AckAndDelete(TakeKey(), TakeText(), TakeId()),
                 var kind when kind.SequenceEqual("remove"u8) => new CommitChange.Delete(TakeKey(), TakeId()),
                 var kind when kind.SequenceEqual("leave"u8) => new CommitChange.DeleteConsumer(TakeKey(), TakeText(), TakeText()),
+                var kind when kind.SequenceEqual("destroy"u8) => ReadDestroy(),
                 var kind when kind.SequenceEqual("release"u8) => ReadRelease(),
-                _ => Fail<CommitChange>("expected a change: append, schedule, put, delete, remove, ack, ackdel, leave or release"),
+                _ => Fail<CommitChange>("expected a change: append, schedule, put, delete, remove, ack, ackdel, leave, destroy or release"),
             };
         }
 
         return changes;
+    }
+
+    private CommitCondition.Stands ReadStands()
+    {
+        var (stream, group, last) = (TakeKey(), TakeText(), TakeId());
+        return new(stream, group, last, TakeNumber(), (int)Math.Min(TakeNumber(), int.MaxValue));
     }
 
     private CommitChange.Append ReadAppend()
@@ -163,16 +171,31 @@ internal ref struct CommitArguments(CommandCall call)
         return new(key, payload, TakeOptionalNumber() is { } ms ? ToDuration(ms) : null);
     }
 
+    private CommitChange.DestroyGroup ReadDestroy()
+    {
+        var stream = TakeKey();
+        var (again, schedule, order, group) = (TakeKey(), TakeKey(), TakeKey(), TakeText());
+        ExpectPrivate(stream, group, again, schedule);
+        if (_error is null && order != StreamNames.Order(stream, group))
+            Fail($"the notes on order of group '{group}' are '{StreamNames.Order(stream, group)}', not '{order}'");
+        return new(stream, group);
+    }
+
     private CommitChange.Release ReadRelease()
     {
         var stream = TakeKey();
         var (again, schedule, group) = (TakeKey(), TakeKey(), TakeText());
+        ExpectPrivate(stream, group, again, schedule);
+        var held = TakeHeld();
+        return new(stream, group, held, TakeDuration());
+    }
+
+    private void ExpectPrivate(string stream, string group, string again, string schedule)
+    {
         if (_error is null && again != StreamNames.Again(stream, group))
             Fail($"the private stream of group '{group}' is '{StreamNames.Again(stream, group)}', not '{again}'");
         if (_error is null && schedule != StreamNames.Schedule(again))
             Fail($"the schedule of '{again}' is '{StreamNames.Schedule(again)}', not '{schedule}'");
-        var held = TakeHeld();
-        return new(stream, group, held, TakeDuration());
     }
 
     private ReadOnlySpan<byte> Take()

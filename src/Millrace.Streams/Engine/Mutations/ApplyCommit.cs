@@ -20,6 +20,7 @@ namespace Millrace.Streams.Engine.Mutations;
 ///         7 schedule         stream text | delay in ms | fields
 ///         8 delete           stream text | ID
 ///         9 delete consumer  stream text | group text | consumer text
+///        10 destroy group    stream text | group text
 /// </code>
 /// </remarks>
 internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitResult>
@@ -88,6 +89,8 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
             case CommitChange.DeleteConsumer delete:
                 return engine.FindGroup(delete.Stream, delete.Group, out _) is { } left
                     && left.FindConsumer(delete.Consumer) is { HeldCount: 0 } && left.RemoveConsumer(delete.Consumer) is not null;
+            case CommitChange.DestroyGroup destroy:
+                return Destroy(engine, destroy);
             case CommitChange.Release release:
                 return Release(engine, release, nowMs);
             case CommitChange.Schedule schedule:
@@ -108,6 +111,15 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
             return stream.Append(append.Fields, nowMs, engine.Options.BlockEntries);
         stream.Append(id, append.Fields, engine.Options.BlockEntries);
         return id;
+    }
+
+    private static bool Destroy(StreamEngine engine, CommitChange.DestroyGroup destroy)
+    {
+        var changed = new DestroyGroup(destroy.Stream, destroy.Group).Apply(engine, 0, out _);
+        var again = StreamNames.Again(destroy.Stream, destroy.Group);
+        changed |= engine.RemoveKey(again) is not null;
+        changed |= engine.RemoveKey(StreamNames.Schedule(again)) is not null;
+        return changed | engine.RemoveKey(StreamNames.Order(destroy.Stream, destroy.Group)) is not null;
     }
 
     private static bool Release(StreamEngine engine, CommitChange.Release release, long nowMs)
@@ -222,6 +234,11 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
                 writer.Text(delete.Group);
                 writer.Text(delete.Consumer);
                 break;
+            case CommitChange.DestroyGroup destroy:
+                writer.Byte(10);
+                writer.Text(destroy.Stream);
+                writer.Text(destroy.Group);
+                break;
         }
     }
 
@@ -252,6 +269,7 @@ internal readonly record struct ApplyCommit(Commit Commit) : IMutation<CommitRes
         7 => ReadSchedule(ref reader),
         8 => new CommitChange.Delete(reader.Text(), reader.Id()),
         9 => new CommitChange.DeleteConsumer(reader.Text(), reader.Text(), reader.Text()),
+        10 => new CommitChange.DestroyGroup(reader.Text(), reader.Text()),
         var other => throw EngineErrors.Damaged($"there is no change {other}", 0),
     };
 

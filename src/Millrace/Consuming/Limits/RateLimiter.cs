@@ -39,7 +39,7 @@ internal sealed class RateLimiter
     public RateLimiter(IStreamStore store, GroupPlan plan, TimeProvider time, ILogger logger)
     {
         (_store, _plan, _time, _logger) = (store, plan, time, logger);
-        (_window, _taken) = KeysOf(plan);
+        (_window, _taken) = KeysOf(plan.Home, plan.Group);
         var (limit, period) = (Math.Max(1, plan.Options.RateLimit), plan.Options.RatePeriod);
         _tokensPerWindow = (limit + 9) / 10;
         _length = TimeSpan.FromMilliseconds(Math.Ceiling(period.TotalMilliseconds * _tokensPerWindow / limit));
@@ -47,8 +47,8 @@ internal sealed class RateLimiter
 
     public bool IsOn => _plan.Options.RateLimit > 0;
 
-    public static (StateKey Window, StateKey Taken) KeysOf(GroupPlan plan) =>
-        (new(plan.Home, $"rate/{plan.Group}"), new(plan.Home, $"rate/{plan.Group}/taken"));
+    public static (StateKey Window, StateKey Taken) KeysOf(string home, string group) =>
+        (new(home, $"rate/{group}"), new(home, $"rate/{group}/taken"));
 
     /// <summary>Waits for a token. Not when cancelled: then there is none.</summary>
     /// <param name="isWanted">Asked before a token is used, which may be much later: whether it still is of use.</param>

@@ -96,11 +96,11 @@ public sealed class CommitCommandsTests
     [InlineData("MILLRACE.COMMIT 0 salt 0 0 0", "-ERR argument 4 of MILLRACE.COMMIT: there are more arguments than commits\r\n")]
     [InlineData("MILLRACE.COMMIT 0 salt 1 0 0", "-ERR argument 9 of MILLRACE.COMMIT: the arguments end too early\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 1 likes 1 0",
-        "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held, entry or unread, or at last upkeep\r\n")]
+        "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held, entry, unread or group, or at last upkeep\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 2 upkeep last 1 0",
-        "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held, entry or unread, or at last upkeep\r\n")]
+        "-ERR argument 7 of MILLRACE.COMMIT: expected a condition: last, state, held, entry, unread or group, or at last upkeep\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 eat 1", "-ERR argument 8 of MILLRACE.COMMIT: expected a change: append, schedule, put, " +
-        "delete, remove, ack, ackdel, leave or release\r\n")]
+        "delete, remove, ack, ackdel, leave, destroy or release\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 ack 2 g 1-1", "-ERR argument 9 of MILLRACE.COMMIT: expected the number of a key, from 1 to 1\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 ack 1 g x", "-ERR argument 11 of MILLRACE.COMMIT: expected an entry ID\r\n")]
     [InlineData("MILLRACE.COMMIT 1 s salt 0 1 0 1 append 1 * 3 a b c",
@@ -111,6 +111,11 @@ public sealed class CommitCommandsTests
         "-ERR argument 11 of MILLRACE.COMMIT: expected the key '{s}:scheduled', not 'other'\r\n")]
     [InlineData("MILLRACE.COMMIT 3 s other again salt 0 1 0 1 release 1 2 3 g 1-1 1 0",
         "-ERR argument 14 of MILLRACE.COMMIT: the private stream of group 'g' is '{s}:again:g', not 'other'\r\n")]
+    [InlineData("MILLRACE.COMMIT 4 s other again order salt 0 1 0 1 destroy 1 2 3 4 g",
+        "-ERR argument 16 of MILLRACE.COMMIT: the private stream of group 'g' is '{s}:again:g', not 'other'\r\n")]
+    [InlineData("MILLRACE.COMMIT 4 s {s}:again:g {s}:again:g:scheduled other salt 0 1 0 1 destroy 1 2 3 4 g",
+        "-ERR argument 16 of MILLRACE.COMMIT: the notes on order of group 'g' are '{s}:order:g', not 'other'\r\n")]
+    [InlineData("MILLRACE.COMMIT 1 s salt 0 1 1 group 1 g 1-1 x 0", "-ERR argument 11 of MILLRACE.COMMIT: expected a number\r\n")]
     [InlineData("MILLRACE.COMMIT 2 s {s}:scheduled salt 0 1 0 1 schedule 1 2 999999999999999 2 a b",
         "-ERR argument 12 of MILLRACE.COMMIT: a time is at most 315360000000 ms\r\n")]
     [InlineData("MILLRACE.ACKANDDELETE 2 s g 1-1", "-ERR MILLRACE.ACKANDDELETE takes one key\r\n")]
