@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -9,11 +10,12 @@ namespace Millrace;
 /// </summary>
 public sealed class Retention
 {
-    // Large enough to amortize a round trip, small enough that entries of some size do not fill memory.
+    // Large enough to amortize a round trip.
     private const int PageSize = 500;
 
-    // Entries at either end whose mean size stands for all.
-    private const int SampleSize = 100;
+    // What a page is meant to hold, so that large entries fill neither memory nor an answer. Sizes show when they are here, so the first page is small.
+    private const int PageBytes = 4 * 1024 * 1024;
+    private const int FirstPageSize = 4;
 
     private readonly IStreamStore _store;
     private readonly TimeProvider _time;
@@ -35,8 +37,8 @@ public sealed class Retention
     internal ILookup<string, string> Groups { get; init; } = Array.Empty<string>().ToLookup(static name => name);
 
     /// <summary>
-    /// Applies a policy to a stream once. About four round trips for each group, and with a number or size to keep one read for every 500
-    /// entries that go.
+    /// Applies a policy to a stream once. About four round trips for each group; with a number to keep a read for every 500 entries that go, and with a
+    /// size to keep the reading of all that is kept, 500 entries or 4 MiB at a time.
     /// </summary>
     /// <param name="stream">The stream; nothing happens when there is none.</param>
     /// <param name="retention">What to keep.</param>
@@ -115,31 +117,34 @@ public sealed class Retention
     private async ValueTask<(EntryId Cut, bool IsHeldBack)> FindCutAsync(
         string stream, StreamRetention retention, EntryId floor, CancellationToken cancellationToken)
     {
-        var (cut, isHeldBack) = (EntryId.Zero, false);
+        var cut = EntryId.Zero;
         if (retention.MaxAge is { } maxAge && _time.GetUtcNow() is var now && maxAge < now - DateTimeOffset.UnixEpoch)
-        {
             cut = EntryId.FromTime(now - maxAge);
-            isHeldBack = cut > floor && await HasEntryAsync(stream, floor, cut, cancellationToken).ConfigureAwait(false);
-            cut = cut < floor ? cut : floor;
-        }
+        if (retention.MaxBytes is { } maxBytes && await FindEndAsync(stream, maxBytes, cancellationToken).ConfigureAwait(false) is var end && end > cut)
+            cut = end;
+        var isHeldBack = cut > floor && await HasEntryAsync(stream, floor, cut, cancellationToken).ConfigureAwait(false);
+        cut = cut < floor ? cut : floor;
 
-        var excess = await FindExcessAsync(stream, retention, cancellationToken).ConfigureAwait(false);
-        if (excess <= 0)
+        if (retention.MaxCount is not { } maxCount
+            || await _store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false) is not { } info
+            || info.Length - maxCount is not (> 0 and var excess))
             return (cut, isHeldBack);
         var (count, next) = await WalkAsync(stream, floor, excess, cancellationToken).ConfigureAwait(false);
         return (next > cut ? next : cut, isHeldBack || count < excess);
     }
 
-    /// <summary>How many entries there are above the number and the size to keep.</summary>
-    private async ValueTask<long> FindExcessAsync(string stream, StreamRetention retention, CancellationToken cancellationToken)
+    /// <summary>The ID behind the newest entry that is too much, when the newest ones are to have this many bytes together at most; 0-0: none is.</summary>
+    private async ValueTask<EntryId> FindEndAsync(string stream, long maxBytes, CancellationToken cancellationToken)
     {
-        if (retention is { MaxCount: null, MaxBytes: null }
-            || await _store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false) is not { } info)
-            return 0;
-        var keep = retention.MaxCount ?? long.MaxValue;
-        if (retention.MaxBytes is { } maxBytes)
-            keep = Math.Min(keep, (long)(maxBytes / await MeanBytesAsync(stream, cancellationToken).ConfigureAwait(false)));
-        return info.Length - keep;
+        long bytes = 0;
+        await foreach (var entry in PageAsync(stream, new() { IsReversed = true }, cancellationToken).ConfigureAwait(false))
+        {
+            bytes += entry.Fields.Packed.Length;
+            if (bytes > maxBytes)
+                return Behind(entry.Id);
+        }
+
+        return EntryId.Zero;
     }
 
     private async ValueTask<bool> HasEntryAsync(string stream, EntryId from, EntryId below, CancellationToken cancellationToken) =>
@@ -151,26 +156,47 @@ public sealed class Retention
         string stream, EntryId below, long limit, CancellationToken cancellationToken)
     {
         var (count, next) = (0L, EntryId.Zero);
-        while (count < limit && next < below)
+        if (limit <= 0 || below == EntryId.Zero)
+            return (count, next);
+        await foreach (var entry in PageAsync(stream, new() { End = below.Previous() }, cancellationToken).ConfigureAwait(false))
         {
-            var page = await _store.RangeAsync(
-                stream,
-                new() { Start = next, End = below.Previous(), Count = (int)Math.Min(PageSize, limit - count) },
-                cancellationToken).ConfigureAwait(false);
-            if (page.Count == 0)
+            (count, next) = (count + 1, Behind(entry.Id));
+            if (count == limit)
                 break;
-            count += page.Count;
-            next = page[^1].Id == EntryId.Max ? EntryId.Max : page[^1].Id.Next();
         }
 
         return (count, next);
     }
 
-    private async ValueTask<double> MeanBytesAsync(string stream, CancellationToken cancellationToken)
+    private static EntryId Behind(EntryId id) => id == EntryId.Max ? id : id.Next();
+
+    /// <summary>Reads a range to its end, in pages.</summary>
+    private async IAsyncEnumerable<StreamEntry> PageAsync(
+        string stream, StreamRange range, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
-        var oldest = await _store.RangeAsync(stream, new() { Count = SampleSize }, cancellationToken).ConfigureAwait(false);
-        var newest = await _store.RangeAsync(stream, new() { Count = SampleSize, IsReversed = true }, cancellationToken).ConfigureAwait(false);
-        return Math.Max(1, oldest.Concat(newest).Select(static entry => entry.Fields.Packed.Length).DefaultIfEmpty().Average());
+        var size = FirstPageSize;
+        while (true)
+        {
+            IReadOnlyList<StreamEntry> page;
+            try
+            {
+                page = await _store.RangeAsync(stream, range with { Count = size }, cancellationToken).ConfigureAwait(false);
+            }
+            catch (StreamException) when (size > 1)
+            {
+                // Perhaps it met entries so much larger than those before that they do not fit an answer. One does, and if not, that is thrown.
+                size = 1;
+                continue;
+            }
+
+            foreach (var entry in page)
+                yield return entry;
+            if (page.Count < size || page[^1].Id == (range.IsReversed ? range.Start : range.End))
+                yield break;
+            range = range.IsReversed ? range with { End = page[^1].Id.Previous() } : range with { Start = page[^1].Id.Next() };
+            var fitting = PageBytes * (long)size / Math.Max(1, page.Sum(static entry => (long)entry.Fields.Packed.Length));
+            size = (int)Math.Clamp(fitting, 1, Math.Min(PageSize, size * 2));
+        }
     }
 
     private async ValueTask<long> TrimDeadLettersAsync(

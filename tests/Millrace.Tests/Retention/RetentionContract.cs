@@ -43,7 +43,7 @@ public abstract partial class RetentionContract
     }
 
     [Fact]
-    public async Task Stream_keeps_about_a_number_of_bytes()
+    public async Task Stream_keeps_a_number_of_bytes()
     {
         var ids = await AppendAsync(100);
         var entry = (await Store.RangeAsync(_stream, new() { Count = 1 }))[0].Fields.Packed.Length;
@@ -51,6 +51,29 @@ public abstract partial class RetentionContract
         var result = await Retention.ApplyAsync(_stream, new() { MaxBytes = 10 * entry });
 
         Assert.Equal((90L, ids[90]), (result.Entries, await FirstAsync()));
+    }
+
+    [Theory]
+    [InlineData(1_500, 150, 0)]     // the newest are large
+    [InlineData(1_350, 150, 150)]   // those in the middle are
+    [InlineData(0, 150, 1_500)]     // the oldest are
+    public async Task Stream_keeps_a_number_of_bytes_however_sizes_differ(int before, int large, int behind)
+    {
+        await AppendAsync(before);
+        await Store.AppendManyAsync(
+            _stream, [.. Enumerable.Repeat(EntryFields.Create(("type", "x"), ("data", new string('x', 20_000))), large)]);
+        await Store.AppendManyAsync(_stream, [.. Enumerable.Repeat(EntryFields.Create(("type", "x"), ("data", "0123456789")), behind)]);
+        var sizes = (await Store.RangeAsync(_stream, new() { Count = 10_000 })).Select(entry => (long)entry.Fields.Packed.Length).ToList();
+        var limit = sizes.Sum() * 2 / 3;
+        var kept = sizes.Count;
+        while (sizes.TakeLast(kept).Sum() > limit)
+            kept--;
+
+        var dry = await Retention.ApplyAsync(_stream, new() { MaxBytes = limit }, dryRun: true);
+        var result = await Retention.ApplyAsync(_stream, new() { MaxBytes = limit });
+
+        Assert.Equal((sizes.Count - kept, sizes.Count - kept), (dry.Entries, result.Entries));
+        Assert.Equal(kept, (await IdsAsync()).Count);
     }
 
     [Fact]
