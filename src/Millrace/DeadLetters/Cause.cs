@@ -4,11 +4,12 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
+using System.Text.RegularExpressions;
 
 namespace Millrace;
 
 /// <summary>What a dead letter keeps of the exception that ended it, and the fingerprint that letters of one cause share.</summary>
-internal static class Cause
+internal static partial class Cause
 {
     // All of it together stays below 20 KiB, whatever the exceptions say.
     private const int MaxExceptions = 5;
@@ -20,11 +21,12 @@ internal static class Cause
 
     /// <summary>
     /// 16 hexadecimal digits of SHA-256 over the reason, the types of the exceptions and the innermost top frame. Line numbers are left out
-    /// and numbers count as one, so that neither a build nor an order ID in the text makes another cause of the same mistake.
+    /// and numbers count as one, in the reason also GUIDs and whatever mixes letters with digits, such as a ULID or a hash: so neither a build nor an
+    /// order ID in the text makes another cause of the same mistake. It is stored with the letter: what this file says changes it for new letters only.
     /// </summary>
     public static string Fingerprint(string reason, Exception? exception)
     {
-        var text = new StringBuilder(reason);
+        var text = new StringBuilder(Id().Replace(reason, "#"));
         var frame = "";
         foreach (var part in Chain(exception))
         {
@@ -92,6 +94,9 @@ internal static class Cause
 
         return line.ToString();
     }
+
+    [GeneratedRegex("(?<![A-Za-z0-9])(?:[0-9A-Fa-f]{8}(?:-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}(?![A-Za-z0-9])|[A-Za-z]*[0-9][A-Za-z0-9]*)")]
+    private static partial Regex Id();
 
     private static string WithoutNumbers(StringBuilder text)
     {

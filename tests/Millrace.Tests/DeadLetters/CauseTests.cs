@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using System.Text.Json;
 
@@ -36,6 +37,27 @@ public sealed class CauseTests
     public void Fingerprint_takes_numbers_in_a_reason_as_one() =>
         Assert.Equal(Cause.Fingerprint("order 9 has no lines", null), Cause.Fingerprint("order 1234 has no lines", null));
 
+    [Theory]
+    [InlineData("order {0} has no lines", "3f2504e0-4f89-11d3-9a0c-0305e82c3301", "AFFEDEAD-BEEF-CAFE-FADE-ABCDEFABCDEF")]
+    [InlineData("order {0} has no lines", "01ARZ3NDEKTSV4RRFFQ69G5FAV", "01BX5ZZKBKACTAV9WEVGEMMVRZ")]
+    [InlineData("order {0} has no lines", "d41d8cd98f00b204e9800998ecf8427e", "a1b2")]
+    [InlineData("order-{0}, of_{0}: no lines", "7f3", "f37c")]
+    [InlineData("{0}", "17", "x18")]
+    public void Fingerprint_takes_ids_in_a_reason_as_one(string reason, string one, string other)
+    {
+        Assert.Equal(
+            Cause.Fingerprint(string.Format(CultureInfo.InvariantCulture, reason, one), null),
+            Cause.Fingerprint(string.Format(CultureInfo.InvariantCulture, reason, other), null));
+    }
+
+    [Fact]
+    public void Fingerprint_differs_by_the_words_of_a_reason() =>
+        Assert.NotEqual(Cause.Fingerprint("order-1f has no lines", null), Cause.Fingerprint("parcel-1f has no lines", null));
+
+    [Fact]
+    public void Fingerprint_differs_by_types_whose_names_have_digits() =>
+        Assert.NotEqual(Cause.Fingerprint("a", new Utf8Exception()), Cause.Fingerprint("a", new Latin1Exception()));
+
     [Fact]
     public void Exceptions_are_written_outermost_first_and_those_of_an_aggregate_too()
     {
@@ -73,6 +95,10 @@ public sealed class CauseTests
             return exception;
         }
     }
+
+    private sealed class Utf8Exception : Exception;
+
+    private sealed class Latin1Exception : Exception;
 
     private static InvalidOperationException ThrownElsewhere(string message)
     {
