@@ -16,8 +16,11 @@ internal sealed record GroupSample
     /// <summary>Delivered and not settled, in the stream and in the group's private one.</summary>
     public required long Pending { get; init; }
 
-    /// <summary>Age of the oldest message that is pending, not delivered, or waiting in the private stream; zero when there is none.</summary>
-    public required TimeSpan OldestUnsettledAge { get; init; }
+    /// <summary>
+    /// Age of the oldest message that is pending, not delivered, or waiting in the private stream; zero when there is none. A store does not tell the age of
+    /// retries that wait for their time, so with nothing but those it is unknown.
+    /// </summary>
+    public required TimeSpan? OldestUnsettledAge { get; init; }
 
     public required long DeadLetters { get; init; }
 

@@ -36,8 +36,8 @@ internal sealed class GroupSampler
                 static sample => sample.TimeLag.TotalSeconds),
             Gauge<long>("millrace.group.pending", "{message}", "Entries delivered and not yet settled.",
                 static sample => sample.Pending),
-            Gauge<double>("millrace.group.oldest_unsettled_age", "s", "Age of the oldest message the group has not settled.",
-                static sample => sample.OldestUnsettledAge.TotalSeconds),
+            Gauge<double>("millrace.group.oldest_unsettled_age", "s", "Age of the oldest message the group has not settled, waiting retries left out.",
+                static sample => sample.OldestUnsettledAge?.TotalSeconds),
             Gauge<long>("millrace.group.dead_letters", "{message}", "Dead letters of the group.",
                 static sample => sample.DeadLetters),
             Gauge<long>("millrace.group.scheduled", "{message}", "Messages that wait for their time: delayed ones and the group's retries.",
@@ -139,13 +139,14 @@ internal sealed class GroupSampler
             : null;
 
         EntryId? firstUnread = unread is [var entry] ? entry.Id : null;
+        EntryId?[] unsettled = [firstUnread, pending.MinId, FirstOrigin(again)];
         return new()
         {
             Plan = plan,
             Lag = group.Lag,
             TimeLag = Age(firstUnread),
             Pending = pending.Count + pendingAgain.Count,
-            OldestUnsettledAge = Max(Age(firstUnread), Age(pending.MinId), Age(FirstOrigin(again))),
+            OldestUnsettledAge = retries.Count > 0 && Array.TrueForAll(unsettled, static id => id is null) ? null : unsettled.Max(Age),
             DeadLetters = dead?.Length ?? 0,
             Scheduled = delayed.Count + retries.Count,
         };
@@ -164,9 +165,6 @@ internal sealed class GroupSampler
         var now = (ulong)_core.Time.GetUtcNow().ToUnixTimeMilliseconds();
         return TimeSpan.FromMilliseconds(now > madeAt ? now - madeAt : 0);
     }
-
-    private static TimeSpan Max(TimeSpan first, TimeSpan second, TimeSpan third) =>
-        TimeSpan.FromTicks(Math.Max(first.Ticks, Math.Max(second.Ticks, third.Ticks)));
 
     private ObservableGauge<T> Gauge<T>(string name, string unit, string description, Func<GroupSample, T?> read)
         where T : struct => _core.Meter.Meter.CreateObservableGauge(name, () => Observe(read), unit, description);

@@ -79,6 +79,23 @@ public sealed class GroupSamplerTests(SharedRedis redis)
     }
 
     [Fact]
+    public async Task Age_of_nothing_but_waiting_retries_is_no_measurement_and_never_zero()
+    {
+        await using var host = await ConsumerHost.StartAsync(
+            static m => m.AddConsumer<OrderCreated>("orders", "billing", static (_, _, _) => throw new InvalidOperationException("not now"), static o =>
+                (o.RetryBaseDelay, o.RetryMaxDelay) = (TimeSpan.FromDays(1), TimeSpan.FromDays(1))));
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await Eventually.TrueAsync("a retry waits", async () => (await host.Store.GetScheduleAsync(StreamNames.Again("orders", "billing"))).Count == 1);
+        using var recorder = Record(host);
+
+        var found = await recorder.ScrapeUntilAsync(static gauges => gauges.Count > 0);
+
+        Assert.Equal(1, found["millrace.group.scheduled"].Single().Value);
+        Assert.Equal(0, found["millrace.group.pending"].Single().Value);
+        Assert.Empty(found["millrace.group.oldest_unsettled_age"]);
+    }
+
+    [Fact]
     public async Task Store_is_asked_once_an_interval_however_often_it_is_scraped_and_never_when_nobody_listens()
     {
         var time = new ManualTimeProvider();
@@ -185,11 +202,11 @@ public sealed class GroupSamplerTests(SharedRedis redis)
             Eventually.Deadline.TotalSeconds);
     }
 
-    /// <summary>A group of one handler that never ends and reads nothing ahead; looked at each 4 s, which no other timer waits for.</summary>
     /// <summary>Listens to the figures about groups alone.</summary>
     private static MeterRecorder Record(ConsumerHost host) =>
         new(host, static name => name.StartsWith("millrace.group.", StringComparison.Ordinal));
 
+    /// <summary>A group of one handler that never ends and reads nothing ahead; looked at each 4 s, which no other timer waits for.</summary>
     private static Task<ConsumerHost> StartBlockedAsync(IStreamStore store, TimeProvider time) => ConsumerHost.StartAsync(
         static m => m.Configure(static options => options.SampleInterval = TimeSpan.FromSeconds(4)).AddConsumer<OrderCreated>(
             "orders",
