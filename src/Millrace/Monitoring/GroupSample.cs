@@ -26,4 +26,7 @@ internal sealed record GroupSample
 
     /// <summary>Messages that wait for their time: those of the stream, for every group, and retries of this one.</summary>
     public required long Scheduled { get; init; }
+
+    /// <summary>Keys that are parked; of an ordered group only.</summary>
+    public required long? ParkedKeys { get; init; }
 }

@@ -10,7 +10,9 @@ namespace Millrace.Monitoring;
 /// The figures about groups: a background loop asks the store every <see cref="MillraceOptions.SampleInterval"/> while somebody listens, and
 /// gauges tell what it found last. So a scrape waits for no store and fails with none; a group the store did not answer for has no figures.
 /// </summary>
-/// <remarks>Costs two round trips for each stream and six or seven for each group and interval; nothing while nobody listens.</remarks>
+/// <remarks>
+/// Costs two round trips for each stream and six or seven for each group and interval, one more where it is ordered; nothing while nobody listens.
+/// </remarks>
 internal sealed class GroupSampler
 {
     // A round that takes longer ends without the groups it did not come to; a longer interval gives it more.
@@ -42,6 +44,8 @@ internal sealed class GroupSampler
                 static sample => sample.DeadLetters),
             Gauge<long>("millrace.group.scheduled", "{message}", "Messages that wait for their time: delayed ones and the group's retries.",
                 static sample => sample.Scheduled),
+            Gauge<long>("millrace.group.parked_keys", "{key}", "Keys of an ordered group whose first message failed and waits.",
+                static sample => sample.ParkedKeys),
         ];
     }
 
@@ -149,6 +153,9 @@ internal sealed class GroupSampler
             OldestUnsettledAge = retries.Count > 0 && Array.TrueForAll(unsettled, static id => id is null) ? null : unsettled.Max(Age),
             DeadLetters = dead?.Length ?? 0,
             Scheduled = delayed.Count + retries.Count,
+            ParkedKeys = plan.OrderKeys is null
+                ? null
+                : await new GroupParkedKeys(_store, plan.Stream, plan.Group).CountAsync(cancellationToken).ConfigureAwait(false),
         };
     }
 

@@ -96,6 +96,27 @@ public sealed class GroupSamplerTests(SharedRedis redis)
     }
 
     [Fact]
+    public async Task Ordered_group_tells_how_many_of_its_keys_are_parked()
+    {
+        var isFixed = false;
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.Configure(static options => options.SampleInterval = TimeSpan.FromMilliseconds(100)).AddConsumer<OrderCreated>(
+                "orders",
+                "billing",
+                (order, _, _) => order.OrderId == "good" || Volatile.Read(ref isFixed) ? Task.CompletedTask : throw new InvalidOperationException("not now"),
+                static o => (o.OrderedBy, o.RetryBaseDelay, o.RetryMaxDelay, o.MaxAttempts) =
+                    (nameof(OrderCreated.OrderId), TimeSpan.FromMilliseconds(1), TimeSpan.FromMilliseconds(50), 1_000)));
+        using var recorder = Record(host);
+        foreach (var key in new[] { "a", "b", "a", "good", "a" })
+            await host.Publisher.PublishAsync("orders", new OrderCreated(key, 1));
+
+        await recorder.ScrapeUntilAsync(static gauges => gauges["millrace.group.parked_keys"].Any(reading => (reading.Unit, reading.Value) == ("{key}", 2)));
+
+        Volatile.Write(ref isFixed, true);
+        await recorder.ScrapeUntilAsync(static gauges => gauges["millrace.group.parked_keys"].Any(reading => reading.Value == 0));
+    }
+
+    [Fact]
     public async Task Store_is_asked_once_an_interval_however_often_it_is_scraped_and_never_when_nobody_listens()
     {
         var time = new ManualTimeProvider();
