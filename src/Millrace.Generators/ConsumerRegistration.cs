@@ -58,10 +58,11 @@ internal sealed record ConsumerRegistration(
         { IsNull: true } => "null",
         { Kind: TypedConstantKind.Enum } => $"global::{value.ToCSharpString()}",
         { Value: string text } => SymbolDisplay.FormatLiteral(text, quote: true),
+        { Value: bool flag } => flag ? "true" : "false",
         _ => Convert.ToString(value.Value, CultureInfo.InvariantCulture)!,
     };
 
-    /// <summary>Every option of the attribute has a namesake in ConsumerOptions; one in seconds sets a time span.</summary>
+    /// <summary>Every option of the attribute has a namesake in ConsumerOptions; one in seconds sets a time span, and a start is told in words.</summary>
     private static string WriteOptions(AttributeData attribute)
     {
         const string seconds = "Seconds";
@@ -71,6 +72,7 @@ internal sealed record ConsumerRegistration(
             var value = WriteValue(argument.Value);
             return option.EndsWith(seconds, StringComparison.Ordinal)
                 ? $"options.{option.Substring(0, option.Length - seconds.Length)} = global::System.TimeSpan.FromSeconds({value}D);"
+                : option == "Start" && !argument.Value.IsNull ? $"options.Start = global::Millrace.Streams.GroupStart.Parse({value});"
                 : $"options.{option} = {value};";
         });
         return string.Join(" ", statements);

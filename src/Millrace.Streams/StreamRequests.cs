@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Millrace.Streams;
 
 /// <summary>What to keep when a stream is trimmed. Exactly one of the two bounds is set.</summary>
@@ -78,6 +80,33 @@ public readonly record struct GroupStart
 
     /// <summary>After an ID, as if the group had been delivered all up to it.</summary>
     public static GroupStart After(EntryId id) => new() { LastDelivered = id };
+
+    /// <summary>Reads <c>Beginning</c>, <c>Now</c>, an entry ID, after which it starts, or a time, such as 2026-11-21T10:00:00Z.</summary>
+    /// <exception cref="FormatException">The text is none of these.</exception>
+    public static GroupStart Parse(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        return TryParse(text, out var start)
+            ? start
+            : throw new FormatException($"'{text}' is neither Beginning, Now, an entry ID nor a time, such as 2026-11-21T10:00:00Z.");
+    }
+
+    /// <summary>As <see cref="Parse"/>; not with the text of something else.</summary>
+    public static bool TryParse(string? text, out GroupStart start)
+    {
+        start = default;
+        if ("Beginning".Equals(text, StringComparison.OrdinalIgnoreCase))
+            return true;
+        if ("Now".Equals(text, StringComparison.OrdinalIgnoreCase))
+            start = Now;
+        else if (EntryId.TryParse(text, null, out var id))
+            start = After(id);
+        else if (DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time))
+            start = Time(time);
+        else
+            return false;
+        return true;
+    }
 }
 
 /// <summary>A read of new entries for a consumer of a group.</summary>

@@ -10,7 +10,8 @@ namespace Millrace;
 /// </summary>
 /// <remarks>
 /// Options left out keep the defaults of <see cref="ConsumerOptions"/>; configuration under <c>Millrace:Consumers:&lt;group&gt;</c>
-/// wins over both.
+/// wins over both. What no attribute can say, <see cref="ConsumerOptions.RetryRules"/> and <see cref="ConsumerOptions.OnSettling"/>, is said where the
+/// consumer is added in code, and the rules in configuration, too.
 /// </remarks>
 /// <param name="stream">The stream.</param>
 [AttributeUsage(AttributeTargets.Method, Inherited = false)]
@@ -40,8 +41,20 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
     /// <summary>See <see cref="ConsumerOptions.MaxAttempts"/>.</summary>
     public int MaxAttempts { get; set; }
 
+    /// <summary>See <see cref="ConsumerOptions.RetryBaseDelay"/>.</summary>
+    public double RetryBaseDelaySeconds { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.RetryMaxDelay"/>.</summary>
+    public double RetryMaxDelaySeconds { get; set; }
+
     /// <summary>See <see cref="ConsumerOptions.MaxDeliveries"/>.</summary>
     public int MaxDeliveries { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.Start"/>; as in configuration, see <see cref="Streams.GroupStart.Parse"/>.</summary>
+    public string? Start { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.OwnsStream"/>.</summary>
+    public bool OwnsStream { get; set; }
 
     /// <summary>See <see cref="ConsumerOptions.OrderedBy"/>; usually <c>nameof</c> a property of the message.</summary>
     public string? OrderedBy { get; set; }
@@ -66,6 +79,21 @@ public sealed class StreamConsumerAttribute(string stream) : Attribute
 
     /// <summary>See <see cref="ConsumerOptions.BreakerFailures"/>.</summary>
     public int BreakerFailures { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.BreakerFailureRatio"/>.</summary>
+    public double BreakerFailureRatio { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.BreakerWindow"/>.</summary>
+    public double BreakerWindowSeconds { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.BreakerMinimum"/>.</summary>
+    public int BreakerMinimum { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.BreakerPause"/>.</summary>
+    public double BreakerPauseSeconds { get; set; }
+
+    /// <summary>See <see cref="ConsumerOptions.BreakerMaxPause"/>.</summary>
+    public double BreakerMaxPauseSeconds { get; set; }
 
     /// <summary>See <see cref="ConsumerOptions.RateLimit"/>.</summary>
     public int RateLimit { get; set; }

@@ -156,14 +156,8 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
     {
         if (Configured(name) is not { } text)
             return value;
-        if (text.Equals("Beginning", StringComparison.OrdinalIgnoreCase))
-            return GroupStart.Beginning;
-        if (text.Equals("Now", StringComparison.OrdinalIgnoreCase))
-            return GroupStart.Now;
-        if (EntryId.TryParse(text, null, out var id))
-            return GroupStart.After(id);
-        if (DateTimeOffset.TryParse(text, CultureInfo.InvariantCulture, DateTimeStyles.AssumeUniversal, out var time))
-            return GroupStart.Time(time);
+        if (GroupStart.TryParse(text, out var start))
+            return start;
         errors.Add($"{path}:{name}: '{text}' is neither Beginning, Now, an entry ID nor a time, such as 2026-11-21T10:00:00Z.");
         return value;
     }
@@ -210,7 +204,9 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         var bound = new RetryRule
         {
             Exception = Name(nameof(rule.Exception), rule.Exception)!,
-            MaxAttempts = Integer(nameof(rule.MaxAttempts), rule.MaxAttempts ?? options.MaxAttempts, 1, 1_000),
+            MaxAttempts = Configured(nameof(rule.MaxAttempts)) is null && rule.MaxAttempts is null
+                ? null
+                : Integer(nameof(rule.MaxAttempts), rule.MaxAttempts ?? 1, 1, 1_000),
             BaseDelay = baseDelay,
             MaxDelay = Duration(nameof(rule.MaxDelay), maxDelay, baseDelay),
         };

@@ -221,6 +221,42 @@ public sealed class RegistrationGeneratorTests
             StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("Start = \"Now\"", "options.Start = global::Millrace.Streams.GroupStart.Parse(\"Now\");")]
+    [InlineData("RetryBaseDelaySeconds = 0.5, RetryMaxDelaySeconds = 9",
+        "options.RetryBaseDelay = global::System.TimeSpan.FromSeconds(0.5D); options.RetryMaxDelay = global::System.TimeSpan.FromSeconds(9D);")]
+    [InlineData("BreakerFailureRatio = 0.5, BreakerMinimum = 7", "options.BreakerFailureRatio = 0.5; options.BreakerMinimum = 7;")]
+    [InlineData("OwnsStream = true", "options.OwnsStream = true;")]
+    public void Option_of_the_attribute_is_set_as_its_type_wants_it(string option, string written)
+    {
+        var run = new GeneratorRun($$"""
+            using Millrace;
+            [Message("order.created")]
+            public sealed record OrderCreated(string Id);
+            public static class Handlers
+            {
+                [StreamConsumer("orders", Group = "g", {{option}})]
+                public static void Handle(OrderCreated order) { }
+            }
+            """);
+
+        Assert.Empty(run.Result.Diagnostics);
+        run.Compile();
+        Assert.Contains(written, run.GeneratedConsumers, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Attribute_has_every_option_that_an_attribute_can_say()
+    {
+        var options = typeof(ConsumerOptions).GetProperties().Select(static option => option.Name)
+            .Except([nameof(ConsumerOptions.RetryRules), nameof(ConsumerOptions.OnSettling)]);
+        var attribute = typeof(StreamConsumerAttribute).GetProperties(BindingFlags.Public | BindingFlags.Instance | BindingFlags.DeclaredOnly)
+            .Select(static option => option.Name).Except([nameof(StreamConsumerAttribute.Stream), nameof(StreamConsumerAttribute.Group)])
+            .Select(static name => name.EndsWith("Seconds", StringComparison.Ordinal) ? name[..^"Seconds".Length] : name);
+
+        Assert.Equal(options.Order(), attribute.Order());
+    }
+
     [Fact]
     public void Order_by_a_property_that_is_not_there_is_an_error() =>
         ReportsProblem("MILL001", "Handle", "it is ordered by 'OrderId', and 'OrderCreated' has no such property", """

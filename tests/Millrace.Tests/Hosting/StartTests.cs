@@ -162,6 +162,28 @@ public sealed class StartTests
         Assert.Equal(DeadLetterReasons.NotRetried, dead.GetText("deadreason"u8));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Retry_rule_that_sets_delays_only_leaves_the_attempts_to_the_group(bool isConfigured)
+    {
+        var configuration = new Dictionary<string, string?>
+        {
+            ["Millrace:Consumers:billing:MaxAttempts"] = "1",
+            ["Millrace:Consumers:billing:RetryRules:0:Exception"] = isConfigured ? "System.TimeoutException" : "System.FormatException",
+            ["Millrace:Consumers:billing:RetryRules:0:BaseDelay"] = "00:00:01",
+        };
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>(
+                "orders", "billing", (_, _, _) => throw new TimeoutException("no"), o => o.RetryOn<TimeoutException>(baseDelay: TimeSpan.FromSeconds(1))),
+            configuration: configuration);
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        var dead = (await host.ReadAsync(StreamNames.DeadLetters("orders", "billing")))[0].Fields;
+
+        Assert.Equal(DeadLetterReasons.AttemptsExhausted, dead.GetText("deadreason"u8));
+    }
+
     [Fact]
     public async Task Missing_store_is_reported()
     {
