@@ -184,7 +184,12 @@ public sealed partial class MillraceTestHost : IAsyncDisposable
         var builder = Host.CreateEmptyApplicationBuilder(new() { ApplicationName = "test" });
         builder.Configuration.AddInMemoryCollection(Options.Configuration);
         _configureServices?.Invoke(builder.Services);
-        builder.Services.AddMillrace(_configure);
+        builder.Services.AddMillrace(millrace =>
+        {
+            // It shares its process with whoever runs the tests.
+            millrace.Configure(static options => options.ExitOnSecondSignal = false);
+            _configure(millrace);
+        });
         builder.Services.RemoveAll<IStreamStore>().AddSingleton<IStreamStore>(_watched);
         builder.Services.RemoveAll<TimeProvider>().AddSingleton<TimeProvider>(Time);
         _host = builder.Build();

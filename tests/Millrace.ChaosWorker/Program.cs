@@ -32,6 +32,7 @@ if (args is [_, _, _, _, var minutes])
     var drain = TimeSpan.FromMinutes(int.Parse(minutes, CultureInfo.InvariantCulture));
     builder.Configuration["Millrace:DrainTimeout"] = drain.ToString();
     builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = 2 * drain);
+    builder.Services.AddHostedService(_ => new SlowToStop(drain));
 }
 
 builder.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
@@ -102,4 +103,12 @@ MeterListener CountLosses()
     });
     listener.Start();
     return listener;
+}
+
+/// <summary>A service of the application that takes its time to stop.</summary>
+internal sealed class SlowToStop(TimeSpan time) : IHostedService
+{
+    public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    public Task StopAsync(CancellationToken cancellationToken) => Task.Delay(time, TimeProvider.System, cancellationToken);
 }

@@ -21,6 +21,13 @@ public sealed class MillraceOptions
     public TimeSpan DrainTimeout { get; set; } = TimeSpan.FromSeconds(15);
 
     /// <summary>
+    /// Whether a signal that comes while the host stops (Ctrl+C again, SIGTERM again, SIGQUIT) ends the process at once, with 130, 143 or 131, instead of
+    /// only cutting the drain short: what runs stays pending, as after a kill, and other services are not waited for. Set it to <see langword="false"/>
+    /// where those must stop in order. Default: yes.
+    /// </summary>
+    public bool ExitOnSecondSignal { get; set; } = true;
+
+    /// <summary>
     /// How often the store is asked for the figures about groups (lag, pending, dead letters, ages) while somebody listens to them; nothing
     /// is asked otherwise. Costs two round trips a stream and about seven a group. Default 10 s; at least 100 ms.
     /// </summary>

@@ -16,6 +16,7 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
 {
     private ConsumerWorker[] _workers = [];
     private readonly CancellationTokenSource _stopBackground = new();
+    private readonly List<PosixSignalRegistration> _signals = [];
     private ConsumerPresence? _presence;
     private LaneDirectory? _lanes;
     private Task _running = Task.CompletedTask;
@@ -77,12 +78,12 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
 
     /// <summary>
     /// Drains. A token that is cancelled already means that there is no time for it; one cancelled later cuts it short, and a signal ends it
-    /// at once: the one that stopped the host came before this.
+    /// at once, and the stop of other services as well: the one that stopped the host came before this.
     /// </summary>
     public async Task StoppingAsync(CancellationToken cancellationToken)
     {
-        using var interrupt = PosixSignalRegistration.Create(PosixSignal.SIGINT, EndDrain);
-        using var terminate = PosixSignalRegistration.Create(PosixSignal.SIGTERM, EndDrain);
+        foreach (var signal in (PosixSignal[])[PosixSignal.SIGINT, PosixSignal.SIGQUIT, PosixSignal.SIGTERM])
+            _signals.Add(PosixSignalRegistration.Create(signal, EndAtOnce));
         foreach (var worker in _workers)
         {
             if (cancellationToken.IsCancellationRequested)
@@ -112,18 +113,22 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
         foreach (var worker in _workers)
             worker.Abort();
         _stopBackground.Cancel();
+        foreach (var signal in _signals)
+            signal.Dispose();
     }
 
     private ILoggerFactory Loggers => services.GetService<ILoggerFactory>() ?? NullLoggerFactory.Instance;
 
     /// <summary>
-    /// Somebody presses Ctrl+C again. What runs is cancelled and stays pending, as after a kill, and so nothing is lost. Whether the process
-    /// goes on to its end is left to the other handlers of the signal.
+    /// Somebody presses Ctrl+C again. What runs is cancelled and stays pending, as after a kill, and so nothing is lost. The lifetime of the host keeps the
+    /// signal from ending the process, and waits for whoever is slow to stop; so the process is ended here, with the code a shell gives to the signal.
     /// </summary>
-    private void EndDrain(PosixSignalContext context)
+    private void EndAtOnce(PosixSignalContext context)
     {
         foreach (var worker in _workers)
             worker.Abort();
+        if (services.GetRequiredService<MillraceCore>().Options.ExitOnSecondSignal)
+            Environment.Exit(128 + (context.Signal switch { PosixSignal.SIGINT => 2, PosixSignal.SIGQUIT => 3, _ => 15 }));
     }
 
     private static async Task RunAsync(ConsumerWorker worker)

@@ -46,6 +46,7 @@ internal sealed class OptionBinder(IConfiguration? configuration, string path, L
         options.Source = binder.Name(nameof(options.Source), options.Source);
         options.InstanceName = binder.Name(nameof(options.InstanceName), options.InstanceName);
         options.DrainTimeout = binder.Duration(nameof(options.DrainTimeout), options.DrainTimeout, TimeSpan.Zero);
+        options.ExitOnSecondSignal = binder.Flag(nameof(options.ExitOnSecondSignal), options.ExitOnSecondSignal);
         options.SampleInterval = binder.Duration(nameof(options.SampleInterval), options.SampleInterval, TimeSpan.FromMilliseconds(100));
         options.RetentionInterval = binder.Duration(nameof(options.RetentionInterval), options.RetentionInterval, TimeSpan.FromSeconds(1));
     }

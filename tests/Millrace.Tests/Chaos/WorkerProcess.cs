@@ -126,6 +126,13 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
             throw new InvalidOperationException($"{name} ended with {code} when it was told to stop:\n{string.Join('\n', _errors)}");
     }
 
+    /// <summary>Waits until it has ended, and tells with what.</summary>
+    public async Task<int> WaitForEndAsync(TimeSpan deadline)
+    {
+        await _process!.WaitForExitAsync().WaitAsync(deadline);
+        return _process.ExitCode;
+    }
+
     public void Freeze() => Signals.Stop(_process!);
 
     public void Thaw() => Signals.Continue(_process!);

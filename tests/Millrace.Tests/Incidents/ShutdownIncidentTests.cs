@@ -5,6 +5,7 @@ using Millrace.Redis;
 using Millrace.Streams;
 using Millrace.Tests.Chaos;
 using Millrace.Tests.Fixtures;
+using Millrace.Tests.Hosting;
 
 namespace Millrace.Tests.Incidents;
 
@@ -17,10 +18,13 @@ public abstract class ShutdownIncidentTests(SharedRedis? redis, ITestOutputHelpe
     {
         /// <summary>
         /// Whoever pressed Ctrl+C again, because a handler would not end, had to wait nevertheless or to kill the process. A real process with
-        /// ten minutes to drain and handlers that take an hour: at the second signal it ends, and everything is there for the next one.
+        /// ten minutes to drain, a service that takes as long to stop, and handlers that take an hour: at the second signal it ends, and everything is
+        /// there for the next one.
         /// </summary>
-        [Fact]
-        public async Task Second_signal_ends_the_process_at_once_and_loses_nothing()
+        [Theory]
+        [InlineData(false)]
+        [InlineData(true)]
+        public async Task Second_signal_ends_the_process_at_once_and_loses_nothing(bool isDeaf)
         {
             const int Jobs = 10;
             await using var server = await RedisServer.StartAsync();
@@ -30,7 +34,7 @@ public abstract class ShutdownIncidentTests(SharedRedis? redis, ITestOutputHelpe
             await worker.StartAsync(asBefore: false);
             await using (var publisher = await ConsumerHost.StartAsync(_ => { }, store, instance: "publisher"))
             {
-                var job = new Job("key0", JobKind.Works, 0, WorkMs: 3_600_000, IsDeaf: false);
+                var job = new Job("key0", JobKind.Works, 0, WorkMs: 3_600_000, isDeaf);
                 await publisher.Publisher.PublishManyAsync(ChaosWorkload.Jobs, Enumerable.Repeat(job, Jobs).ToList());
             }
 
@@ -41,7 +45,8 @@ public abstract class ShutdownIncidentTests(SharedRedis? redis, ITestOutputHelpe
             worker.Signal();
             await Eventually.TrueAsync("it drains", async () => await store.GetStreamInfoAsync(again) is { EntriesAdded: > 0 });
             Assert.True(worker.IsRunning);
-            await worker.TerminateAsync();
+            worker.Signal();
+            Assert.Equal(SecondSignalTests.EndedBySigterm, await worker.WaitForEndAsync(SecondSignalTests.AtOnce));
 
             File.Delete(history);
             var found = new ConcurrentDictionary<string, int>();

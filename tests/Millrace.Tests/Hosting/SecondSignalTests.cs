@@ -1,0 +1,36 @@
+using Millrace.ChaosWorker;
+using Millrace.Redis;
+using Millrace.Tests.Chaos;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Hosting;
+
+/// <summary>A signal while the host stops, in a real process. What it holds then is looked at in <c>ShutdownIncidentTests</c>.</summary>
+public sealed class SecondSignalTests
+{
+    // What a signal and the end of a process take, generously; whatever else could end it takes ten minutes or more.
+    internal static readonly TimeSpan AtOnce = TimeSpan.FromSeconds(10);
+
+    internal const int EndedBySigterm = 128 + 15;
+
+    [Fact]
+    public async Task Second_signal_ends_a_process_whose_other_services_are_slow_to_stop()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await using var store = new RedisStreamStore(RedisOptions.Parse(server.Endpoint));
+        var history = Path.GetTempFileName();
+        await using var worker = new WorkerProcess("shop", server.Port, history, drainMinutes: 10);
+        await worker.StartAsync(asBefore: false);
+        var registry = new ConsumerRegistry(store);
+        Task<IReadOnlyList<GroupConsumer>> ConsumersAsync() => registry.ListAsync(ChaosWorkload.Jobs, ChaosWorkload.Work).AsTask();
+        await Eventually.TrueAsync("it says that it lives", async () => await ConsumersAsync() is [{ IsAlive: true }]);
+        worker.Signal();
+        await Eventually.TrueAsync("it has drained and left its groups", async () => await ConsumersAsync() is []);
+        Assert.True(worker.IsRunning);
+
+        worker.Signal();
+
+        Assert.Equal(EndedBySigterm, await worker.WaitForEndAsync(AtOnce));
+        File.Delete(history);
+    }
+}
