@@ -107,8 +107,9 @@ public sealed partial class StoreDifferenceTests(SharedRedis redis)
                 return new($"extend {what}", async (store, at) => $"{(await store.ExtendAsync(
                     stream, group, consumer, [.. Ids(at).Select(id => new HeldEntry(id, count))])).Count}");
             case 8 when random.Next(3) == 0:
-                return random.Next(5) switch
+                return random.Next(6) switch
                 {
+                    5 => DestroyWhole(stream, group),
                     0 => new($"trim {what}", async (store, at) => $"{await store.TrimAsync(stream, StreamTrim.ToLength(count))}"),
                     1 => new($"destroy {what}", async (store, at) => $"{await store.DestroyGroupAsync(stream, group)}"),
                     2 => Create(stream, group),
@@ -200,6 +201,14 @@ public sealed partial class StoreDifferenceTests(SharedRedis redis)
 
     private static Call Create(string stream, string group) =>
         new($"create {stream[15..]} {group}", async (store, _) => $"{await store.CreateGroupAsync(stream, group, GroupStart.Beginning)}");
+
+    private static Call DestroyWhole(string stream, string group) => new($"destroy whole {stream[15..]} {group}", async (store, _) =>
+    {
+        var seen = (await store.GetGroupsAsync(stream)).FirstOrDefault(info => info.Name == group);
+        CommitCondition[] unmoved = seen is null ? [] : [CommitCondition.GroupIs(stream, seen)];
+        var result = Assert.Single(await store.CommitAsync([new() { Conditions = unmoved, Changes = [new CommitChange.DestroyGroup(stream, group)] }]));
+        return $"{result.IsApplied} {result.Failure?.Code}";
+    });
 
     private static Call Commits(IReadOnlyList<Func<View, Commit>> makers)
     {
