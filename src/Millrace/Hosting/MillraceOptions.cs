@@ -23,7 +23,7 @@ public sealed class MillraceOptions
     /// <summary>
     /// Whether a signal that comes while the host stops (Ctrl+C again, SIGTERM again, SIGQUIT) ends the process at once, with 130, 143 or 131, instead of
     /// only cutting the drain short: what runs stays pending, as after a kill, and other services are not waited for. Set it to <see langword="false"/>
-    /// where those must stop in order. Default: yes.
+    /// where those must stop in order, or where a wrapper passes on signals that the process is sent as well. Default: yes.
     /// </summary>
     public bool ExitOnSecondSignal { get; set; } = true;
 
