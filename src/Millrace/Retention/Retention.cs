@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -10,16 +9,10 @@ namespace Millrace;
 /// </summary>
 public sealed class Retention
 {
-    // Large enough to amortize a round trip.
-    private const int PageSize = 500;
-
-    // What a page is meant to hold, so that large entries fill neither memory nor an answer. Sizes show when they are here, so the first page is small.
-    private const int PageBytes = 4 * 1024 * 1024;
-    private const int FirstPageSize = 4;
-
     private readonly IStreamStore _store;
     private readonly TimeProvider _time;
     private readonly AbandonedGroups _abandoned;
+    private readonly StreamSizes _sizes;
 
     /// <summary>Asks the store for nothing yet.</summary>
     /// <param name="store">The store.</param>
@@ -28,6 +21,7 @@ public sealed class Retention
     {
         (_store, _time) = (store, time ?? TimeProvider.System);
         _abandoned = new(store, _time);
+        _sizes = new(store);
     }
 
     /// <summary>The policies the application added, by stream; none when made by hand.</summary>
@@ -38,7 +32,7 @@ public sealed class Retention
 
     /// <summary>
     /// Applies a policy to a stream once. About four round trips for each group; with a number to keep a read for every 500 entries that go, and with a
-    /// size to keep the reading of all that is kept, 500 entries or 4 MiB at a time.
+    /// size to keep the reading of what came since the last time, 500 entries or 4 MiB at a time.
     /// </summary>
     /// <param name="stream">The stream; nothing happens when there is none.</param>
     /// <param name="retention">What to keep.</param>
@@ -120,7 +114,7 @@ public sealed class Retention
         var cut = EntryId.Zero;
         if (retention.MaxAge is { } maxAge && _time.GetUtcNow() is var now && maxAge < now - DateTimeOffset.UnixEpoch)
             cut = EntryId.FromTime(now - maxAge);
-        if (retention.MaxBytes is { } maxBytes && await FindEndAsync(stream, maxBytes, cancellationToken).ConfigureAwait(false) is var end && end > cut)
+        if (retention.MaxBytes is { } maxBytes && await _sizes.FindEndAsync(stream, maxBytes, cancellationToken).ConfigureAwait(false) is var end && end > cut)
             cut = end;
         var isHeldBack = cut > floor && await HasEntryAsync(stream, floor, cut, cancellationToken).ConfigureAwait(false);
         cut = cut < floor ? cut : floor;
@@ -131,20 +125,6 @@ public sealed class Retention
             return (cut, isHeldBack);
         var (count, next) = await WalkAsync(stream, floor, excess, cancellationToken).ConfigureAwait(false);
         return (next > cut ? next : cut, isHeldBack || count < excess);
-    }
-
-    /// <summary>The ID behind the newest entry that is too much, when the newest ones are to have this many bytes together at most; 0-0: none is.</summary>
-    private async ValueTask<EntryId> FindEndAsync(string stream, long maxBytes, CancellationToken cancellationToken)
-    {
-        long bytes = 0;
-        await foreach (var entry in PageAsync(stream, new() { IsReversed = true }, cancellationToken).ConfigureAwait(false))
-        {
-            bytes += entry.Fields.Packed.Length;
-            if (bytes > maxBytes)
-                return Behind(entry.Id);
-        }
-
-        return EntryId.Zero;
     }
 
     private async ValueTask<bool> HasEntryAsync(string stream, EntryId from, EntryId below, CancellationToken cancellationToken) =>
@@ -158,45 +138,14 @@ public sealed class Retention
         var (count, next) = (0L, EntryId.Zero);
         if (limit <= 0 || below == EntryId.Zero)
             return (count, next);
-        await foreach (var entry in PageAsync(stream, new() { End = below.Previous() }, cancellationToken).ConfigureAwait(false))
+        await foreach (var entry in EntryPages.ReadAsync(_store, stream, new() { End = below.Previous() }, cancellationToken).ConfigureAwait(false))
         {
-            (count, next) = (count + 1, Behind(entry.Id));
+            (count, next) = (count + 1, EntryPages.Behind(entry.Id));
             if (count == limit)
                 break;
         }
 
         return (count, next);
-    }
-
-    private static EntryId Behind(EntryId id) => id == EntryId.Max ? id : id.Next();
-
-    /// <summary>Reads a range to its end, in pages.</summary>
-    private async IAsyncEnumerable<StreamEntry> PageAsync(
-        string stream, StreamRange range, [EnumeratorCancellation] CancellationToken cancellationToken)
-    {
-        var size = FirstPageSize;
-        while (true)
-        {
-            IReadOnlyList<StreamEntry> page;
-            try
-            {
-                page = await _store.RangeAsync(stream, range with { Count = size }, cancellationToken).ConfigureAwait(false);
-            }
-            catch (StreamException) when (size > 1)
-            {
-                // Perhaps it met entries so much larger than those before that they do not fit an answer. One does, and if not, that is thrown.
-                size = 1;
-                continue;
-            }
-
-            foreach (var entry in page)
-                yield return entry;
-            if (page.Count < size || page[^1].Id == (range.IsReversed ? range.Start : range.End))
-                yield break;
-            range = range.IsReversed ? range with { End = page[^1].Id.Previous() } : range with { Start = page[^1].Id.Next() };
-            var fitting = PageBytes * (long)size / Math.Max(1, page.Sum(static entry => (long)entry.Fields.Packed.Length));
-            size = (int)Math.Clamp(fitting, 1, Math.Min(PageSize, size * 2));
-        }
     }
 
     private async ValueTask<long> TrimDeadLettersAsync(

@@ -13,8 +13,8 @@ public sealed class StreamRetention
     public long? MaxCount { get; set; }
 
     /// <summary>
-    /// Drops the oldest entries above this many bytes: their names and values; what the store needs besides is not counted. Each run reads all that is
-    /// kept, to add up its size: with a large one, or a distant Redis, run less often (<see cref="MillraceOptions.RetentionInterval"/>). Default: keep all.
+    /// Drops the oldest entries above this many bytes: their names and values; what the store needs besides is not counted. Each entry is read once, to add
+    /// up sizes, by the process that applies the policy; all that is kept anew after a restart, and where entries were deleted by name. Default: keep all.
     /// </summary>
     public long? MaxBytes { get; set; }
 

@@ -77,6 +77,43 @@ public abstract partial class RetentionContract
     }
 
     [Fact]
+    public async Task Sizes_are_added_up_once_and_anew_where_entries_were_deleted()
+    {
+        var reads = 0;
+        var retention = new Millrace.Retention(FaultyStore.Wrap(Store, member =>
+        {
+            reads += member == nameof(IStreamStore.RangeAsync) ? 1 : 0;
+            return FaultyStore.Fault.None;
+        }));
+        var entry = EntryFields.Create(("type", "x"), ("data", "0123456789"));
+        var policy = new StreamRetention { MaxBytes = 9_000L * entry.Packed.Length };
+        var ids = await AppendSomeAsync(10_000);
+        Assert.Equal((1_000L, ids[1_000]), ((await retention.ApplyAsync(_stream, policy)).Entries, await FirstAsync()));
+        var first = reads;
+
+        for (var round = 1; round <= 3; round++)
+        {
+            ids = [.. ids, .. await AppendSomeAsync(300)];
+            reads = 0;
+            Assert.Equal(300, (await retention.ApplyAsync(_stream, policy)).Entries);
+            Assert.Equal(ids[1_000 + (300 * round)], await FirstAsync());
+        }
+
+        Assert.True(reads < first, $"{reads} reads where nearly all is known, {first} at first.");
+
+        await Store.DeleteAsync(_stream, ids[5_000..5_400]);
+        Assert.Equal(0, (await retention.ApplyAsync(_stream, policy)).Entries);
+        ids = [.. ids, .. await AppendSomeAsync(500)];
+        Assert.Equal(100, (await retention.ApplyAsync(_stream, policy)).Entries);
+
+        await Store.DeleteStreamAsync(_stream);
+        ids = [.. await AppendSomeAsync(9_001)];
+        Assert.Equal((1L, ids[1]), ((await retention.ApplyAsync(_stream, policy)).Entries, await FirstAsync()));
+
+        async Task<List<EntryId>> AppendSomeAsync(int count) => [.. await Store.AppendManyAsync(_stream, [.. Enumerable.Repeat(entry, count)])];
+    }
+
+    [Fact]
     public async Task Of_several_bounds_the_strictest_counts()
     {
         var ids = await AppendAsync(10);
