@@ -6,54 +6,64 @@ using Millrace.WorkQueues;
 namespace Millrace.Tests.WorkQueues;
 
 /// <summary>
-/// Many hours of a queue in virtual time, on the embedded store, while everything goes wrong that <see cref="PatternChaos"/> knows: a sixth of the slice,
-/// from the seed <c>MILLRACE_JOBS_SEED</c> or a new one. On every store, in real time: <see cref="JobQueueTests"/>.
+/// The jobs of a queue while everything goes wrong that <see cref="PatternChaos"/> knows: many hours in virtual time on the embedded store, seconds on a
+/// server. On each a tenth of the slice, from the seed <c>MILLRACE_JOBS_SEED</c> or a new one.
 /// </summary>
 public sealed class JobChaosTests
 {
     private const string Queue = "work";
-    private const int Steps = 250;
+    private const int VirtualJobs = 250;
+    private const int Jobs = 120;
     private const int MaxSteps = 2_000;
 
-    [Fact]
-    public Task Every_job_of_many_hours_ends_once_in_its_order_and_no_two_with_one_key_at_once() =>
-        Slice.RunAsync("MILLRACE_JOBS_SEED", 1 / 6d, RunAsync);
+    public static TheoryData<string> Places => PatternChaos.Places;
 
-    private static async Task RunAsync(int seed)
+    [Theory]
+    [MemberData(nameof(Places))]
+    public Task Every_job_ends_once_in_its_order_and_no_two_with_one_key_at_once_whatever_dies(string place) =>
+        Slice.RunAsync("MILLRACE_JOBS_SEED", 0.1, seed => RunAsync(place, seed));
+
+    private static async Task RunAsync(string place, int seed)
     {
-        PatternChaos? place = null;
-        var jobs = new JobChaos(Queue, seed) { Pace = TimeSpan.FromSeconds(5) };
+        PatternChaos? running = null;
+        var (count, pace, lease) = place == PatternChaos.Embedded
+            ? (VirtualJobs, TimeSpan.FromSeconds(5), TimeSpan.FromSeconds(30))
+            : (Jobs, TimeSpan.FromMilliseconds(5), TimeSpan.FromSeconds(1));
+        var jobs = new JobChaos(Queue, seed) { Pace = pace };
         await using var chaos = await PatternChaos.StartAsync(
-            PatternChaos.Embedded,
+            place,
             seed,
             millrace => millrace.AddMessage<Resize>().AddJob<Resize, Size>(
                 Queue,
-                (job, context, token) => jobs.HandleAsync(job, context, place!.Time, token),
-                options => (options.MaxAttempts, options.RetryBaseDelay, options.RetryMaxDelay, options.MaxDeliveries) =
-                    (3, TimeSpan.FromSeconds(20), TimeSpan.FromMinutes(5), 1_000)),
+                (job, context, token) => jobs.HandleAsync(job, context, running!.Time, token),
+                options =>
+                {
+                    (options.MaxAttempts, options.RetryBaseDelay, options.RetryMaxDelay) = (3, 4 * pace, 60 * pace);
+                    (options.MaxDeliveries, options.Lease) = (1_000, lease);
+                }),
             desk => desk.AddJobQueue(Queue).AddMessage<Resize>());
-        place = chaos;
+        running = chaos;
         chaos.Begin();
         var begun = chaos.Time.GetUtcNow();
         List<Job> all = [];
-        for (var number = 0; number < Steps; number++)
+        for (var number = 0; number < count; number++)
         {
-            await jobs.EnqueueAsync(() => Jobs(chaos), chaos.InsistAsync, number, all);
+            await jobs.EnqueueAsync(() => QueueOf(chaos), chaos.InsistAsync, number, all);
             if (chaos.Random.Next(6) == 0)
-                await chaos.FinishAsync(jobs.CancelAsync(Jobs(chaos).Find(all[^chaos.Random.Next(1, Math.Min(all.Count, 8) + 1)].Id)));
+                await chaos.FinishAsync(jobs.CancelAsync(QueueOf(chaos).Find(all[^chaos.Random.Next(1, Math.Min(all.Count, 8) + 1)].Id)));
             await chaos.StepAsync(StepOf(chaos.Random));
         }
 
         await chaos.HealAsync();
         TestContext.Current.TestOutputHelper?.WriteLine($"  {chaos.Time.GetUtcNow() - begun} passed");
         var ended = new Dictionary<string, JobState>();
-        await chaos.UntilAsync(() => FindUnendedAsync(Jobs(chaos), all, ended), MaxSteps, TimeSpan.FromSeconds(20));
+        await chaos.UntilAsync(() => FindUnendedAsync(QueueOf(chaos), all, ended), MaxSteps, TimeSpan.FromSeconds(20));
         for (var step = 0; step < 20; step++)
             await chaos.StepAsync(TimeSpan.FromMinutes(1));
-        await jobs.CheckAsync(chaos.Store, [.. all.Select(job => Jobs(chaos).Find(job.Id))], [.. all.Select(job => ended[job.Id])], $"seed {seed}");
+        await jobs.CheckAsync(chaos.Store, [.. all.Select(job => QueueOf(chaos).Find(job.Id))], [.. all.Select(job => ended[job.Id])], $"seed {seed}");
     }
 
-    private static JobQueue Jobs(PatternChaos chaos) => chaos.Desk.Host.Services.GetRequiredKeyedService<JobQueue>(Queue);
+    private static JobQueue QueueOf(PatternChaos chaos) => chaos.Desk.Host.Services.GetRequiredKeyedService<JobQueue>(Queue);
 
     private static async Task<string?> FindUnendedAsync(JobQueue queue, List<Job> all, Dictionary<string, JobState> ended)
     {
