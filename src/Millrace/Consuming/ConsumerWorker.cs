@@ -93,6 +93,7 @@ internal sealed class ConsumerWorker
         var leases = Task.WhenAll(_leases.RunAsync(endLeases.Token), _ledger.RunAsync(endLeases.Token));
 
         await ReadUntilStoppedAsync().ConfigureAwait(false);
+        Expect(false);
         _handlers.Complete();
         _ordered?.Close();
         if (_abort.IsCancellationRequested)
@@ -249,6 +250,7 @@ internal sealed class ConsumerWorker
     private async Task ReadAsync(CancellationToken cancellationToken)
     {
         var failures = 0;
+        var isMore = false;
         while (true)
         {
             await WaitAtGateAsync(cancellationToken).ConfigureAwait(false);
@@ -259,9 +261,10 @@ internal sealed class ConsumerWorker
                 if (failures > 0)
                     await RepairAsync(cancellationToken).ConfigureAwait(false);
                 Status.Answered();
-                var deliveries = await _reader.ReadNewAsync(room, reading).ConfigureAwait(false);
+                var deliveries = await _reader.ReadNewAsync(room, waits: !isMore, reading).ConfigureAwait(false);
                 failures = 0;
                 Status.Read();
+                isMore = Expect(_reader.MayHaveMore);
                 if (deliveries is [var only])
                     await _handlers.StartHere(only).ConfigureAwait(false);
                 else
@@ -270,12 +273,21 @@ internal sealed class ConsumerWorker
             catch (OperationCanceledException) when (reading.IsCancellationRequested && !cancellationToken.IsCancellationRequested)
             {
                 // The gate was closed before there was room or anything came.
+                isMore = Expect(false);
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
+                isMore = Expect(false);
                 await WaitAfterFailureAsync(exception, ++failures, cancellationToken).ConfigureAwait(false);
             }
         }
+    }
+
+    /// <summary>Tells the other lanes whether more of this one is on its way; without lanes it makes no difference, and a read may as well wait.</summary>
+    private bool Expect(bool isMore)
+    {
+        _plan.Lane?.Budget.Expect(_plan.Lane.Index, isMore);
+        return isMore && _plan.Lane is not null;
     }
 
     /// <summary>A pause hands back what has not begun; behind a gate that is closed for other reasons it waits here.</summary>
@@ -283,6 +295,7 @@ internal sealed class ConsumerWorker
     {
         while (!_gate.IsOpen)
         {
+            Expect(false);
             if (_gate.IsClosedFor(WorkerState.Paused))
                 await HandBackAsync().ConfigureAwait(false);
             await _gate.WhenChangedAsync(cancellationToken).ConfigureAwait(false);
@@ -360,6 +373,7 @@ internal sealed class ConsumerWorker
         if (_ordered is not null || delivery.IsLost) // The tenure tries it again, or whoever has it.
             return await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
         delivery.ReturnToQueue();
+        Expect(false); // It has room for others only when this one is through.
         _ = StartLaterAsync(delivery, delay);
         return SettleResult.Done;
     }

@@ -30,14 +30,18 @@ internal sealed class GroupReader(
     /// <summary>How much it reads.</summary>
     public ReadAhead Ahead => ahead;
 
-    /// <summary>Waits for new entries. Returns them also when the wait was cancelled: they are ours already.</summary>
+    /// <summary>Whether the last read of new entries brought as many as it asked for, so that there may be more.</summary>
+    public bool MayHaveMore { get; private set; }
+
+    /// <summary>Reads new entries, and waits for them where there are none. Returns them also when the wait was cancelled: they are ours already.</summary>
     /// <param name="room">
     /// How many the worker has room for. COUNT is per stream, so each gets half; one more may come when there is room for one.
     /// </param>
+    /// <param name="waits">Whether to wait; otherwise what is there comes, or nothing.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
-    public async Task<IReadOnlyList<Delivery>> ReadNewAsync(int room, CancellationToken cancellationToken)
+    public async Task<IReadOnlyList<Delivery>> ReadNewAsync(int room, bool waits, CancellationToken cancellationToken)
     {
-        var batches = await ReadBatchesAsync(room, Block, cancellationToken).ConfigureAwait(false);
+        var batches = await ReadBatchesAsync(room, waits ? Block : TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
         var deliveries = new List<Delivery>(batches is [var only] ? only.Entries.Count : room);
         var readAt = core.Time.GetTimestamp();
         foreach (var batch in batches)
@@ -85,8 +89,13 @@ internal sealed class GroupReader(
         try
         {
             var batches = await store.ReadGroupAsync(read, cancellationToken).ConfigureAwait(false);
+            MayHaveMore = false;
             foreach (var batch in batches)
+            {
                 Learn(batch.Entries);
+                MayHaveMore |= batch.Entries.Count >= read.Count;
+            }
+
             return batches;
         }
         catch (StreamException)

@@ -3,8 +3,9 @@ namespace Millrace.Consuming;
 /// <summary>
 /// The handlers' places of a group, which its lanes share by their weights: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), where a
 /// message begins at the virtual time at which the one before it of its lane ended, and takes one by its weight. A lane that had nothing saves
-/// nothing up. A lane whose first message has waited too long gets the next place whatever its weight, but few places go that way: under overload
-/// all that waits is old.
+/// nothing up. But one whose messages are on their way from the store has something: places wait for them, the time of a read at most, or short handlers
+/// would let every lane go as fast as it is read, whatever it weighs. A lane whose first message has waited too long gets the next place whatever its
+/// weight, but few places go that way: under overload all that waits is old.
 /// </summary>
 internal sealed class LaneBudget
 {
@@ -34,18 +35,19 @@ internal sealed class LaneBudget
         TaskCompletionSource<bool> waiter;
         lock (_lock)
         {
-            if (_free > 0)
+            var queue = _lanes[lane];
+            if (_free > 0 && _lanes.All(static other => other.Waiting.Count == 0) && !IsAwaitedNeedsLock(before: queue))
             {
-                // Nobody waits while there are places.
                 _free--;
-                ChargeNeedsLock(_lanes[lane]);
+                ChargeNeedsLock(queue);
                 return new(true);
             }
 
             waiter = new(TaskCreationOptions.RunContinuationsAsynchronously);
-            if (_lanes[lane].Waiting.Count == 0)
-                _lanes[lane].Since = _time.GetTimestamp();
-            _lanes[lane].Waiting.Enqueue(waiter);
+            if (queue.Waiting.Count == 0)
+                queue.Since = _time.GetTimestamp();
+            queue.Waiting.Enqueue(waiter);
+            GrantNeedsLock();
         }
 
         return WaitAsync(waiter, stop);
@@ -56,15 +58,23 @@ internal sealed class LaneBudget
     {
         lock (_lock)
         {
-            while (NextNeedsLock() is { } lane)
-            {
-                ChargeNeedsLock(lane);
-                lane.Since = _time.GetTimestamp();
-                if (lane.Waiting.Dequeue().TrySetResult(true))
-                    return;
-            }
-
             _free++;
+            GrantNeedsLock();
+        }
+    }
+
+    /// <summary>
+    /// Says whether more messages of a lane are on their way: the store has them, and they are asked for. Places wait for them, so it must not be said of a
+    /// read that blocks.
+    /// </summary>
+    public void Expect(int lane, bool isMore)
+    {
+        lock (_lock)
+        {
+            if (_lanes[lane].IsExpected == isMore)
+                return;
+            _lanes[lane].IsExpected = isMore;
+            GrantNeedsLock();
         }
     }
 
@@ -82,7 +92,22 @@ internal sealed class LaneBudget
         return await waiter.Task.ConfigureAwait(false);
     }
 
-    /// <summary>The lane whose first message is next: the one with the earliest virtual start, or now and then one that waited too long.</summary>
+    /// <summary>Gives away what places there are.</summary>
+    private void GrantNeedsLock()
+    {
+        while (_free > 0 && NextNeedsLock() is { } lane)
+        {
+            ChargeNeedsLock(lane);
+            lane.Since = _time.GetTimestamp();
+            if (lane.Waiting.Dequeue().TrySetResult(true))
+                _free--;
+        }
+    }
+
+    /// <summary>
+    /// The lane whose first message is next: the one with the earliest virtual start, or now and then one that waited too long. None, where the earliest
+    /// start is that of messages on their way.
+    /// </summary>
     private Queue? NextNeedsLock()
     {
         Queue? next = null;
@@ -99,16 +124,31 @@ internal sealed class LaneBudget
                 oldest = lane;
         }
 
-        if (_untilAged > 0)
+        if (next is null)
+            return null;
+        var isAwaited = IsAwaitedNeedsLock(before: next);
+        if (_untilAged == 0 && (isAwaited || oldest != next) && _time.GetElapsedTime(oldest!.Since) >= _maxWait)
         {
-            _untilAged--;
-            return next;
+            _untilAged = PlacesPerAged - 1;
+            return oldest;
         }
 
-        if (oldest is null || oldest == next || _time.GetElapsedTime(oldest.Since) < _maxWait)
-            return next;
-        _untilAged = PlacesPerAged - 1;
-        return oldest;
+        if (isAwaited)
+            return null;
+        _untilAged = Math.Max(0, _untilAged - 1);
+        return next;
+    }
+
+    /// <summary>Whether a lane would be next whose messages are on their way.</summary>
+    private bool IsAwaitedNeedsLock(Queue before)
+    {
+        foreach (var lane in _lanes)
+        {
+            if (lane.IsExpected && lane.Waiting.Count == 0 && lane != before && StartNeedsLock(lane) < StartNeedsLock(before))
+                return true;
+        }
+
+        return false;
     }
 
     private double StartNeedsLock(Queue lane) => Math.Max(lane.End, _virtualTime);
@@ -117,7 +157,7 @@ internal sealed class LaneBudget
     {
         // One that went ahead for its age must not take the others' time with it.
         var start = StartNeedsLock(lane);
-        _virtualTime = _lanes.Where(static other => other.Waiting.Count > 0).Select(StartNeedsLock).Append(start).Min();
+        _virtualTime = _lanes.Where(static other => other.Waiting.Count > 0 || other.IsExpected).Select(StartNeedsLock).Append(start).Min();
         lane.End = start + (1.0 / lane.Weight);
     }
 
@@ -126,6 +166,9 @@ internal sealed class LaneBudget
         public int Weight => weight;
 
         public Queue<TaskCompletionSource<bool>> Waiting { get; } = [];
+
+        /// <summary>Whether more are on their way from the store.</summary>
+        public bool IsExpected { get; set; }
 
         /// <summary>When the first of them became the first.</summary>
         public long Since { get; set; }

@@ -20,6 +20,49 @@ public sealed class LaneBudgetTests
         Assert.All(weights.Zip(granted), lane => Assert.InRange(lane.Second, lane.First * 97, lane.First * 103));
     }
 
+    /// <summary>A lane whose line is empty for a moment, because what comes next is being read, has its share all the same.</summary>
+    [Fact]
+    public async Task Places_wait_for_messages_on_their_way_and_no_longer()
+    {
+        var budget = new LaneBudget(1, [1, 1], TimeSpan.FromHours(1), _time);
+        budget.Expect(0, isMore: true);
+        Assert.True(await budget.EnterAsync(1, CancellationToken.None)); // The lanes are level.
+        var other = Wait(budget, 1, 2);
+        budget.Leave();
+
+        Assert.True(budget.EnterAsync(0, CancellationToken.None).IsCompletedSuccessfully);
+        budget.Leave(); // They are level again.
+        Assert.Equal("1", string.Join(' ', await BegunAsync(1, other)));
+        budget.Leave();
+        Assert.True(budget.EnterAsync(0, CancellationToken.None).IsCompletedSuccessfully);
+        budget.Leave();
+        Assert.Equal("2", string.Join(' ', await BegunAsync(2, other)));
+        budget.Leave();
+        var last = budget.EnterAsync(1, CancellationToken.None);
+        Assert.False(last.IsCompleted);
+        budget.Expect(0, isMore: false);
+
+        Assert.True(await last);
+    }
+
+    [Fact]
+    public async Task Place_waits_for_messages_on_their_way_no_longer_than_a_lane_may()
+    {
+        var budget = new LaneBudget(2, [1, 1], TimeSpan.FromSeconds(10), _time);
+        budget.Expect(0, isMore: true);
+        Assert.True(await budget.EnterAsync(1, CancellationToken.None));
+        var held = Wait(budget, 1, 2);
+        _time.Advance(TimeSpan.FromSeconds(9));
+        budget.Leave();
+        Assert.All(held, one => Assert.False(one.IsCompleted));
+
+        _time.Advance(TimeSpan.FromSeconds(1));
+        var next = budget.EnterAsync(1, CancellationToken.None).AsTask();
+
+        Assert.Equal("1", string.Join(' ', await BegunAsync(1, held)));
+        Assert.False(next.IsCompleted);
+    }
+
     /// <summary>What a lane did not use is gone: it has no claim to more when it comes back.</summary>
     [Fact]
     public async Task Lane_that_had_nothing_saves_nothing_up()
