@@ -21,6 +21,12 @@ public abstract class DatabaseKillTests(DatabaseKillTests.Victim victim, Func<Ta
     // The second number is rolled back: the steps of a writer are those of a row that is committed, of one that is not, and the beginning of a third.
     private const int FirstNumber = 3;
 
+    // How many steps a role takes until it is done, or begins again. A test says so of each.
+    private const int WriterSteps = 7;
+    private const int RelaySteps = 15;
+    private const int SuccessorSteps = 9;
+    private const int HandlerSteps = 12;
+
     // Where a relay, as the process, has handed rows to the store and not settled them in the database.
     private const int BetweenStoreAndDatabase = 14;
 
@@ -28,6 +34,7 @@ public abstract class DatabaseKillTests(DatabaseKillTests.Victim victim, Func<Ta
     private readonly List<ConsumerHost> _hosts = [];
     private readonly List<int> _acknowledged = [];
     private int _number = FirstNumber;
+    private TimeSpan _lease = TimeSpan.FromSeconds(1);
     private TestDatabase? _database;
     private IStreamStore? _store;
 
@@ -35,10 +42,19 @@ public abstract class DatabaseKillTests(DatabaseKillTests.Victim victim, Func<Ta
     {
         /// <summary>Those whose steps are the same whatever the store is.</summary>
         [Theory]
-        [MemberData(nameof(Steps), Role.Writer, 7)]
-        [MemberData(nameof(Steps), Role.RetryingHandler, 12)]
+        [MemberData(nameof(Steps), Role.Writer, WriterSteps)]
+        [MemberData(nameof(Steps), Role.RetryingHandler, HandlerSteps)]
         public Task Every_committed_row_is_published_and_handled_once_when_the_database_is_killed_at_a_step_beside_the_store(Role role, int step) =>
             KillAsync(role, step);
+
+        /// <summary>A role that gains a step is to be killed there, too.</summary>
+        [Theory]
+        [InlineData(Role.Writer, WriterSteps)]
+        [InlineData(Role.Relay, RelaySteps)]
+        [InlineData(Role.Successor, SuccessorSteps)]
+        [InlineData(Role.Handler, HandlerSteps)]
+        [InlineData(Role.RetryingHandler, HandlerSteps)]
+        public Task Role_has_no_step_at_which_the_database_is_never_killed(Role role, int count) => WatchAsync(role, count);
     }
 
     public sealed class OnRedis(Victim victim, SharedRedis redis) : DatabaseKillTests(victim, async () => (await redis.StartedAsync()).Endpoint);
@@ -85,9 +101,9 @@ public abstract class DatabaseKillTests(DatabaseKillTests.Victim victim, Func<Ta
     }
 
     [Theory]
-    [MemberData(nameof(Steps), Role.Relay, 15)]
-    [MemberData(nameof(Steps), Role.Successor, 9)]
-    [MemberData(nameof(Steps), Role.Handler, 12)]
+    [MemberData(nameof(Steps), Role.Relay, RelaySteps)]
+    [MemberData(nameof(Steps), Role.Successor, SuccessorSteps)]
+    [MemberData(nameof(Steps), Role.Handler, HandlerSteps)]
     public Task Every_committed_row_is_published_and_handled_once_when_the_database_is_killed_at_any_step(Role role, int step) => KillAsync(role, step);
 
     /// <summary>All at once, killed again and again at random steps, now and then together with the processes that use it.</summary>
@@ -117,9 +133,33 @@ public abstract class DatabaseKillTests(DatabaseKillTests.Victim victim, Func<Ta
         await CheckAsync();
     }
 
-    private async Task KillAsync(Role role, int step)
+    /// <summary>Nobody dies: all that a role does is done within its steps, or is what it did within them once more.</summary>
+    private async Task WatchAsync(Role role, int count)
     {
-        var dies = new DeathAtStep(step, victim.Server.Kill);
+        const string last = "after DELETE FROM millrace_outbox AS m";
+        _lease = TimeSpan.FromMinutes(1); // An attempt more would be steps more.
+        var watch = new DeathAtStep(int.MaxValue, victim.Server.Kill);
+        await ActAsync(role, watch);
+        await CheckAsync();
+
+        // What comes later is a relay that has nothing to do; and a successor, once it has settled what was sent, is a relay like any other.
+        var steps = watch.Steps.Select(step => step.Trim()).ToList();
+        if (role is Role.Relay)
+            steps = steps[..(steps.LastIndexOf(last) + 1)];
+        if (role is Role.Successor)
+            steps = steps[..(steps.IndexOf(last) + 1)];
+        TestContext.Current.TestOutputHelper?.WriteLine(string.Join('\n', steps));
+        if (role is Role.Writer or Role.Relay)
+            Assert.Contains(string.Join('\n', steps.Skip(count)), string.Join('\n', steps.Take(count)), StringComparison.Ordinal);
+        else
+            Assert.Equal(count, steps.Count);
+        await GiveBackAsync();
+    }
+
+    /// <summary>Does what a role does, with what it needs for that.</summary>
+    /// <returns>Who wrote the rows.</returns>
+    private async Task<ConsumerHost> ActAsync(Role role, DeathAtStep dies)
+    {
         var writer = await HostAsync(isRelay: false, isHandler: false, role == Role.Writer ? dies : null);
         if (role is Role.Relay or Role.Successor)
             await WriteAllAsync(writer, 4);
@@ -130,10 +170,17 @@ public abstract class DatabaseKillTests(DatabaseKillTests.Victim victim, Func<Ta
         await HostAsync(isRelay: true, isHandler: false, role is Role.Relay or Role.Successor ? dies : null);
         if (role is Role.Handler or Role.RetryingHandler)
             await HostAsync(isRelay: false, isHandler: true, dies, role == Role.RetryingHandler);
-        while (role is Role.Writer && !dies.IsDead)
-            await WriteAsync(writer);
         if (role is Role.Handler or Role.RetryingHandler)
             await WriteAllAsync(writer, 1);
+        for (var written = 0; role is Role.Writer && written < 3 && !dies.IsDead; written++)
+            await WriteAsync(writer);
+        return writer;
+    }
+
+    private async Task KillAsync(Role role, int step)
+    {
+        var dies = new DeathAtStep(step, victim.Server.Kill);
+        var writer = await ActAsync(role, dies);
         await dies.Died.WaitAsync(Eventually.Deadline);
 
         TestContext.Current.TestOutputHelper?.WriteLine($"{role} {step}: {dies.Step}");
@@ -227,10 +274,10 @@ public abstract class DatabaseKillTests(DatabaseKillTests.Victim victim, Func<Ta
                         _stream,
                         Workload.Group,
                         static (notes, placed, context, token) => notes.HandleAsync(placed, context, token),
-                        static options =>
+                        options =>
                         {
                             // One at a time, so that its steps are in order.
-                            (options.Concurrency, options.MaxAttempts, options.MaxDeliveries, options.Lease) = (1, 1_000, 1_000, TimeSpan.FromSeconds(1));
+                            (options.Concurrency, options.MaxAttempts, options.MaxDeliveries, options.Lease) = (1, 1_000, 1_000, _lease);
                             (options.RetryBaseDelay, options.RetryMaxDelay) = (TimeSpan.FromMilliseconds(5), TimeSpan.FromMilliseconds(50));
                         });
                 }

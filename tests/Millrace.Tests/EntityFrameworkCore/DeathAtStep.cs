@@ -17,7 +17,17 @@ public sealed class DeathAtStep(int diesAt, Action? killDatabase = null) : DbCom
 {
     private readonly Lock _lock = new();
     private readonly TaskCompletionSource _died = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private int _steps;
+    private readonly List<string> _steps = [];
+
+    /// <summary>All steps that were taken.</summary>
+    public IReadOnlyList<string> Steps
+    {
+        get
+        {
+            lock (_lock)
+                return [.. _steps];
+        }
+    }
 
     /// <summary>Which step it was, for people.</summary>
     public string Step { get; private set; } = "none";
@@ -95,7 +105,8 @@ public sealed class DeathAtStep(int diesAt, Action? killDatabase = null) : DbCom
     {
         lock (_lock)
         {
-            var isNow = ++_steps == diesAt;
+            _steps.Add(step);
+            var isNow = _steps.Count == diesAt;
             if (isNow)
             {
                 Step = step;
@@ -103,7 +114,7 @@ public sealed class DeathAtStep(int diesAt, Action? killDatabase = null) : DbCom
                 _died.TrySetResult();
             }
 
-            return killDatabase is null ? _steps < diesAt : !(isNow && isAnswer);
+            return killDatabase is null ? _steps.Count < diesAt : !(isNow && isAnswer);
         }
     }
 }
