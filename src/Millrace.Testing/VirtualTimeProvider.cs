@@ -117,6 +117,8 @@ public sealed class VirtualTimeProvider : TimeProvider
 
     private sealed class VirtualTimer(VirtualTimeProvider time, TimerCallback callback, object? state) : ITimer
     {
+        private bool _isDisposed;
+
         public DateTimeOffset Due { get; set; }
 
         public TimeSpan Period { get; private set; }
@@ -128,6 +130,8 @@ public sealed class VirtualTimeProvider : TimeProvider
             List<TaskCompletionSource> seen;
             lock (time._lock)
             {
+                if (_isDisposed)
+                    return false;
                 time._timers.Remove(this);
                 Period = period;
                 if (dueTime == Timeout.InfiniteTimeSpan)
@@ -149,7 +153,10 @@ public sealed class VirtualTimeProvider : TimeProvider
         public void Dispose()
         {
             lock (time._lock)
+            {
+                _isDisposed = true;
                 time._timers.Remove(this);
+            }
         }
 
         public ValueTask DisposeAsync()

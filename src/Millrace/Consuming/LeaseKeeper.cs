@@ -6,23 +6,31 @@ namespace Millrace.Consuming;
 
 /// <summary>
 /// Renews the lease of everything the worker holds, queued and running: one call a stream each third of the lease. What the store does not
-/// return belongs to somebody else now.
+/// return belongs to somebody else now. So may, after a whole lease, what the store says nothing about.
 /// </summary>
 internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDeliveries held, TimeProvider time, ILogger logger)
 {
+    // Runs from the first call of a renewal until all calls of one are answered. A call may take longer than the lease to fail.
+    private ITimer? _watch;
+
     public async Task RunAsync(CancellationToken cancellationToken)
     {
-        using var timer = new PeriodicTimer(plan.Options.Lease / 3, time);
+        var period = plan.Options.Lease / 3;
+        using var timer = new PeriodicTimer(period, time);
+        using var watch = time.CreateTimer(
+            static keeper => ((LeaseKeeper)keeper!).LoseOver(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+        _watch = watch;
+        var isAnswered = true;
         try
         {
             while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
             {
-                var deliveries = held.Snapshot().Where(delivery => !delivery.IsSettledByHand).ToList();
-                var byStream = deliveries.ToLookup(delivery => delivery.IsAgain);
-                foreach (var batch in byStream[false].Chunk(StreamLimits.MaxBatch))
-                    await ExtendAsync(plan.Stream, batch, cancellationToken).ConfigureAwait(false);
-                foreach (var batch in byStream[true].Chunk(StreamLimits.MaxBatch))
-                    await ExtendAsync(plan.Again, batch, cancellationToken).ConfigureAwait(false);
+                // A process that was frozen finds leases over, and has time to ask whether anybody took the entries.
+                if (isAnswered)
+                    watch.Change(UntilNextEnd(least: period), Timeout.InfiniteTimeSpan);
+                isAnswered = await RenewAsync(cancellationToken).ConfigureAwait(false);
+                if (isAnswered)
+                    watch.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
             }
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
@@ -31,7 +39,19 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
         }
     }
 
-    private async Task ExtendAsync(string stream, IReadOnlyList<Delivery> deliveries, CancellationToken cancellationToken)
+    /// <returns>Whether the store answered for everything.</returns>
+    private async Task<bool> RenewAsync(CancellationToken cancellationToken)
+    {
+        var byStream = held.Snapshot().Where(static delivery => !delivery.IsSettledByHand).ToLookup(static delivery => delivery.IsAgain);
+        var answers = await Task.WhenAll(
+        [
+            .. byStream[false].Chunk(StreamLimits.MaxBatch).Select(batch => ExtendAsync(plan.Stream, batch, cancellationToken)),
+            .. byStream[true].Chunk(StreamLimits.MaxBatch).Select(batch => ExtendAsync(plan.Again, batch, cancellationToken)),
+        ]).ConfigureAwait(false);
+        return Array.TrueForAll(answers, static isAnswered => isAnswered);
+    }
+
+    private async Task<bool> ExtendAsync(string stream, IReadOnlyList<Delivery> deliveries, CancellationToken cancellationToken)
     {
         var now = time.GetTimestamp();
         try
@@ -46,14 +66,35 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
                 else
                     Lose(delivery);
             }
+
+            return true;
         }
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
-            // The store cannot be asked. After a whole lease without an answer anybody may have the entries.
             LogMessages.ExtendFailed(logger, exception, stream, plan.Group, deliveries.Count);
-            foreach (var delivery in deliveries)
-                LoseIfOver(delivery);
+            return false;
         }
+    }
+
+    /// <summary>The store is silent or fails. After a whole lease without an answer anybody may have the entries.</summary>
+    private void LoseOver()
+    {
+        foreach (var delivery in held.Snapshot())
+            LoseIfOver(delivery);
+        _watch!.Change(UntilNextEnd(least: TimeSpan.FromMilliseconds(1)), Timeout.InfiniteTimeSpan);
+    }
+
+    private TimeSpan UntilNextEnd(TimeSpan least)
+    {
+        var next = plan.Options.Lease;
+        foreach (var delivery in held.Snapshot())
+        {
+            var left = plan.Options.Lease - time.GetElapsedTime(delivery.RenewedAt, time.GetTimestamp());
+            if (delivery is { IsLost: false, IsSettledByHand: false } && left < next)
+                next = left;
+        }
+
+        return next > least ? next : least;
     }
 
     /// <summary>

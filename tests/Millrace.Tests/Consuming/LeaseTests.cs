@@ -84,55 +84,6 @@ public sealed class LeaseTests : IAsyncLifetime
         Assert.Equal("thief", Assert.Single(await PendingAsync()).Consumer);
     }
 
-    /// <summary>A process frozen for longer than the lease, as it finds its queue: nobody has told it yet what it lost.</summary>
-    [Fact]
-    public async Task Entry_that_waited_unrenewed_for_a_lease_is_given_up_before_its_handler_begins()
-    {
-        using var thaw = new ManualResetEventSlim();
-        var (reads, renewals) = (0, 0);
-        var frozen = FaultyStore.Wrap(_store, member =>
-        {
-            if (member == nameof(IStreamStore.ReadGroupAsync))
-                Interlocked.Increment(ref reads);
-            if (member == nameof(IStreamStore.ExtendAsync))
-            {
-                Interlocked.Increment(ref renewals);
-                thaw.Wait(Eventually.Deadline);
-            }
-
-            return FaultyStore.Fault.None;
-        });
-        var begun = new List<string>();
-        var end = new TaskCompletionSource();
-        await using var host = await StartAsync(
-            async (order, context, _) =>
-            {
-                begun.Add(order.OrderId);
-                if (order.OrderId == "o1")
-                    await end.Task;
-                context.Publish("done", new OrderPaid(order.OrderId));
-            },
-            o => (o.Concurrency, o.Prefetch, o.HandlerTimeout) = (1, 2, Timeout.InfiniteTimeSpan),
-            store: frozen);
-        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
-        var waiting = await host.Publisher.PublishAsync("orders", new OrderCreated("o2", 1));
-        await Eventually.TrueAsync("both are held, and a third read waits", async () =>
-            (await _store.GetGroupsAsync("orders")) is [{ PendingCount: 2 }] && Volatile.Read(ref reads) == 3);
-
-        // The renewal is on its way and keeps the thread that moved the clock.
-        var renewing = Task.Run(() => _time.Advance(TimeSpan.FromSeconds(10)));
-        await Eventually.TrueAsync("the lease is being renewed", () => new(Volatile.Read(ref renewals) > 0));
-        _time.Advance(TimeSpan.FromSeconds(30));
-        await _store.ClaimAsync("orders", "billing", new() { Consumer = "thief", Ids = [waiting], MinIdleTime = TimeSpan.Zero });
-        end.SetResult();
-        await host.Publisher.PublishAsync("orders", new OrderCreated("o3", 1));
-        await Eventually.TrueAsync("the third is handled", () => ValueTask.FromResult(begun.Contains("o3")));
-
-        thaw.Set();
-        await renewing;
-        Assert.Equal(["o1", "o3"], begun);
-    }
-
     [Fact]
     public async Task Handler_that_settled_by_hand_has_no_lease_to_lose()
     {

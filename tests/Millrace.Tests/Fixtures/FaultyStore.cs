@@ -73,6 +73,7 @@ public class FaultyStore : DispatchProxy
         {
             ValueTask<IReadOnlyList<StreamBatch<DeliveredEntry>>> read => WaitForCallerAsync(read, fault, cancellationToken),
             ValueTask<ClaimResult> claim => WaitForCallerAsync(claim, fault, cancellationToken),
+            ValueTask<IReadOnlyList<EntryId>> extend => WaitForCallerAsync(extend, fault, cancellationToken),
             _ => throw NotPrepared(method),
         };
     }
