@@ -37,6 +37,9 @@ public sealed class ChaosWorkload(string worker, IHistory history, TimeProvider 
     /// <summary>Of <see cref="Risky"/>, ordered by key: writes state.</summary>
     public const string RiskInOrder = "risk-in-order";
 
+    /// <summary>The processes of a run on a server.</summary>
+    public const int Workers = 4;
+
     public const int MaxAttempts = 4;
 
     /// <summary>Of the groups of <see cref="Jobs"/>: deaths are the run's doing there, not the messages'.</summary>

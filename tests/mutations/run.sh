@@ -29,6 +29,7 @@ prepare_delivery() {
     cp -r tests/Millrace.ChaosWorker tests/Millrace.Tests/Simulation tests/Millrace.Tests/Chaos "$work/"
     # What needs processes or a server stays behind.
     rm "$work"/Millrace.ChaosWorker/{Millrace.ChaosWorker.csproj,Program.cs} "$work"/Chaos/{ChaosMonkey,ChaosRun,ChaosServer,ChaosTests,Signals,WorkerProcess}.cs
+    rm "$work"/Chaos/{,Served,Virtual}PatternChaos.cs
     mkdir "$work/Fixtures"
     cp tests/Millrace.Tests/Fixtures/{ConsumerHost,Eventually,ManualTimeProvider}.cs src/Millrace.Testing/VirtualTimeProvider.cs "$work/Fixtures/"
 }

@@ -12,8 +12,6 @@ namespace Millrace.Tests.Chaos;
 /// </summary>
 internal sealed class ChaosRun : IAsyncDisposable
 {
-    public const int Workers = 4;
-
     // Three at once, each with a pause of 60 ms on average: fifty messages a second, handled by three groups.
     private const int Publishers = 3;
     private const int MeanPauseMs = 60;
@@ -31,7 +29,7 @@ internal sealed class ChaosRun : IAsyncDisposable
     private ChaosRun(ChaosServer server)
     {
         _server = server;
-        _workers = [.. Enumerable.Range(0, Workers).Select(i => new WorkerProcess($"w{i}", server.Port, Path.Combine(_directory, $"w{i}")))];
+        _workers = [.. Enumerable.Range(0, ChaosWorkload.Workers).Select(i => new WorkerProcess($"w{i}", server.Port, Path.Combine(_directory, $"w{i}")))];
         _publisherLine = CuttingProxy.Start(server.Port);
 
         // With time, for it asks when the machine may be busiest; and soon there again after a restart.

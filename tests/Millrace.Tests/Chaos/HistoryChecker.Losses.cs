@@ -39,7 +39,7 @@ internal sealed partial class HistoryChecker
     /// </summary>
     private bool MayHaveNoWitness(GroupRule group, HistoryEvent flush) => group.IsOrdered &&
         _faults.MostDeaths(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs) +
-        _faults.MostHandedOver(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs) >= ChaosRun.Workers - 1;
+        _faults.MostHandedOver(flush.AtMs - LedgerMs, flush.UntilMs + LedgerMs) >= ChaosWorkload.Workers - 1;
 
     private void CheckLoss(GroupRule group, HistoryEvent flush, HistoryEvent loss)
     {

@@ -1,3 +1,3 @@
 # file: src/Millrace/Consuming/Settlement.cs
 # A failed message is acknowledged, and its retry forgotten.
-s/CommitAsync\(delivery, null, \[schedule\]\)/CommitAsync(delivery, null, [])/
+s/CommitAsync\(delivery, action, context, \[schedule\]/CommitAsync(delivery, action, context, []/
