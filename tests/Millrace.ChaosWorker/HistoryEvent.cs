@@ -24,6 +24,18 @@ public enum Happened
     /// <summary>A handler is about to return: from here on the framework may acknowledge.</summary>
     End,
 
+    /// <summary>The store gave an entry to a worker.</summary>
+    Delivered,
+
+    /// <summary>A settlement leaves: a commit that acknowledges an entry, or an acknowledgement by itself (<see cref="HistoryEvent.IsFenced"/>).</summary>
+    Settle,
+
+    /// <summary>The store applied it.</summary>
+    Settled,
+
+    /// <summary>The store said that it changed nothing.</summary>
+    SettleRefused,
+
     /// <summary>The framework found the state that a handler read changed, and runs it again.</summary>
     Conflict,
 
@@ -48,12 +60,12 @@ public sealed record HistoryEvent(double AtMs, Happened What)
     /// <summary>The worker, or what a fault struck: a worker, or <see cref="Everybody"/>.</summary>
     public string Who { get; init; } = "";
 
-    /// <summary>The stream of a publish.</summary>
+    /// <summary>The stream of a publish; of a delivery or settlement, the one its entry is in.</summary>
     public string Stream { get; init; } = "";
 
     public string Group { get; init; } = "";
 
-    /// <summary>The message ID.</summary>
+    /// <summary>The message ID; of a settlement, of the message whose output leaves with it.</summary>
     public string Message { get; init; } = "";
 
     /// <summary>The entry's ID; of a publish, when it has one at once.</summary>
@@ -62,8 +74,17 @@ public sealed record HistoryEvent(double AtMs, Happened What)
     /// <summary>The order key of the message.</summary>
     public string Key { get; init; } = "";
 
-    /// <summary>The delivery count.</summary>
+    /// <summary>The delivery count, as the handler sees it; of a settlement, that in its output.</summary>
     public long Deliveries { get; init; }
+
+    /// <summary>The delivery count of the entry alone: of a delivery, and of the fence of a settlement; 0: it had none.</summary>
+    public long Count { get; init; }
+
+    /// <summary>Of a settlement: which one, the same at its end as at its beginning.</summary>
+    public string Commit { get; init; } = "";
+
+    /// <summary>Of a settlement: whether it must be of whoever holds the entry. A plain acknowledgement need not.</summary>
+    public bool IsFenced { get; init; }
 
     /// <summary>The attempt; of a publish, the last one there will be.</summary>
     public int Attempt { get; init; }

@@ -25,8 +25,11 @@ using var log = new HistoryLog(worker, history);
 builder.Logging.AddProvider(log).SetMinimumLevel(LogLevel.Debug);
 builder.Services.AddMillrace(millrace => new ChaosWorkload(worker, history, TimeProvider.System, Die).AddTo(millrace
     .UseInstanceName(instance)
-    .UseStore(services => TimedStore.Wrap(
-        new RedisStreamStore(RedisOptions.Parse(connection), null, services.GetRequiredService<ILogger<RedisStreamStore>>()), history, NoteStall))));
+    .UseStore(services =>
+    {
+        var store = new RedisStreamStore(RedisOptions.Parse(connection), null, services.GetRequiredService<ILogger<RedisStreamStore>>());
+        return TimedStore.Wrap(RecordingStore.Wrap(store, worker, history), history, NoteStall);
+    })));
 if (args is [_, _, _, _, var minutes])
 {
     var drain = TimeSpan.FromMinutes(int.Parse(minutes, CultureInfo.InvariantCulture));

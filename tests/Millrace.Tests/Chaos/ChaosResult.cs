@@ -21,6 +21,10 @@ internal sealed class ChaosResult
 
     public int Redeliveries { get; private set; }
 
+    public int Settlements { get; private set; }
+
+    public int SettlementsRefused { get; private set; }
+
     public int Effects { get; private set; }
 
     public int DeadLetters { get; private set; }
@@ -38,6 +42,8 @@ internal sealed class ChaosResult
         result.Refused = history.Count(happened => happened.What == Happened.PublishRefused);
         result.Deliveries = history.Count(happened => happened.What == Happened.Begin);
         result.Redeliveries = history.Count(happened => happened is { What: Happened.Begin, Deliveries: > 1 });
+        result.Settlements = history.Count(happened => happened.What == Happened.Settled);
+        result.SettlementsRefused = history.Count(happened => happened.What == Happened.SettleRefused);
         result.Effects = truth.Ledgers.Values.Sum(ledger => ledger.Count) + truth.Streams.Values.Sum(stream => stream.Count(entry => entry.Cause.Length > 0));
         result.DeadLetters = truth.DeadLetters.Values.Sum(letters => letters.Count);
         result.Losses = history.Count(happened => happened.What == Happened.Loss);
@@ -65,6 +71,8 @@ internal sealed class ChaosResult
         Refused += other.Refused;
         Deliveries += other.Deliveries;
         Redeliveries += other.Redeliveries;
+        Settlements += other.Settlements;
+        SettlementsRefused += other.SettlementsRefused;
         Effects += other.Effects;
         DeadLetters += other.DeadLetters;
         Losses += other.Losses;
@@ -79,14 +87,14 @@ internal sealed class ChaosResult
         [
             ("runs", Runs), ("published", Published), ("publishes of unknown outcome", Unknown), ("publishes refused", Refused),
             ("deliveries", Deliveries), .. _faults.Select(fault => ($"fault: {fault.Key}", fault.Value)), ("redeliveries", Redeliveries),
-            ("effects in the store", Effects), ("dead letters", DeadLetters), ("losses told", Losses), ("violations", Violations.Count),
+            ("settlements applied", Settlements), ("settlements refused", SettlementsRefused), ("effects in the store", Effects), ("dead letters", DeadLetters), ("losses told", Losses), ("violations", Violations.Count),
         ];
         return string.Join('\n', [$"| {name} | |", "|---|---|", .. rows.Select(row => $"| {row.What} | {row.Count:N0} |")]);
     }
 
     public override string ToString() =>
         $"{Runs} runs, {Published} published, {Unknown} of unknown outcome, {Refused} refused, {Deliveries} deliveries, {Redeliveries} of them again, " +
-        $"{Effects} effects, {DeadLetters} dead letters, {Losses} losses told; {string.Join(", ", _faults.Select(fault => $"{fault.Key} {fault.Value}"))}; " +
+        $"{Settlements} settlements applied and {SettlementsRefused} refused, {Effects} effects, {DeadLetters} dead letters, {Losses} losses told; {string.Join(", ", _faults.Select(fault => $"{fault.Key} {fault.Value}"))}; " +
         $"{Violations.Count} violations";
 
     private void Count(ChaosFault kind, int count) => _faults[kind] = _faults.GetValueOrDefault(kind) + count;

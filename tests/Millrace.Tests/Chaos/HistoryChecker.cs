@@ -20,6 +20,8 @@ internal sealed partial class HistoryChecker
     private readonly Dictionary<string, Publication> _published = [];
     private readonly Dictionary<(string Group, string Message), List<HistoryEvent>> _handled;
     private readonly Dictionary<(string Group, string Entry, string Worker), int> _conflicts;
+    private readonly List<Settlement> _settlements;
+    private readonly ILookup<(string Stream, string Group, string Entry), HistoryEvent> _delivered;
     private readonly List<HistoryEvent> _losses;
     private readonly List<HistoryEvent> _countedLosses;
 
@@ -32,6 +34,8 @@ internal sealed partial class HistoryChecker
             .ToDictionary(group => group.Key, group => group.OrderBy(happened => happened.AtMs).ToList());
         _conflicts = history.Where(happened => happened.What == Happened.Conflict)
             .CountBy(happened => (happened.Group, happened.Entry, happened.Who)).ToDictionary();
+        _settlements = SettlementsOf(history);
+        _delivered = history.Where(happened => happened.What == Happened.Delivered).ToLookup(EntryOf);
         _losses = [.. history.Where(happened => happened.What == Happened.Loss)];
         _countedLosses = [.. history.Where(happened => happened.What == Happened.LossCounted)];
         foreach (var publish in history.Where(happened => happened.What == Happened.Publish))
@@ -45,6 +49,7 @@ internal sealed partial class HistoryChecker
     {
         var checker = new HistoryChecker(history, truth, lease.TotalMilliseconds);
         checker.CheckPublishes();
+        checker.CheckSettlements();
         foreach (var group in GroupRule.All)
         {
             checker.CheckGroup(group);
@@ -106,6 +111,7 @@ internal sealed partial class HistoryChecker
 
         if (group.Outputs is not { } outputs)
             return;
+        CheckOutputs(group, outputs);
         foreach (var output in _truth.Streams[outputs].Where(output => output.Cause.Length > 0 && !IsStored(group, output.Cause)))
             Break(Promise.NothingMadeUp, $"{outputs} has an output of {output.Cause}, which is not in {group.Stream}");
     }

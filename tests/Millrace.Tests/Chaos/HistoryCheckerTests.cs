@@ -405,7 +405,9 @@ public sealed partial class HistoryCheckerTests
         Handle(ChaosWorkload.Tally, $"out-{message}", atMs + 20);
         _work.Add(message);
         Add(_inOrder, key ?? message, message);
-        _outputs.Add(new($"out-{message}", message, attempt));
+        _outputs.Add(new($"out-{message}", message, attempt, Deliveries: 1));
+        Deliver(message, atMs);
+        Settle(message, atMs + 10, attempt: attempt);
         _tally.Add($"out-{message}");
     }
 

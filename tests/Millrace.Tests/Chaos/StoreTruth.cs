@@ -30,7 +30,8 @@ internal sealed record GroupRule(
 /// <param name="Message">Its message ID.</param>
 /// <param name="Cause">The message that caused it, or empty.</param>
 /// <param name="Attempt">Of an output: the attempt that was committed.</param>
-internal sealed record StoredMessage(string Message, string Cause = "", int Attempt = 0);
+/// <param name="Deliveries">Of an output: the delivery that was.</param>
+internal sealed record StoredMessage(string Message, string Cause = "", int Attempt = 0, long Deliveries = 0);
 
 /// <summary>A dead letter.</summary>
 /// <param name="Message">Its message ID.</param>
@@ -122,10 +123,10 @@ internal sealed record StoreTruth
     private static StoredMessage ToMessage(StreamEntry entry)
     {
         var headers = new MessageHeaders(entry.Id, entry.Fields);
-        var attempt = headers.Type == "chaos.done"
-            ? JsonSerializer.Deserialize<Done>(entry.Fields.GetText(EnvelopeFieldNames.Data)!, JsonSerializerOptions.Web)!.Attempt
-            : 0;
-        return new(headers.MessageId, headers.CausationId ?? "", attempt);
+        var done = headers.Type == "chaos.done"
+            ? JsonSerializer.Deserialize<Done>(entry.Fields.GetText(EnvelopeFieldNames.Data)!, JsonSerializerOptions.Web)
+            : null;
+        return new(headers.MessageId, headers.CausationId ?? "", done?.Attempt ?? 0, done?.Deliveries ?? 0);
     }
 
     private static StoredLetter ToLetter(StreamEntry entry)

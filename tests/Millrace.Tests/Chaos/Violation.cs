@@ -12,6 +12,9 @@ internal enum Promise
     /// <summary>Every message of the stream was handled to its end, or is a dead letter.</summary>
     EverythingHandled,
 
+    /// <summary>An entry is settled once, by the delivery that holds it then; and an output is of a delivery whose settlement was not refused.</summary>
+    SettledByItsHolder,
+
     /// <summary>State and outputs of a message are in the store once, when it was handled; and never when it was given up.</summary>
     EffectsOnce,
 

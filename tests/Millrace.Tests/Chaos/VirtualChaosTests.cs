@@ -34,7 +34,7 @@ public sealed class VirtualChaosTests(ITestOutputHelper output)
 
         output.WriteLine(all.ToTable($"virtual, from seed {first} on"));
         Assert.True(all.Violations.Count == 0, string.Join('\n', all.Violations));
-        Assert.True(all.Published > 0 && all.Effects > 0);
+        Assert.True(all.Published > 0 && all.Settlements > 0 && all.Effects > 0);
     }
 
     private static int? Number(string variable) =>

@@ -46,7 +46,7 @@ internal sealed class VirtualHost : IAsyncDisposable
         var workload = new ChaosWorkload(name, history, own, die);
         var log = new HistoryLog(name, history);
         var host = await ConsumerHost.StartAsync(
-            millrace => workload.AddTo(millrace), freezer.Slow(store), own, instance: instance, log: log);
+            millrace => workload.AddTo(millrace), freezer.Slow(RecordingStore.Wrap(store, name, history)), own, instance: instance, log: log);
         return new(name, host, freezer, time);
     }
 
