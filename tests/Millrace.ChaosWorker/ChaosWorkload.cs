@@ -129,6 +129,7 @@ public sealed class ChaosWorkload(string worker, IHistory history, TimeProvider 
     {
         var name = LedgerOf(context.Group, key);
         var ledger = await ReadAsync(name, context, token) ?? new([]);
+        await Task.Yield(); // Whoever meets here has read the same.
         ledger.Messages.Add(message);
         context.State.Put(name, ledger);
     }

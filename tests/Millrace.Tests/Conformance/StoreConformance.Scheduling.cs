@@ -1,4 +1,5 @@
 using Millrace.Streams;
+using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Conformance;
 
@@ -136,6 +137,42 @@ public abstract partial class StoreConformance
         await Store.CommitAsync(Change(new CommitChange.Schedule(stream, Fields("soon"), Moment)));
 
         Assert.Equal("soon", ValueOf(Assert.Single(Assert.Single(await reading).Entries)));
+    }
+
+    /// <summary>By the store's own clock. A machine that stalls meanwhile says nothing of it, and gets another chance.</summary>
+    [Fact]
+    public async Task Schedule_is_kept_to_100_ms()
+    {
+        const int Entries = 20;
+        const int Rounds = 10;
+        var late = ulong.MaxValue;
+        for (var (round, stalls) = (0, 1); late > 100 && stalls > 0 && round < Rounds; round++)
+        {
+            using var stop = new CancellationTokenSource();
+            var watching = StallWatch.WatchAsync(Store, Moment / 2, stop.Token);
+            late = await FindLatestAsync(NewStream(), Entries);
+            await stop.CancelAsync();
+            stalls = (await watching).Count;
+            Assert.True(late <= 100 || stalls > 0, $"An entry was {late} ms late.");
+        }
+    }
+
+    /// <summary>Schedules entries, each for its own moment, and returns by how many milliseconds the latest came too late.</summary>
+    private async Task<ulong> FindLatestAsync(string stream, int count)
+    {
+        var due = new Dictionary<string, ulong>();
+        for (var i = 1; i <= count; i++)
+        {
+            var delay = i * Moment;
+            var result = await Store.CommitAsync(Change(
+                new CommitChange.Append(stream, Fields("now")), new CommitChange.Schedule(stream, Fields($"e{i}"), delay)));
+            due[$"e{i}"] = result.Ids[0].Milliseconds + (ulong)delay.TotalMilliseconds;
+        }
+
+        await FollowAsync(stream, 2 * count);
+        var moved = (await Store.RangeAsync(stream, new())).Where(entry => ValueOf(entry) != "now").ToList();
+        Assert.All(moved, entry => Assert.True(entry.Id.Milliseconds >= due[ValueOf(entry)], $"{entry.Id} came before {due[ValueOf(entry)]}"));
+        return moved.Max(entry => entry.Id.Milliseconds - due[ValueOf(entry)]);
     }
 
     /// <summary>Reads a stream from its start, waiting, until it has had this many entries.</summary>
