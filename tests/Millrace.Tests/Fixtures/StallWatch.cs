@@ -18,8 +18,11 @@ internal static class StallWatch
     }
 
     /// <summary>The same until told to stop.</summary>
+    /// <param name="store">The store, or <see langword="null"/>: only this process is watched.</param>
+    /// <param name="limit">The longest gap that is none.</param>
+    /// <param name="stop">Ends the watch.</param>
     /// <returns>From when until when the gaps were, as timestamps of the system.</returns>
-    public static async Task<IReadOnlyList<(long From, long Until)>> WatchAsync(IStreamStore store, TimeSpan limit, CancellationToken stop)
+    public static async Task<IReadOnlyList<(long From, long Until)>> WatchAsync(IStreamStore? store, TimeSpan limit, CancellationToken stop)
     {
         var time = TimeProvider.System;
         var gaps = new List<(long, long)>();
@@ -27,7 +30,8 @@ internal static class StallWatch
         using var timer = new PeriodicTimer(Pause);
         while (!stop.IsCancellationRequested)
         {
-            await store.GetStreamInfoAsync("stall-watch", CancellationToken.None);
+            if (store is not null)
+                await store.GetStreamInfoAsync("stall-watch", CancellationToken.None);
             var now = time.GetTimestamp();
             if (time.GetElapsedTime(last, now) > limit)
                 gaps.Add((last, now));

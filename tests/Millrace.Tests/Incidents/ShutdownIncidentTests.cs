@@ -69,7 +69,7 @@ public abstract class ShutdownIncidentTests(SharedRedis? redis, ITestOutputHelpe
 
     /// <summary>
     /// Each process that stopped kept what it had read and not begun until its idle time was over: a deployment was a stall of a minute.
-    /// Three processes are replaced one after the other, twice, under load: nothing is delivered twice, and nothing waits for a lease, nor 99 of 100 for a second.
+    /// Three processes are replaced one after the other, twice, under load: nothing is delivered twice, and nothing waits for a lease, or for a second.
     /// </summary>
     [Fact]
     public async Task Rolling_restart_lets_no_message_wait_for_a_lease()
@@ -82,7 +82,7 @@ public abstract class ShutdownIncidentTests(SharedRedis? redis, ITestOutputHelpe
             hosts.Add(await StartOneAsync(i));
         using var end = new CancellationTokenSource();
         using var endWatch = new CancellationTokenSource();
-        var watching = StallWatch.WatchAsync(Store, TimeSpan.FromMilliseconds(100), endWatch.Token);
+        var watching = StallWatch.WatchAsync(Store, TimeSpan.FromMilliseconds(50), endWatch.Token);
         await using var publisher = await ConsumerHost.StartAsync(_ => { }, Store, instance: "publisher");
         var publishing = PublishUntilAsync(publisher, published, end.Token);
 
@@ -103,17 +103,18 @@ public abstract class ShutdownIncidentTests(SharedRedis? redis, ITestOutputHelpe
 
         await endWatch.CancelAsync();
         var stalls = await watching;
-        var delays = handled.Values.Where(delivery => !stalls.Any(stall => MayDelay(stall, delivery.Published, delivery.Begun)))
-            .Select(delivery => Stopwatch.GetElapsedTime(delivery.Published, delivery.Begun)).Order().ToList();
-        var (half, most) = (delays.ElementAtOrDefault(delays.Count / 2), delays.ElementAtOrDefault(delays.Count * 99 / 100));
-        output.WriteLine($"{handled.Count} messages, {delays.Count} of them beside no stall: p50 {half}, p99 {most}, longest {delays.LastOrDefault()}");
+        var delays = handled.Values.Select(delivery => Delay(delivery.Published, delivery.Begun)).Order().ToList();
+        output.WriteLine($"{delays.Count} messages, p50 {delays[delays.Count / 2]}, p99 {delays[delays.Count * 99 / 100]}, longest {delays[^1]}");
         Assert.Equal(0, doubled);
         Assert.All(handled.Values, delivery => Assert.Equal(1, delivery.DeliveryCount));
-        Assert.InRange(most, TimeSpan.Zero, TimeSpan.FromSeconds(1));
 
-        // What came in during a stall is worked off in less time than that took.
-        static bool MayDelay((long From, long Until) stall, long published, long begun) =>
-            begun > stall.From && published < stall.Until + (stall.Until - stall.From);
+        // Not the p99 alone: the longer a stop takes, the more messages there are beside those few that it delays.
+        Assert.InRange(delays[^1], TimeSpan.MinValue, TimeSpan.FromSeconds(1));
+
+        // Less what the machine stalled meanwhile, twice: what came in during a stall is worked off in less time than that took.
+        TimeSpan Delay(long published, long begun) => stalls
+            .Where(stall => begun > stall.From && published < stall.Until + (stall.Until - stall.From))
+            .Aggregate(Stopwatch.GetElapsedTime(published, begun), (left, stall) => left - (2 * Stopwatch.GetElapsedTime(stall.From, stall.Until)));
 
         Task<ConsumerHost> StartOneAsync(int number) => StartAsync(
             async (order, context, token) =>
