@@ -87,14 +87,16 @@ internal sealed class ChaosResult
         [
             ("runs", Runs), ("published", Published), ("publishes of unknown outcome", Unknown), ("publishes refused", Refused),
             ("deliveries", Deliveries), .. _faults.Select(fault => ($"fault: {fault.Key}", fault.Value)), ("redeliveries", Redeliveries),
-            ("settlements applied", Settlements), ("settlements refused", SettlementsRefused), ("effects in the store", Effects), ("dead letters", DeadLetters), ("losses told", Losses), ("violations", Violations.Count),
+            ("settlements applied", Settlements), ("settlements refused", SettlementsRefused),
+            ("effects in the store", Effects), ("dead letters", DeadLetters), ("losses told", Losses), ("violations", Violations.Count),
         ];
         return string.Join('\n', [$"| {name} | |", "|---|---|", .. rows.Select(row => $"| {row.What} | {row.Count:N0} |")]);
     }
 
     public override string ToString() =>
         $"{Runs} runs, {Published} published, {Unknown} of unknown outcome, {Refused} refused, {Deliveries} deliveries, {Redeliveries} of them again, " +
-        $"{Settlements} settlements applied and {SettlementsRefused} refused, {Effects} effects, {DeadLetters} dead letters, {Losses} losses told; {string.Join(", ", _faults.Select(fault => $"{fault.Key} {fault.Value}"))}; " +
+        $"{Settlements} settlements applied and {SettlementsRefused} refused, {Effects} effects, {DeadLetters} dead letters, {Losses} losses told; " +
+        $"{string.Join(", ", _faults.Select(fault => $"{fault.Key} {fault.Value}"))}; " +
         $"{Violations.Count} violations";
 
     private void Count(ChaosFault kind, int count) => _faults[kind] = _faults.GetValueOrDefault(kind) + count;

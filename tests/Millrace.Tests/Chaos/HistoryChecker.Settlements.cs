@@ -60,8 +60,11 @@ internal sealed partial class HistoryChecker
 
     private static (string Stream, string Group, string Entry) EntryOf(HistoryEvent happened) => (happened.Stream, happened.Group, happened.Entry);
 
-    private static string Describe(Settlement settlement) =>
-        $"{settlement.Begun.Entry} of {settlement.Begun.Stream} was settled in {settlement.Begun.Group} by {settlement.Begun.Who} at {settlement.Begun.AtMs:F0} ms";
+    private static string Describe(Settlement settlement)
+    {
+        var begun = settlement.Begun;
+        return $"{begun.Entry} of {begun.Stream} was settled in {begun.Group} by {begun.Who} at {begun.AtMs:F0} ms";
+    }
 
     /// <param name="Begun">It leaves.</param>
     /// <param name="Ended">What the store said, if it did.</param>
