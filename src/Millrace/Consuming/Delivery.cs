@@ -26,6 +26,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     private DeliveryState _state = DeliveryState.Queued;
     private CancelCause _cause;
     private bool _isLost;
+    private bool _isTaken;
     private bool _isSettledByHand;
 
     // The running handler's token: time limit and everything in CancelCause.
@@ -113,6 +114,13 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     }
 
     public bool IsLost => Volatile.Read(ref _isLost);
+
+    /// <summary>Whether the store has said that it is not this delivery's any more.</summary>
+    public bool IsTaken
+    {
+        get => Volatile.Read(ref _isTaken);
+        set => Volatile.Write(ref _isTaken, value);
+    }
 
     public CancelCause Cause
     {

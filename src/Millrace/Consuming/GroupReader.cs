@@ -177,7 +177,7 @@ internal sealed class GroupReader(
         var (most, leastIdle) = (Math.Min(ahead.Fitting, MaxClaimed), TimeSpan.Zero);
         foreach (var pending in page)
         {
-            if (held.IsHeld(isAgain, pending.Id))
+            if (held.MayRun(isAgain, pending.Id))
                 continue;
             if (pending.DeliveryCount >= 2)
             {
@@ -204,7 +204,7 @@ internal sealed class GroupReader(
         await _taking.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            if (held.IsHeld(isAgain, id))
+            if (held.MayRun(isAgain, id))
                 return [];
             var idle = plan.Options.Lease;
             if (isOwn)

@@ -73,6 +73,15 @@ internal sealed class HeldDeliveries(int places, ReadAhead ahead, Action moved)
             return _held.TryGetValue((isAgain, id), out var delivery) && !delivery.IsLost;
     }
 
+    /// <summary>
+    /// Whether the entry is held, though its lease may be over, and nobody else is known to have it: its handler may run, and it must not run twice here.
+    /// </summary>
+    public bool MayRun(bool isAgain, EntryId id)
+    {
+        lock (_lock)
+            return _held.TryGetValue((isAgain, id), out var delivery) && !delivery.IsTaken;
+    }
+
     public IReadOnlyList<Delivery> Snapshot()
     {
         lock (_lock)

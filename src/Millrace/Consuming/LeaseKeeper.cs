@@ -62,9 +62,14 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
             foreach (var delivery in deliveries)
             {
                 if (ours.Contains(delivery.Id))
+                {
                     delivery.RenewedAt = now;
+                }
                 else
+                {
+                    delivery.IsTaken = true;
                     Lose(delivery);
+                }
             }
 
             return true;
