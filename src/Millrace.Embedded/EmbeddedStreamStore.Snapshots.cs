@@ -60,7 +60,7 @@ public sealed partial class EmbeddedStreamStore
     internal Task SaveNeedsLock()
     {
         Debug.Assert(_journal is not null && !IsSavingNeedsLock, "There is something to save, and nobody does.");
-        return StartNeedsLock(_journal, static (store, journal) => store.OnOwnThread(() => store.SaveAsync(journal)));
+        return StartNeedsLock(_journal, static (store, journal) => store.InBackground(() => store.SaveAsync(journal)));
     }
 
     /// <summary>The same when the one being written is done. Several that wait for that are one.</summary>
@@ -84,12 +84,10 @@ public sealed partial class EmbeddedStreamStore
         return _snapshot;
     }
 
-    private Task OnOwnThread(Func<Task> work)
+    private Task InBackground(Func<Task> work)
     {
         var started = new TaskCompletionSource<Task>();
-
-        // By way of the pool: a simulation's own thread is the one it is on, and that has the lock.
-        _journalOptions.Background(() => _journalOptions.OnOwnThread(() => started.SetResult(work())));
+        _journalOptions.Background(() => started.SetResult(work()));
         return started.Task.Unwrap();
     }
 

@@ -24,17 +24,7 @@ internal sealed record JournalOptions
     /// <summary>That room: 1 MiB.</summary>
     public int AheadBytes { get; init; } = 1024 * 1024;
 
-    /// <summary>After this many bytes that callers wrote on their own threads, one lets others go first: 256 KiB, less than a millisecond.</summary>
-    public int TurnBytes { get; init; } = 256 * 1024;
-
     /// <summary>Runs what no caller does itself. Default: the thread pool; a simulation runs it on its own thread.</summary>
     public Action<Action> Background { get; init; } =
         static work => ThreadPool.UnsafeQueueUserWorkItem(static work => work(), work, preferLocal: false);
-
-    /// <summary>
-    /// Runs what keeps a thread for as long as the device works and nobody waits for it: the sync of every second, snapshots. Default: a thread of its
-    /// own, because the pool has as many as there are processors, and handlers need them.
-    /// </summary>
-    public Action<Action> OnOwnThread { get; init; } =
-        static work => new Thread(static work => ((Action)work!)()) { IsBackground = true, Name = "Millrace disk" }.UnsafeStart(work);
 }

@@ -16,10 +16,9 @@ internal sealed partial class StreamJournal
     private bool _syncPending;
 
     /// <summary>
-    /// A sync failed, or the files are closed, so that none is tried again. Another failure does not end syncs: what was acknowledged before it still
-    /// gets to the device.
+    /// A sync failed, so that none is tried again. Another failure does not end syncs: what was acknowledged before it still gets to the device.
     /// </summary>
-    private bool _syncsEnded;
+    private bool _syncFailed;
 
     /// <summary>Whether the record is known to be on the device.</summary>
     public bool IsSynced(long lsn) => Volatile.Read(ref _syncedLsn) >= lsn;
@@ -45,8 +44,6 @@ internal sealed partial class StreamJournal
             _syncTimer.Change(SyncDelay, Timeout.InfiniteTimeSpan);
     }
 
-    private void SyncOnOwnThread() => _options.OnOwnThread(SyncWrittenBytes);
-
     /// <summary>Syncs what is written, if the device may lack any of it.</summary>
     private void SyncWrittenBytes() => Sync(Volatile.Read(ref _writtenLsn));
 
@@ -62,7 +59,7 @@ internal sealed partial class StreamJournal
             JournalSegment[] files;
             lock (_gate)
             {
-                if (_syncedLsn >= lsn || _syncsEnded)
+                if (_syncedLsn >= lsn || _syncFailed)
                     return;
                 writtenLsn = _writtenLsn;
                 _syncPending = false;
@@ -76,7 +73,7 @@ internal sealed partial class StreamJournal
             }
             catch (Exception exception)
             {
-                _syncsEnded = true;
+                _syncFailed = true;
                 Latch(exception);
                 return;
             }
@@ -118,12 +115,8 @@ internal sealed partial class StreamJournal
 
     private void CloseFiles()
     {
-        lock (_syncing)
-        {
-            _syncsEnded = true;
-            foreach (var ended in _ended)
-                ended.Dispose();
-            _segment.Dispose();
-        }
+        foreach (var ended in _ended)
+            ended.Dispose();
+        _segment.Dispose();
     }
 }

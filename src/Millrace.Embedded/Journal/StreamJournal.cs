@@ -64,9 +64,6 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     /// <summary>The LSN up to which a mark in the journal says that all is synced.</summary>
     private long _markedLsn;
 
-    /// <summary>Bytes that callers wrote for themselves since one of them let others go first. About right is enough.</summary>
-    private long _turnBytes;
-
     private bool _closed;
 
     private StreamJournal(IStorageDevice device, JournalOptions options, TimeProvider time, ILogger logger, RecoveredJournal recovered)
@@ -84,7 +81,7 @@ internal sealed partial class StreamJournal : IAsyncDisposable
         _bytesSinceSnapshot = recovered.BytesSinceSnapshot;
         SnapshotLsn = recovered.SnapshotLsn;
         SnapshotBytes = recovered.SnapshotBytes;
-        _syncTimer = CreateTimer(static state => ((StreamJournal)state!).SyncOnOwnThread());
+        _syncTimer = CreateTimer(static state => ((StreamJournal)state!).SyncWrittenBytes());
         _probeTimer = CreateTimer(static state => ((StreamJournal)state!).TryAgain());
 
         ITimer CreateTimer(TimerCallback callback) => time.CreateTimer(callback, this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
@@ -173,22 +170,8 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     /// <exception cref="StreamException"><see cref="StreamErrorCode.ReadOnly"/>: the write failed, or an earlier one did.</exception>
     public ValueTask WhenDurableAsync(long lsn) => WaitFor(lsn, true)?.Completion ?? ValueTask.CompletedTask;
 
-    /// <summary>The same with an answer for the caller. Of those who write for themselves, one goes on on the thread pool now and then: see <see cref="EndTurn"/>.</summary>
-    public ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result) => (WaitFor(lsn, result) ?? EndTurn(result))?.Result ?? new(result);
-
-    /// <summary>
-    /// Who writes on its own thread never waits, and one that writes in a loop would keep a thread of the pool to itself; two of them, on two processors,
-    /// all there are. So after so many bytes a caller goes on behind what else waits for a thread.
-    /// </summary>
-    private BatchWaiter<TResult>? EndTurn<TResult>(TResult result)
-    {
-        if (Volatile.Read(ref _turnBytes) < _options.TurnBytes)
-            return null;
-        Volatile.Write(ref _turnBytes, 0);
-        var waiter = new BatchWaiter<TResult>(result);
-        _options.Background(() => waiter.Complete(null));
-        return waiter;
-    }
+    /// <summary>The same with an answer for the caller.</summary>
+    public ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result) => WaitFor(lsn, result)?.Result ?? new(result);
 
     /// <returns>Null: the record is durable.</returns>
     private BatchWaiter<TResult>? WaitFor<TResult>(long lsn, TResult result)
@@ -211,7 +194,6 @@ internal sealed partial class StreamJournal : IAsyncDisposable
             if (MayGatherNeedsLock())
                 return _filling.Wait(result);
             SwapNeedsLock();
-            _turnBytes += _writing!.Length;
         }
 
         var failure = WriteBatch(isForCaller: true);

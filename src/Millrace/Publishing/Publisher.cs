@@ -3,9 +3,17 @@ using Millrace.Streams;
 
 namespace Millrace;
 
-/// <summary>Publishes messages. A singleton, safe for concurrent use; back-pressure is the store's.</summary>
+/// <summary>
+/// Publishes messages. A singleton, safe for concurrent use; back-pressure is the store's. A loop of it on the thread pool yields every thousand messages.
+/// </summary>
 public sealed class Publisher
 {
+    // Less than a millisecond of publishing.
+    private const int MaxTurn = 1_000;
+
+    [ThreadStatic]
+    private static int t_published;
+
     private readonly IStreamStore _store;
     private readonly MillraceCore _core;
 
@@ -42,6 +50,8 @@ public sealed class Publisher
             else
                 id = await _store.AppendAsync(stream, fields, options?.Trim, cancellationToken).ConfigureAwait(false);
             send.End();
+            if (IsTurnOver(1))
+                await Task.Yield();
             return id;
         }
         catch (Exception exception)
@@ -93,6 +103,8 @@ public sealed class Publisher
             else
                 ids = await _store.AppendManyAsync(stream, entries, options?.Trim, cancellationToken).ConfigureAwait(false);
             send.End();
+            if (IsTurnOver(entries.Length))
+                await Task.Yield();
             return ids.Count > 0 ? ids : new EntryId[entries.Length];
         }
         catch (Exception exception)
@@ -110,6 +122,18 @@ public sealed class Publisher
     /// </param>
     /// <param name="options">What is said about each message that is published without options of its own. Default: nothing.</param>
     public CommitScope NewCommit(string stream, PublishOptions? options = null) => new(_core, _store, stream, options);
+
+    /// <summary>
+    /// The embedded store seldom makes a caller wait, and so a loop that publishes would keep a thread of the pool to itself; two of them, on two
+    /// processors, all there are. After so many messages its thread does first what else waits for one.
+    /// </summary>
+    private static bool IsTurnOver(int messages)
+    {
+        if ((t_published += messages) < MaxTurn || !Thread.CurrentThread.IsThreadPoolThread)
+            return false;
+        t_published = 0;
+        return true;
+    }
 
     private async ValueTask ScheduleAsync(
         IReadOnlyList<CommitChange> changes, PublishOptions options, CancellationToken cancellationToken)

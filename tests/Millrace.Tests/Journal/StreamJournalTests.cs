@@ -50,25 +50,6 @@ public sealed class StreamJournalTests : IDisposable
     }
 
     [Fact]
-    public async Task Caller_that_wrote_much_goes_on_behind_what_else_waits_for_a_thread()
-    {
-        Queue<Action> background = [];
-        await using var journal = _directory.Open(options: new() { TurnBytes = 10, Background = background.Enqueue });
-
-        var first = journal.WhenDurableAsync(journal.Append("short"u8), "first");
-        Assert.True(first.IsCompletedSuccessfully);
-        Assert.Equal("first", await first);
-        var second = journal.WhenDurableAsync(journal.Append("short"u8), "second");
-        Assert.True(journal.IsDurable(2));
-        Assert.False(second.IsCompleted);
-        background.Dequeue()();
-        Assert.True(second.IsCompletedSuccessfully);
-        Assert.Equal("second", await second);
-        Assert.True(journal.WhenDurableAsync(journal.Append("short"u8), "third").IsCompletedSuccessfully);
-        Assert.Empty(background);
-    }
-
-    [Fact]
     public async Task Record_nobody_waited_for_is_written_at_close()
     {
         await using (var journal = _directory.Open())

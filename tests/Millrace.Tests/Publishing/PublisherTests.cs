@@ -33,6 +33,36 @@ public sealed class PublisherTests
     }
 
     [Fact]
+    public async Task Loop_that_publishes_lets_others_have_its_thread_of_the_pool_now_and_then()
+    {
+        await using var host = await ConsumerHost.StartAsync(_ => { });
+        var thread = new Posts();
+        await Task.Run(() =>
+        {
+            SynchronizationContext.SetSynchronizationContext(thread);
+            try
+            {
+                // Whatever was published on this thread before.
+                Assert.False(Publish(1_000).IsCompleted);
+                for (var turn = 0; turn < 3; turn++)
+                {
+                    Assert.True(Publish(999).IsCompletedSuccessfully);
+                    var last = host.Publisher.PublishAsync("orders", new OrderPaid("o"));
+                    Assert.False(last.IsCompleted);
+                    thread.RunAll();
+                    Assert.True(last.IsCompletedSuccessfully);
+                }
+            }
+            finally
+            {
+                SynchronizationContext.SetSynchronizationContext(null);
+            }
+        });
+
+        ValueTask<IReadOnlyList<EntryId>> Publish(int count) => host.Publisher.PublishManyAsync("orders", Enumerable.Repeat(new OrderPaid("o"), count).ToList());
+    }
+
+    [Fact]
     public async Task Message_id_is_a_new_uuid_of_version_7()
     {
         await using var host = await ConsumerHost.StartAsync(_ => { });
@@ -133,6 +163,20 @@ public sealed class PublisherTests
             var commit = host.Publisher.NewCommit("orders");
             commit.State.Put("count", new Counter(value));
             Assert.True((await commit.CommitAsync()).IsApplied);
+        }
+    }
+
+    /// <summary>What goes on later.</summary>
+    private sealed class Posts : SynchronizationContext
+    {
+        private readonly Queue<(SendOrPostCallback Callback, object? State)> _posts = [];
+
+        public override void Post(SendOrPostCallback d, object? state) => _posts.Enqueue((d, state));
+
+        public void RunAll()
+        {
+            while (_posts.TryDequeue(out var post))
+                post.Callback(post.State);
         }
     }
 }

@@ -55,7 +55,6 @@ internal sealed partial class SimulationRun : IMutationTarget
             MinAheadFrameBytes = _plan.MinAheadFrameBytes,
             AheadBytes = _plan.AheadBytes,
             Background = _background.Push,
-            OnOwnThread = static work => work(),
         };
         _time.Fired = () =>
         {
