@@ -186,6 +186,21 @@ public sealed partial class HistoryCheckerTests
         Assert.Empty(Check());
     }
 
+    [Theory]
+    [InlineData(0L)]
+    [InlineData(1L)]
+    public void Loss_may_count_what_was_published_beside_the_flush(long count)
+    {
+        _history.Add(new(1_495, Happened.Publish)
+        {
+            Message = "beside", Stream = ChaosWorkload.Jobs, Group = ChaosWorkload.Work, Detail = nameof(JobKind.Works), Attempt = 1,
+        });
+        _history.Add(new(1_505, Happened.Published) { Message = "beside", Entry = "1395-0" });
+        EmptyByFlush("1390-0", "1400-0", count);
+
+        Assert.Empty(Check());
+    }
+
     private void TwoOfOneKey()
     {
         Publish("first", 40, key: "key");

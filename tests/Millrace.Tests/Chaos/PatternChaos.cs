@@ -82,12 +82,21 @@ internal abstract class PatternChaos : IAsyncDisposable
         foreach (var (_, healAsync) in _healing)
             await healAsync();
         _healing.Clear();
+        EndTheDoomed();
         await ReviveAsync();
         for (var i = 0; i < _hosts.Length; i++)
             await StartHostAsync(i);
         TestContext.Current.TestOutputHelper?.WriteLine($"  faults: {Faults}");
         Assert.False(_faults.IsEmpty, $"seed {Seed}: nothing went wrong");
     }
+
+    /// <summary>What is to die later dies now: nothing goes wrong any more.</summary>
+    protected virtual void EndTheDoomed()
+    {
+    }
+
+    /// <summary>Whether the process in which the store lives has ended, and with it what was asked of it.</summary>
+    protected virtual bool HasDied => false;
 
     /// <summary>Lets time go by, in which something may go wrong.</summary>
     public async Task StepAsync(TimeSpan? time = null)
@@ -112,10 +121,22 @@ internal abstract class PatternChaos : IAsyncDisposable
     /// <summary>Steps until nothing is missing any more, or fails with what is.</summary>
     public async Task UntilAsync(Func<Task<string?>> missing, int maxSteps, TimeSpan? step = null)
     {
-        for (var steps = 0; await AskAsync(missing()) is { } reason; steps++)
+        for (var steps = 0; await AskAsync() is { } reason; steps++)
         {
             Assert.True(steps < maxSteps, $"seed {Seed}, {maxSteps} steps and not yet: {reason}. Faults: {Faults}");
             await StepAsync(step);
+        }
+
+        async Task<string?> AskAsync()
+        {
+            try
+            {
+                return await this.AskAsync(missing());
+            }
+            catch (StreamException) when (HasDied)
+            {
+                return "the process died while it was asked";
+            }
         }
     }
 
@@ -136,7 +157,7 @@ internal abstract class PatternChaos : IAsyncDisposable
                 await FinishAsync(act());
                 return;
             }
-            catch (StreamException exception) when (_isOn && exception.IsTransient)
+            catch (StreamException exception) when (HasDied || (_isOn && exception.IsTransient))
             {
                 await StepAsync();
             }

@@ -32,6 +32,10 @@ internal sealed class VirtualPatternChaos : PatternChaos
 
     public override TimeProvider Time => _clock;
 
+    protected override bool HasDied => !_process.IsAlive;
+
+    protected override void EndTheDoomed() => _process.Kill();
+
     public override async ValueTask DisposeAsync()
     {
         await base.DisposeAsync();
