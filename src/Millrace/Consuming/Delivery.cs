@@ -23,7 +23,8 @@ internal enum CancelCause
 /// </summary>
 internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, DeliveredEntry entry, long renewedAt)
 {
-    private DeliveryState _state = DeliveryState.Queued;
+    // Changed without the lock, which would be felt in what a message costs.
+    private volatile DeliveryState _state = DeliveryState.Queued;
     private CancelCause _cause;
     private bool _isLost;
     private bool _isTaken;
@@ -131,24 +132,10 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
         }
     }
 
-    public bool IsRunning
-    {
-        get
-        {
-            lock (this)
-                return _state == DeliveryState.Running;
-        }
-    }
+    public bool IsRunning => _state == DeliveryState.Running;
 
     /// <summary>Whether it waits for a handler: it has not begun, nor was it lost, handed back or ended.</summary>
-    public bool IsQueued
-    {
-        get
-        {
-            lock (this)
-                return _state == DeliveryState.Queued;
-        }
-    }
+    public bool IsQueued => _state == DeliveryState.Queued;
 
     public CancellationToken LeaseLost
     {
@@ -177,11 +164,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     public bool TryHandBack() => TryLeaveQueue(DeliveryState.Ended);
 
     /// <summary>Lets a delivery be handed back, or begin again.</summary>
-    public void ReturnToQueue()
-    {
-        lock (this)
-            _state = DeliveryState.Queued;
-    }
+    public void ReturnToQueue() => _state = DeliveryState.Queued;
 
     /// <summary>Gives a run of the handler its token.</summary>
     public CancellationToken BeginRun(HandlerTokens tokens)
@@ -239,21 +222,15 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
 
     public void End()
     {
-        lock (this)
-            _state = DeliveryState.Ended;
+        _state = DeliveryState.Ended;
         _leftQueue?.TrySetResult();
         _ended?.TrySetResult();
     }
 
     private bool TryLeaveQueue(DeliveryState next)
     {
-        lock (this)
-        {
-            if (_state != DeliveryState.Queued)
-                return false;
-            _state = next;
-        }
-
+        if (Interlocked.CompareExchange(ref _state, next, DeliveryState.Queued) != DeliveryState.Queued)
+            return false;
         _leftQueue?.TrySetResult();
         return true;
     }

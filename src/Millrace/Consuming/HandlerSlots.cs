@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Runtime.CompilerServices;
 using Millrace.Streams;
 
@@ -7,7 +8,7 @@ namespace Millrace.Consuming;
 internal sealed class HandlerSlots(int concurrency, Func<Delivery, Task> handle)
 {
     private readonly Lock _lock = new();
-    private readonly Queue<Delivery> _waiting = [];
+    private readonly ConcurrentQueue<Delivery> _waiting = [];
     private readonly TaskCompletionSource _ended = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private int _running;
     private bool _isComplete;
@@ -81,9 +82,12 @@ internal sealed class HandlerSlots(int concurrency, Func<Delivery, Task> handle)
 
     private Delivery? NextOrFreeSlot()
     {
+        // Without the lock while there are any, or processors that handle side by side would meet here for every message.
+        if (_waiting.TryDequeue(out var next))
+            return next;
         lock (_lock)
         {
-            if (_waiting.TryDequeue(out var next))
+            if (_waiting.TryDequeue(out next))
                 return next;
             if (--_running == 0 && _isComplete)
                 _ended.TrySetResult();
