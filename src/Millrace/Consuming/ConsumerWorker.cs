@@ -373,7 +373,6 @@ internal sealed class ConsumerWorker
         if (_ordered is not null || delivery.IsLost) // The tenure tries it again, or whoever has it.
             return await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
         delivery.ReturnToQueue();
-        Expect(false); // It has room for others only when this one is through.
         _ = StartLaterAsync(delivery, delay);
         return SettleResult.Done;
     }

@@ -3,7 +3,7 @@ namespace Millrace.Consuming;
 /// <summary>
 /// The handlers' places of a group, which its lanes share by their weights: start-time fair queueing (Goyal, Vin and Cheng, SIGCOMM 1996), where a
 /// message begins at the virtual time at which the one before it of its lane ended, and takes one by its weight. A lane that had nothing saves
-/// nothing up. But one whose messages are on their way from the store has something: places wait for them, the time of a read at most, or short handlers
+/// nothing up. But one whose messages are on their way from the store has something: places wait for them for a moment, or short handlers
 /// would let every lane go as fast as it is read, whatever it weighs. A lane whose first message has waited too long gets the next place whatever its
 /// weight, but few places go that way: under overload all that waits is old.
 /// </summary>
@@ -12,11 +12,18 @@ internal sealed class LaneBudget
     // Of so many places one at most goes by age: where handlers are so slow that every lane waits too long, weights still decide.
     private const int PlacesPerAged = 20;
 
+    // Many times what a read takes, and the settlements that make room for it. Where the store refuses those, there may be no room for hours.
+    private static readonly TimeSpan MaxHeldBack = TimeSpan.FromMilliseconds(100);
+
     private readonly Lock _lock = new();
     private readonly Queue[] _lanes;
     private readonly TimeSpan _maxWait;
     private readonly TimeProvider _time;
+    private readonly ITimer _lapse;
     private int _free;
+
+    // Since when a place is free that waits for messages on their way, while there are others.
+    private long? _heldBackSince;
 
     // Places that go by weight before one may go by age again.
     private int _untilAged;
@@ -27,6 +34,7 @@ internal sealed class LaneBudget
     {
         _lanes = [.. weights.Select(static weight => new Queue(weight))];
         (_free, _maxWait, _time) = (places, maxWait, time);
+        _lapse = time.CreateTimer(static budget => ((LaneBudget)budget!).Lapse(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
     }
 
     /// <summary>Waits for a place; <see langword="false"/>: it was told to stop.</summary>
@@ -64,8 +72,8 @@ internal sealed class LaneBudget
     }
 
     /// <summary>
-    /// Says whether more messages of a lane are on their way: the store has them, and they are asked for. Places wait for them, so it must not be said of a
-    /// read that blocks.
+    /// Says whether more messages of a lane are on their way: the store has them, and they are asked for as soon as there is room. Places wait for them, so it
+    /// must not be said of a read that blocks; where none come for too long, it is forgotten.
     /// </summary>
     public void Expect(int lane, bool isMore)
     {
@@ -105,8 +113,8 @@ internal sealed class LaneBudget
     }
 
     /// <summary>
-    /// The lane whose first message is next: the one with the earliest virtual start, or now and then one that waited too long. None, where the earliest
-    /// start is that of messages on their way.
+    /// The lane whose first message is next: the one with the earliest virtual start, or now and then one that waited too long. None, for a while, where the
+    /// earliest start is that of messages on their way.
     /// </summary>
     private Queue? NextNeedsLock()
     {
@@ -124,17 +132,21 @@ internal sealed class LaneBudget
                 oldest = lane;
         }
 
+        if (next is not null && IsAwaitedNeedsLock(before: next))
+        {
+            HoldBackNeedsLock();
+            return null;
+        }
+
+        _heldBackSince = null;
         if (next is null)
             return null;
-        var isAwaited = IsAwaitedNeedsLock(before: next);
-        if (_untilAged == 0 && (isAwaited || oldest != next) && _time.GetElapsedTime(oldest!.Since) >= _maxWait)
+        if (_untilAged == 0 && oldest != next && _time.GetElapsedTime(oldest!.Since) >= _maxWait)
         {
             _untilAged = PlacesPerAged - 1;
             return oldest;
         }
 
-        if (isAwaited)
-            return null;
         _untilAged = Math.Max(0, _untilAged - 1);
         return next;
     }
@@ -149,6 +161,35 @@ internal sealed class LaneBudget
         }
 
         return false;
+    }
+
+    private void HoldBackNeedsLock()
+    {
+        if (_heldBackSince is not null)
+            return;
+        _heldBackSince = _time.GetTimestamp();
+        _lapse.Change(MaxHeldBack, Timeout.InfiniteTimeSpan);
+    }
+
+    /// <summary>Places wait no longer for what does not come; the lane is given its share again when it does.</summary>
+    private void Lapse()
+    {
+        lock (_lock)
+        {
+            if (_heldBackSince is not { } since)
+                return;
+            var left = MaxHeldBack - _time.GetElapsedTime(since);
+            if (left > TimeSpan.Zero)
+            {
+                // Set for an earlier place, or the timer's clock is the coarser one.
+                _lapse.Change(left + TimeSpan.FromMilliseconds(1), Timeout.InfiniteTimeSpan);
+                return;
+            }
+
+            foreach (var lane in _lanes)
+                lane.IsExpected &= lane.Waiting.Count > 0;
+            GrantNeedsLock();
+        }
     }
 
     private double StartNeedsLock(Queue lane) => Math.Max(lane.End, _virtualTime);

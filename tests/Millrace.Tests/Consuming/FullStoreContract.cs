@@ -155,6 +155,37 @@ public abstract class FullStoreContract : IAsyncLifetime
         await _limited.CheckIsFullAsync();
     }
 
+    /// <summary>Its commits wait for memory, and nothing more of it is read until they are through: the places were kept for it for ever.</summary>
+    [Fact]
+    public async Task Lane_whose_handlers_publish_on_a_full_store_leaves_its_places_to_the_others()
+    {
+        const int each = 200;
+        await using var host = await ConsumerHost.StartAsync(
+            m => m
+                .AddLanes("orders", lanes => lanes.Add("express", 8))
+                .AddConsumer<OrderCreated>("orders", Group, async (order, context, token) =>
+                {
+                    await RunAsync(order.OrderId, token);
+                    if (context.Lane is not null)
+                        context.Publish(StreamNames.Derive("orders", "paid"), new OrderPaid(order.OrderId));
+                }),
+            Store);
+        string[] ids = [.. Enumerable.Range(1, each).Select(number => $"good{number}")];
+        foreach (var lane in (string?[])["express", null])
+            await host.Publisher.PublishManyAsync("orders", [.. ids.Select(id => new OrderCreated($"{id}{lane}", 1))], new() { Lane = lane });
+        await WhenStartedAsync(8);
+        await _limited.LimitAsync(1); // What is acknowledged makes room for nothing.
+        _filled.SetResult();
+
+        await host.WhenSettledAsync("orders", Group);
+        Assert.Empty(ids.Except(_handled));
+        Assert.NotEqual(0, (await Store.PendingSummaryAsync(StreamNames.Lane("orders", "express"), Group)).Count);
+        await _limited.CheckIsFullAsync();
+
+        await _limited.LimitAsync(0);
+        await host.WhenSettledAsync(StreamNames.Lane("orders", "express"), Group);
+    }
+
     [Theory]
     [InlineData("rate limit")]
     [InlineData("deduplication")]

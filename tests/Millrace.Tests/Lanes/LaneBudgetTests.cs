@@ -45,22 +45,49 @@ public sealed class LaneBudgetTests
         Assert.True(await last);
     }
 
+    /// <summary>A lane that is full reads nothing until it has settled something, and a store that refuses its commits keeps it from that.</summary>
     [Fact]
-    public async Task Place_waits_for_messages_on_their_way_no_longer_than_a_lane_may()
+    public async Task Places_wait_a_tenth_of_a_second_for_messages_that_do_not_come()
     {
-        var budget = new LaneBudget(2, [1, 1], TimeSpan.FromSeconds(10), _time);
+        var budget = new LaneBudget(2, [1, 1], TimeSpan.FromHours(1), _time);
         budget.Expect(0, isMore: true);
         Assert.True(await budget.EnterAsync(1, CancellationToken.None));
-        var held = Wait(budget, 1, 2);
-        _time.Advance(TimeSpan.FromSeconds(9));
+        var others = Wait(budget, 1, 4);
+        _time.Advance(TimeSpan.FromMilliseconds(99));
         budget.Leave();
-        Assert.All(held, one => Assert.False(one.IsCompleted));
+        Assert.All(others, one => Assert.False(one.IsCompleted));
 
-        _time.Advance(TimeSpan.FromSeconds(1));
-        var next = budget.EnterAsync(1, CancellationToken.None).AsTask();
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal("2", string.Join(' ', await BegunAsync(2, others)));
+        budget.Leave();
+        Assert.Equal("3", string.Join(' ', await BegunAsync(3, others)));
 
-        Assert.Equal("1", string.Join(' ', await BegunAsync(1, held)));
-        Assert.False(next.IsCompleted);
+        // It has its share when it goes on.
+        var late = budget.EnterAsync(0, CancellationToken.None).AsTask();
+        budget.Leave();
+        Assert.True(await late.WaitAsync(Eventually.Deadline));
+        Assert.False(others[3].IsCompleted);
+    }
+
+    [Fact]
+    public async Task Places_wait_anew_after_each_message_that_came()
+    {
+        var budget = new LaneBudget(1, [1, 1], TimeSpan.FromHours(1), _time);
+        budget.Expect(0, isMore: true);
+        Assert.True(await budget.EnterAsync(1, CancellationToken.None));
+        var others = Wait(budget, 1, 2);
+        budget.Leave();
+        _time.Advance(TimeSpan.FromMilliseconds(60));
+        Assert.True(await budget.EnterAsync(0, CancellationToken.None));
+        budget.Leave();
+        Assert.Equal("1", string.Join(' ', await BegunAsync(1, others)));
+        budget.Leave();
+
+        _time.Advance(TimeSpan.FromMilliseconds(99));
+        Assert.False(others[1].IsCompleted);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+
+        Assert.True(await others[1].WaitAsync(Eventually.Deadline));
     }
 
     /// <summary>What a lane did not use is gone: it has no claim to more when it comes back.</summary>
