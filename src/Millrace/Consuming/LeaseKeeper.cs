@@ -10,32 +10,30 @@ namespace Millrace.Consuming;
 /// </summary>
 internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDeliveries held, TimeProvider time, ILogger logger)
 {
-    // Runs from the first call of a renewal until all calls of one are answered. A call may take longer than the lease to fail.
-    private ITimer? _watch;
-
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         var period = plan.Options.Lease / 3;
         using var timer = new PeriodicTimer(period, time);
-        using var watch = time.CreateTimer(
-            static keeper => ((LeaseKeeper)keeper!).LoseOver(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
-        _watch = watch;
-        var isAnswered = true;
+        Silence? silence = null;
         try
         {
             while (await timer.WaitForNextTickAsync(cancellationToken).ConfigureAwait(false))
             {
                 // A process that was frozen finds leases over, and has time to ask whether anybody took the entries.
-                if (isAnswered)
-                    watch.Change(UntilNextEnd(least: period), Timeout.InfiniteTimeSpan);
-                isAnswered = await RenewAsync(cancellationToken).ConfigureAwait(false);
-                if (isAnswered)
-                    watch.Change(Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+                silence ??= new(this, time, UntilNextEnd(least: period));
+                if (!await RenewAsync(cancellationToken).ConfigureAwait(false))
+                    continue;
+                silence.Dispose();
+                silence = null;
             }
         }
         catch (Exception) when (cancellationToken.IsCancellationRequested)
         {
             // The end of the loop, also when the store failed in the same moment.
+        }
+        finally
+        {
+            silence?.Dispose();
         }
     }
 
@@ -81,12 +79,13 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
         }
     }
 
-    /// <summary>The store is silent or fails. After a whole lease without an answer anybody may have the entries.</summary>
-    private void LoseOver()
+    /// <summary>Gives up what was not renewed for a whole lease.</summary>
+    /// <returns>When to do so again.</returns>
+    private TimeSpan LoseOver()
     {
         foreach (var delivery in held.Snapshot())
             LoseIfOver(delivery);
-        _watch!.Change(UntilNextEnd(least: TimeSpan.FromMilliseconds(1)), Timeout.InfiniteTimeSpan);
+        return UntilNextEnd(least: TimeSpan.FromMilliseconds(1));
     }
 
     private TimeSpan UntilNextEnd(TimeSpan least)
@@ -123,5 +122,36 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
         LogMessages.LeaseLost(logger, delivery.Stream, plan.Group, delivery.Id);
         if (delivery.Lose())
             held.Remove(delivery);
+    }
+
+    /// <summary>
+    /// The store is silent or fails: from the first call of a renewal until all calls of one are answered. A call may take longer than the lease to fail, and
+    /// after a whole lease without an answer anybody may have the entries. Each silence has a watch of its own, which cannot be set again when it is over: left
+    /// behind, it would give up what a process that was frozen holds before that can ask.
+    /// </summary>
+    private sealed class Silence : IDisposable
+    {
+        private readonly LeaseKeeper _leases;
+        private readonly ITimer _watch;
+        private volatile bool _isOver;
+
+        public Silence(LeaseKeeper leases, TimeProvider time, TimeSpan first)
+        {
+            _leases = leases;
+            _watch = time.CreateTimer(static silence => ((Silence)silence!).LoseOver(), this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);
+            _watch.Change(first, Timeout.InfiniteTimeSpan);
+        }
+
+        public void Dispose()
+        {
+            _isOver = true;
+            _watch.Dispose();
+        }
+
+        private void LoseOver()
+        {
+            if (!_isOver)
+                _watch.Change(_leases.LoseOver(), Timeout.InfiniteTimeSpan);
+        }
     }
 }

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Redis;
 using Millrace.Streams;
@@ -140,6 +141,67 @@ public sealed class UnansweredLeaseTests : IAsyncLifetime
         await host.WhenSettledAsync("orders", "billing");
     }
 
+    /// <summary>The watch over a silent store was set again by its last turn, after the answer had ended it, and was due before the process could ask.</summary>
+    [Fact]
+    public async Task Process_that_is_frozen_after_an_answer_that_crossed_with_the_end_of_a_lease_asks_before_it_gives_up_another()
+    {
+        var (process, line) = (new Freezer(), new Freezer());
+        var renewals = 0;
+        var store = FaultyStore.Wrap(line.Slow(_store, nameof(IStreamStore.ExtendAsync)), member =>
+        {
+            if (member == nameof(IStreamStore.ExtendAsync))
+                Interlocked.Increment(ref renewals);
+            return FaultyStore.Fault.None;
+        });
+        using var started = new SemaphoreSlim(0);
+        var contexts = new ConcurrentDictionary<string, MessageContext>();
+        var end = new TaskCompletionSource();
+        using var log = new HeldUpLog(EventIds.LeaseLost);
+        await using var host = await ConsumerHost.StartAsync(
+            m => m.AddConsumer<OrderCreated>("orders", "billing", async (order, context, token) =>
+            {
+                contexts[order.OrderId] = context;
+                _ = context.LeaseLost;
+                started.Release();
+                await end.Task.WaitAsync(token);
+            }, o => o.HandlerTimeout = Timeout.InfiniteTimeSpan),
+            store, process.Slow(_time), log: log);
+        await Eventually.TrueAsync("the worker began, with its renewals", async () => (await _store.GetGroupsAsync("orders")).Count == 1);
+        _time.Advance(TimeSpan.FromSeconds(5)); // No lease ends when a renewal is due.
+        await BeginAsync("o1");
+        line.Freeze();
+        _time.Advance(TimeSpan.FromSeconds(5));
+        await Eventually.TrueAsync("the lease is being renewed", () => new(Volatile.Read(ref renewals) == 1));
+
+        // The lease is over, and before the watch is through the answer comes, and that of a renewal that was due meanwhile.
+        var advancing = Task.Run(() => _time.Advance(TimeSpan.FromSeconds(25)));
+        await log.Reached.WaitAsync(Eventually.Deadline);
+        line.Thaw();
+        await Eventually.TrueAsync("the lease is renewed again", async () =>
+            Volatile.Read(ref renewals) == 2 && (await PendingAsync())[0].IdleTime == TimeSpan.Zero);
+        await BeginAsync("o2");
+        log.Release();
+        await advancing;
+
+        process.Freeze();
+        _time.Advance(TimeSpan.FromSeconds(40));
+        line.Freeze();
+        process.Thaw();
+        await Eventually.TrueAsync("it asks", () => new(Volatile.Read(ref renewals) == 3));
+        line.Thaw();
+
+        await Eventually.TrueAsync("the lease is renewed", async () => (await PendingAsync()).All(entry => entry.IdleTime == TimeSpan.Zero));
+        Assert.True(contexts["o1"].LeaseLost.IsCancellationRequested);
+        Assert.False(contexts["o2"].LeaseLost.IsCancellationRequested);
+        end.SetResult();
+
+        async Task BeginAsync(string order)
+        {
+            await host.Publisher.PublishAsync("orders", new OrderCreated(order, 1));
+            Assert.True(await started.WaitAsync(Eventually.Deadline));
+        }
+    }
+
     /// <summary>A process frozen for longer than the lease, as it finds its queue: nobody has told it yet what it lost.</summary>
     [Fact]
     public async Task Entry_that_waited_unrenewed_for_a_lease_is_given_up_before_its_handler_begins()
@@ -180,4 +242,30 @@ public sealed class UnansweredLeaseTests : IAsyncLifetime
     }
 
     private ValueTask<IReadOnlyList<PendingEntry>> PendingAsync() => _store.PendingAsync("orders", "billing", new());
+
+    /// <summary>Holds up whoever first writes a certain event.</summary>
+    private sealed class HeldUpLog(int awaited) : ILoggerProvider, ILogger
+    {
+        private readonly TaskCompletionSource _reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        private readonly TaskCompletionSource _mayGoOn = new();
+
+        public Task Reached => _reached.Task;
+
+        public void Release() => _mayGoOn.TrySetResult();
+
+        public ILogger CreateLogger(string categoryName) => this;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
+        {
+            if (eventId.Id == awaited && _reached.TrySetResult())
+                _mayGoOn.Task.Wait(Eventually.Deadline);
+        }
+
+        public void Dispose() => Release();
+    }
 }
