@@ -173,8 +173,9 @@ public abstract class FullStoreContract : IAsyncLifetime
         string[] ids = [.. Enumerable.Range(1, each).Select(number => $"good{number}")];
         foreach (var lane in (string?[])["express", null])
             await host.Publisher.PublishManyAsync("orders", [.. ids.Select(id => new OrderCreated($"{id}{lane}", 1))], new() { Lane = lane });
-        await WhenStartedAsync(8);
-        await _limited.LimitAsync(1); // What is acknowledged makes room for nothing.
+        foreach (var stream in (string[])["orders", StreamNames.Lane("orders", "express")])
+            await Eventually.TrueAsync("the lane is read", async () => (await Store.GetGroupsAsync(stream)) is [{ PendingCount: > 0 }]);
+        await _limited.LimitAsync(1); // What is acknowledged makes room for nothing; nor could a worker begin.
         _filled.SetResult();
 
         await host.WhenSettledAsync("orders", Group);

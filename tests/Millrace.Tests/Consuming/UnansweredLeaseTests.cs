@@ -141,7 +141,7 @@ public sealed class UnansweredLeaseTests : IAsyncLifetime
         await host.WhenSettledAsync("orders", "billing");
     }
 
-    /// <summary>The watch over a silent store was set again by its last turn, after the answer had ended it, and was due before the process could ask.</summary>
+    /// <summary>The last turn of the watch over a silent store set it again, after the answer had ended it, and it was due before the process asked.</summary>
     [Fact]
     public async Task Process_that_is_frozen_after_an_answer_that_crossed_with_the_end_of_a_lease_asks_before_it_gives_up_another()
     {
