@@ -2,6 +2,7 @@ using Microsoft.Extensions.Logging;
 using Millrace.Consuming.Ordered;
 using Millrace.Hosting;
 using Millrace.Recovery;
+using Millrace.Registry;
 using Millrace.Streams;
 
 namespace Millrace.Consuming;
@@ -48,7 +49,8 @@ internal sealed class ConsumerWorker
         (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
         (Status, _gate) = (status, status.Gate);
         _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
-        _ledger = new(core, store, plan, logger);
+        Presence = new(core, store, plan, () => Load);
+        _ledger = new(core, store, plan, Presence, logger);
         var ahead = new ReadAhead(plan.Options);
         _held = new(plan.HeldPlaces, ahead, _ledger.Moved);
         _reader = new(store, plan, _held, ahead, core, logger);
@@ -71,6 +73,9 @@ internal sealed class ConsumerWorker
     public WorkerStatus Status { get; }
 
     public GroupPlan Plan => _plan;
+
+    /// <summary>How it makes itself known.</summary>
+    public OwnPresence Presence { get; }
 
     /// <summary>How many deliveries it holds, and how many of them run.</summary>
     public (int Held, int Running) Load

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
+using Millrace.Registry;
 using Millrace.Streams;
 
 namespace Millrace.Recovery;
@@ -10,7 +11,7 @@ namespace Millrace.Recovery;
 /// state document and in memory, which is what remains when everything was flushed. What it notes also shows entries that vanished.
 /// </summary>
 /// <remarks>Costs six reads and a commit, once a second while the group moves; nothing while it does not.</remarks>
-internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, GroupPlan plan, ILogger logger)
+internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, GroupPlan plan, OwnPresence presence, ILogger logger)
 {
     // So much may be handled again after a loss.
     private static readonly TimeSpan MinInterval = TimeSpan.FromSeconds(1);
@@ -60,11 +61,15 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         }
     }
 
-    /// <summary>Makes the group on the stream and on its private one where it is missing, and tells what else is.</summary>
+    /// <summary>
+    /// Makes the group on the stream and on its private one where it is missing, tells what else is, and appears in the group: from here on it is not deleted
+    /// as one that nobody reads.
+    /// </summary>
     public async Task EnsureGroupsAsync(CancellationToken cancellationToken)
     {
         await store.CreateGroupAsync(plan.Again, plan.Group, GroupStart.Beginning, cancellationToken).ConfigureAwait(false);
         await CheckAsync(makeGroup: true, cancellationToken).ConfigureAwait(false);
+        await presence.AppearAsync(cancellationToken).ConfigureAwait(false);
     }
 
     /// <summary>

@@ -1,4 +1,3 @@
-using System.Reflection;
 using Microsoft.Extensions.Logging;
 using Millrace.Consuming;
 using Millrace.Hosting;
@@ -16,9 +15,6 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
 {
     public static readonly TimeSpan Interval = TimeSpan.FromSeconds(10);
 
-    // Two writes may fail before a living consumer passes for dead.
-    public static readonly TimeSpan TimeToLive = TimeSpan.FromSeconds(30);
-
     // The dead are looked for as often as documents expire.
     private const int RoundsPerCleaning = 3;
 
@@ -27,10 +23,6 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
 
     // What a store may take to note that we are gone, when the process has to end.
     private static readonly TimeSpan LeaveTimeout = TimeSpan.FromSeconds(5);
-
-    private readonly DateTimeOffset _startedAt = core.Time.GetUtcNow();
-    private readonly string? _version = Assembly.GetEntryAssembly()?
-        .GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion;
 
     private bool _isFailing;    // So that an outage is logged once.
 
@@ -43,7 +35,9 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
         {
             try
             {
-                await WriteAsync(cancellationToken).ConfigureAwait(false);
+                await CommitAsync(workers.Select(static worker => worker.Presence.ToCommit()), cancellationToken).ConfigureAwait(false);
+                if (round == 1)
+                    await JoinAsync(cancellationToken).ConfigureAwait(false);
                 if (round % RoundsPerCleaning == 2)
                     await CleanAsync(cancellationToken).ConfigureAwait(false);
                 _isFailing = false;
@@ -89,21 +83,22 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
         }
     }
 
-    private Task WriteAsync(CancellationToken cancellationToken) => CommitAsync(
-        workers.Select(worker => new Commit
-        {
-            Changes = [new CommitChange.PutState(worker.Plan.Presence, ConsumerRegistry.Write(Describe(worker)), TimeToLive)],
-            IsUpkeep = true,
-        }), cancellationToken);
+    /// <summary>Who stands by reads nothing, and is in its group all the same.</summary>
+    private async Task JoinAsync(CancellationToken cancellationToken)
+    {
+        foreach (var worker in workers)
+            await worker.Presence.JoinAsync(cancellationToken).ConfigureAwait(false);
+    }
 
     private async Task CleanAsync(CancellationToken cancellationToken)
     {
-        foreach (var plan in workers.Select(static worker => worker.Plan))
+        foreach (var worker in workers)
         {
+            var plan = worker.Plan;
             var main = await ConsumerRegistry.FindConsumersAsync(store, plan.Stream, plan.Group, cancellationToken).ConfigureAwait(false);
             var again = await ConsumerRegistry.FindConsumersAsync(store, plan.Again, plan.Group, cancellationToken).ConfigureAwait(false);
             if (main.All(consumer => consumer.Name != plan.Consumer))
-                await AppearAsync(plan, cancellationToken).ConfigureAwait(false);
+                await worker.Presence.JoinAsync(cancellationToken).ConfigureAwait(false);
 
             // Those that hold nothing in one of the two streams at least; what is left after a disaster waits for the next round.
             List<string> idle = [.. main.Concat(again)
@@ -127,19 +122,6 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
         }
     }
 
-    /// <summary>A read that waits makes no consumer on Redis 7.0, and who lists the consumers wants to see it.</summary>
-    private async Task AppearAsync(GroupPlan plan, CancellationToken cancellationToken)
-    {
-        try
-        {
-            await store.CreateConsumerAsync(plan.Stream, plan.Group, plan.Consumer, cancellationToken).ConfigureAwait(false);
-        }
-        catch (StreamException exception) when (exception.Code is StreamErrorCode.NoGroup or StreamErrorCode.OutOfMemory)
-        {
-            // The worker has yet to make its group, or to make it again. On a store that is full it appears with its first entry.
-        }
-    }
-
     /// <exception cref="StreamException">The store could not be asked, or refused one.</exception>
     private async Task CommitAsync(IEnumerable<Commit> commits, CancellationToken cancellationToken)
     {
@@ -149,22 +131,5 @@ internal sealed class ConsumerPresence(MillraceCore core, IStreamStore store, IR
             if (results.FirstOrDefault(static result => result.Failure is not null)?.Failure is { } refusal)
                 throw refusal;
         }
-    }
-
-    private ConsumerInstance Describe(ConsumerWorker worker)
-    {
-        var (held, running) = worker.Load;
-        return new()
-        {
-            Name = worker.Plan.Consumer,
-            Host = Environment.MachineName,
-            ProcessId = Environment.ProcessId,
-            Version = _version,
-            StartedAt = _startedAt,
-            SeenAt = core.Time.GetUtcNow(),
-            Held = held,
-            Running = running,
-            Concurrency = worker.Plan.Options.Concurrency,
-        };
     }
 }

@@ -19,7 +19,7 @@ internal sealed class AbandonedGroups(IStreamStore store, TimeProvider time)
     public static StateKey KeyOf(string stream) => new(stream, "millrace/groups");
 
     public async ValueTask<List<string>> FindAsync(
-        string stream, IReadOnlyList<GroupInfo> groups, TimeSpan abandonedAfter, CancellationToken cancellationToken)
+        string stream, IEnumerable<GroupInfo> groups, TimeSpan abandonedAfter, CancellationToken cancellationToken)
     {
         var key = KeyOf(stream);
         var document = await store.GetStateAsync(key, cancellationToken).ConfigureAwait(false);
@@ -43,7 +43,8 @@ internal sealed class AbandonedGroups(IStreamStore store, TimeProvider time)
 
     /// <summary>
     /// Forgets a group altogether: itself, what is pending, its private stream with what is scheduled for it, its notes and documents. All at one
-    /// moment, and only if nobody came back since it was looked at: who starts meanwhile moves the group, or has nothing to lose yet.
+    /// moment, and only if nobody came back since it was looked at: a consumer says that it lives, then joins its group, and only then reads. So it is found
+    /// below, or it is one more in the group than was seen, or it comes later and makes the group anew.
     /// </summary>
     /// <param name="stream">The stream.</param>
     /// <param name="seen">The group as it was when it was found to be abandoned.</param>
@@ -51,7 +52,7 @@ internal sealed class AbandonedGroups(IStreamStore store, TimeProvider time)
     /// <returns>Whether it is gone; otherwise it stays, or in the midst of very many parked keys goes on with their first attempt.</returns>
     public async ValueTask<bool> DeleteAsync(string stream, GroupInfo seen, CancellationToken cancellationToken)
     {
-        // First the private stream, then who lives: a consumer that starts after the second has not read the first before.
+        // First how the groups stand, then who lives: who joined before the first is found by the second, and who joins after it is one more.
         var (group, again) = (seen.Name, StreamNames.Again(stream, seen.Name));
         var privateGroup = (await store.GetGroupsAsync(again, cancellationToken).ConfigureAwait(false)).FirstOrDefault(found => found.Name == group);
         var hasPrivate = privateGroup is not null || await store.GetStreamInfoAsync(again, cancellationToken).ConfigureAwait(false) is not null;

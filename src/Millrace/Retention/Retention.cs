@@ -27,7 +27,7 @@ public sealed class Retention
     /// <summary>The policies the application added, by stream; none when made by hand.</summary>
     public IReadOnlyDictionary<string, StreamRetention> Policies { get; internal init; } = new Dictionary<string, StreamRetention>();
 
-    /// <summary>The groups that this process reads, by stream: one that it has not made yet has everything before it.</summary>
+    /// <summary>The groups that this process reads, by stream: none is abandoned, and one that it has not made yet has everything before it.</summary>
     internal ILookup<string, string> Groups { get; init; } = Array.Empty<string>().ToLookup(static name => name);
 
     /// <summary>
@@ -50,7 +50,8 @@ public sealed class Retention
         StreamArguments.Check(AbandonedGroups.KeyOf(stream));
 
         var groups = await _store.GetGroupsAsync(stream, cancellationToken).ConfigureAwait(false);
-        var abandoned = await _abandoned.FindAsync(stream, groups, retention.AbandonedAfter, cancellationToken).ConfigureAwait(false);
+        var others = groups.Where(group => !Groups[stream].Contains(group.Name));
+        var abandoned = await _abandoned.FindAsync(stream, others, retention.AbandonedAfter, cancellationToken).ConfigureAwait(false);
         if (!dryRun && retention.AbandonedGroups == AbandonedGroupPolicy.Delete)
         {
             foreach (var group in groups.Where(group => abandoned.Contains(group.Name)))

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Streams;
@@ -57,6 +58,39 @@ public abstract class ConsumerRegistryContract
         await Store.CreateConsumerAsync(_stream, Group, "node");
 
         Assert.Equal(new GroupConsumer("node", 0, null), Assert.Single(await ListAsync()));
+    }
+
+    /// <summary>Two say so, the one that reads and the one that goes on saying it: where either fails, the other must not rely on it.</summary>
+    [Fact]
+    public async Task Consumer_says_that_it_lives_before_it_is_in_its_group()
+    {
+        var writes = 0;
+        var said = new ConcurrentQueue<bool>();
+        var store = FaultyStore.Wrap(Store, (member, arguments) =>
+        {
+            if (member == nameof(IStreamStore.CreateConsumerAsync))
+                said.Enqueue(Store.GetStateAsync(Document("a")).AsTask().GetAwaiter().GetResult() is not null);
+            var isWrite = member == nameof(IStreamStore.CommitAsync) && ((IReadOnlyList<Commit>)arguments[0]!)
+                .SelectMany(static commit => commit.Changes).Any(change => change is CommitChange.PutState put && put.Key == Document("a"));
+            return isWrite && Interlocked.Increment(ref writes) == 1 ? FaultyStore.Fault.Before : FaultyStore.Fault.None;
+        });
+
+        await using var host = await StartAsync("a", store: store);
+        await Eventually.TrueAsync("it lives", async () => await ListAsync() is [{ IsAlive: true }]);
+
+        Assert.DoesNotContain(false, said);
+        Assert.NotEmpty(said);
+    }
+
+    [Fact]
+    public async Task Consumer_that_stands_by_is_in_its_group_from_the_start()
+    {
+        await using var host = await StartAsync("a", orderedBy: nameof(OrderCreated.OrderId));
+        await Eventually.TrueAsync("one reads", async () => await ListAsync() is [{ IsAlive: true }]);
+
+        await using var other = await StartAsync("b", orderedBy: nameof(OrderCreated.OrderId));
+
+        await Eventually.TrueAsync("the other one lives", async () => await ListAsync() is [_, { Name: "b", IsAlive: true }]);
     }
 
     [Fact]
@@ -130,12 +164,14 @@ public abstract class ConsumerRegistryContract
         return await condition();
     });
 
-    private Task<ConsumerHost> StartAsync(string instance, Func<CancellationToken, Task>? handle = null) => ConsumerHost.StartAsync(
+    private Task<ConsumerHost> StartAsync(
+        string instance, Func<CancellationToken, Task>? handle = null, IStreamStore? store = null, string? orderedBy = null) => ConsumerHost.StartAsync(
         millrace => millrace.AddConsumer<OrderCreated>(
             _stream, Group, (_, _, token) => handle?.Invoke(token) ?? Task.CompletedTask, options =>
             {
+                options.OrderedBy = orderedBy;
                 options.Lease = TimeSpan.FromDays(1);
                 options.HandlerTimeout = Timeout.InfiniteTimeSpan;
             }),
-        Store, _time, instance: instance);
+        store ?? Store, _time, instance: instance);
 }

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.DependencyInjection;
 using Millrace.Streams;
 using Millrace.Tests.Consuming;
 using Millrace.Tests.Fixtures;
@@ -69,7 +70,63 @@ public abstract partial class RetentionContract
         Assert.Single(await Store.RangeAsync(Again, new()));
     }
 
+    /// <summary>Back after a long time, under another name: nothing that is noted of the group says that it is read.</summary>
+    [Theory]
+    [InlineData(null)]
+    [InlineData(nameof(OrderCreated.OrderId))]
+    public async Task Group_whose_consumer_starts_is_not_deleted_before_its_first_read(string? orderedBy)
+    {
+        await AbandonAsync();
+        RetentionResult? result = null;
+        var store = FaultyStore.Wrap(Store, member =>
+        {
+            if (member == nameof(IStreamStore.ReadGroupAsync))
+                result ??= Retention.ApplyAsync(_stream, Deleting).AsTask().GetAwaiter().GetResult();
+            return FaultyStore.Fault.None;
+        });
+
+        await using var host = await StartAsync(store, orderedBy);
+
+        await Eventually.TrueAsync("it reads", () => new(result is not null));
+        Assert.Empty(result!.AbandonedGroups);
+        Assert.Equal(1, (await Store.GetScheduleAsync(Again)).Count);
+    }
+
+    [Theory]
+    [InlineData(AbandonedGroupPolicy.Report)]
+    [InlineData(AbandonedGroupPolicy.Delete)]
+    public async Task Group_is_not_abandoned_for_a_process_that_reads_it_before_its_consumer_was_heard_of(AbandonedGroupPolicy policy)
+    {
+        await AbandonAsync();
+        var store = FaultyStore.Wrap(Store, (member, arguments) =>
+            member == nameof(IStreamStore.CommitAsync) && Commits(arguments).Any(change => change is CommitChange.PutState put && put.Key == PresenceOf("new"))
+                ? FaultyStore.Fault.Before
+                : FaultyStore.Fault.None);
+        await using var host = await StartAsync(store);
+
+        var result = await host.Host.Services.GetRequiredService<Millrace.Retention>().ApplyAsync(_stream, new() { AbandonedGroups = policy });
+
+        Assert.Empty(result.AbandonedGroups);
+        Assert.Equal(1, (await Store.GetScheduleAsync(Again)).Count);
+    }
+
+    /// <summary>A group with a retry that waits, and nobody to read it for as long as it takes.</summary>
+    private async Task AbandonAsync()
+    {
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Store.CreateGroupAsync(Again, Group, GroupStart.Beginning);
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.Schedule(Again, EntryFields.Create(("type", "x")), TimeSpan.FromDays(1))] });
+        await Retention.ApplyAsync(_stream, Deleting);
+        _time.Advance(Deleting.AbandonedAfter);
+    }
+
+    private Task<ConsumerHost> StartAsync(IStreamStore store, string? orderedBy = null) => ConsumerHost.StartAsync(
+        m => m.AddConsumer<OrderCreated>(_stream, Group, static (_, _, _) => Task.CompletedTask, options => options.OrderedBy = orderedBy),
+        store, _time, instance: "new");
+
     private static StreamRetention Deleting => new() { MaxCount = 0, AbandonedGroups = AbandonedGroupPolicy.Delete };
+
+    private StateKey PresenceOf(string consumer) => new(_stream, $"millrace/consumer/{Group}/{consumer}");
 
     private static IEnumerable<CommitChange> Commits(object?[] arguments) =>
         ((IReadOnlyList<Commit>)arguments[0]!).SelectMany(static commit => commit.Changes);
@@ -77,7 +134,7 @@ public abstract partial class RetentionContract
     private async Task ComeBackAsync(string comeback)
     {
         if (comeback == "says that it lives")
-            await Store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(new(_stream, $"millrace/consumer/{Group}/c"), Document())] });
+            await Store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(PresenceOf("c"), Document())] });
         else if (comeback == "appears")
             await Store.CreateConsumerAsync(_stream, Group, "new");
         else
