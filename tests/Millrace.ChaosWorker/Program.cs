@@ -1,5 +1,5 @@
 // One process of a chaos run: the consumers of ChaosWorkload until it is told to stop, killed, or left alone by its parent.
-// Arguments: <Redis connection> <worker> <instance name> <history file> [<drain time in minutes>]. Says "ready" when it reads.
+// Arguments: <Redis connection> <worker> <instance name> <history file> [<drain time in minutes> [dispose]]. Says "ready" when it reads.
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Globalization;
@@ -30,12 +30,15 @@ builder.Services.AddMillrace(millrace => new ChaosWorkload(worker, history, Time
         var store = new RedisStreamStore(RedisOptions.Parse(connection), null, services.GetRequiredService<ILogger<RedisStreamStore>>());
         return TimedStore.Wrap(RecordingStore.Wrap(store, worker, history), history, NoteStall);
     })));
-if (args is [_, _, _, _, var minutes])
+if (args is [_, _, _, _, var minutes, .. var slowTo])
 {
     var drain = TimeSpan.FromMinutes(int.Parse(minutes, CultureInfo.InvariantCulture));
     builder.Configuration["Millrace:DrainTimeout"] = drain.ToString();
     builder.Services.Configure<HostOptions>(options => options.ShutdownTimeout = 2 * drain);
-    builder.Services.AddHostedService(_ => new SlowToStop(drain));
+    if (slowTo is ["dispose"])
+        builder.Services.AddSingleton(_ => new SlowToDispose(drain));
+    else
+        builder.Services.AddHostedService(_ => new SlowToStop(drain));
 }
 
 builder.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
@@ -53,6 +56,7 @@ host.Services.GetRequiredService<StreamLosses>().Detected += (_, loss) => histor
     MissingRetries = loss.MissingRetries,
 });
 await host.StartAsync();
+host.Services.GetService<SlowToDispose>(); // Made last, disposed first.
 _ = WatchForStallsAsync(host.Services.GetRequiredService<IStreamStore>());
 Console.WriteLine("ready");
 await host.WaitForShutdownAsync();
@@ -114,4 +118,14 @@ internal sealed class SlowToStop(TimeSpan time) : IHostedService
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StopAsync(CancellationToken cancellationToken) => Task.Delay(time, TimeProvider.System, cancellationToken);
+}
+
+/// <summary>A service of the application that takes its time to be disposed, as a store on a slow device may.</summary>
+internal sealed class SlowToDispose(TimeSpan time) : IAsyncDisposable
+{
+    public async ValueTask DisposeAsync()
+    {
+        Console.WriteLine("disposing");
+        await Task.Delay(time, TimeProvider.System);
+    }
 }

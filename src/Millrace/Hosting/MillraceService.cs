@@ -19,6 +19,7 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     private readonly List<PosixSignalRegistration> _signals = [];
     private ConsumerPresence? _presence;
     private LaneDirectory? _lanes;
+    private bool _exitsOnSecondSignal;
     private Task _running = Task.CompletedTask;
     private Task _background = Task.CompletedTask;
 
@@ -41,6 +42,7 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     public async Task StartingAsync(CancellationToken cancellationToken)
     {
         var core = services.GetRequiredService<MillraceCore>();
+        _exitsOnSecondSignal = core.Options.ExitOnSecondSignal;
         var store = services.GetRequiredService<IStreamStore>();
         await store.OpenAsync(cancellationToken).ConfigureAwait(false);
         _lanes = new(core, store, services.GetRequiredService<MillraceModel>().RunsConsumers, Loggers.CreateLogger("Millrace.Lanes"));
@@ -122,12 +124,13 @@ internal sealed class MillraceService(IServiceProvider services) : IHostedLifecy
     /// <summary>
     /// Somebody presses Ctrl+C again. What runs is cancelled and stays pending, as after a kill, and so nothing is lost. The lifetime of the host keeps the
     /// signal from ending the process, and waits for whoever is slow to stop; so the process is ended here, with the code a shell gives to the signal.
+    /// The signal may come while the host is disposed, when there are no services to ask any more.
     /// </summary>
     private void EndAtOnce(PosixSignalContext context)
     {
         foreach (var worker in _workers)
             worker.Abort();
-        if (services.GetRequiredService<MillraceCore>().Options.ExitOnSecondSignal)
+        if (_exitsOnSecondSignal)
             Environment.Exit(128 + (context.Signal switch { PosixSignal.SIGINT => 2, PosixSignal.SIGQUIT => 3, _ => 15 }));
     }
 

@@ -9,7 +9,8 @@ namespace Millrace.Tests.Chaos;
 /// <summary>
 /// A place for a worker process with a line of its own to the server: process after process runs there, and all write to one history.
 /// </summary>
-internal sealed class WorkerProcess(string name, int serverPort, string historyPath, int? drainMinutes = null) : IAsyncDisposable
+internal sealed class WorkerProcess(
+    string name, int serverPort, string historyPath, int? drainMinutes = null, bool isSlowToDispose = false) : IAsyncDisposable
 {
     /// <summary>Deadlines that fit a lease of a second.</summary>
     public const string ConnectionOptions = "commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500";
@@ -79,6 +80,7 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
             $"{name}-{_starts}",
             historyPath,
             .. drainMinutes is { } minutes ? [minutes.ToString(CultureInfo.InvariantCulture)] : Array.Empty<string>(),
+            .. isSlowToDispose ? ["dispose"] : Array.Empty<string>(),
         ];
         var start = new ProcessStartInfo("dotnet", arguments)
         {
@@ -90,9 +92,12 @@ internal sealed class WorkerProcess(string name, int serverPort, string historyP
         _process = process;
         process.ErrorDataReceived += (_, line) => _errors.Enqueue(line.Data ?? "");
         process.BeginErrorReadLine();
-        if (await process.StandardOutput.ReadLineAsync().WaitAsync(Deadline) != "ready" && !_isOurDoing && !HasKilledItself)
+        if (await ReadLineAsync() != "ready" && !_isOurDoing && !HasKilledItself)
             throw new InvalidOperationException($"{name} did not start:\n{string.Join('\n', _errors)}");
     }
+
+    /// <summary>The next line that it says.</summary>
+    public Task<string?> ReadLineAsync() => _process!.StandardOutput.ReadLineAsync().WaitAsync(Deadline);
 
     public async Task KillAsync()
     {

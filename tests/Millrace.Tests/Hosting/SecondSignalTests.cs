@@ -33,4 +33,21 @@ public sealed class SecondSignalTests
         Assert.Equal(EndedBySigterm, await worker.WaitForEndAsync(AtOnce));
         File.Delete(history);
     }
+
+    /// <summary>Of the services the handler of the signal cannot ask any more.</summary>
+    [Fact]
+    public async Task Second_signal_ends_a_process_whose_host_is_slow_to_be_disposed()
+    {
+        await using var server = await RedisServer.StartAsync();
+        var history = Path.GetTempFileName();
+        await using var worker = new WorkerProcess("shop", server.Port, history, drainMinutes: 10, isSlowToDispose: true);
+        await worker.StartAsync(asBefore: false);
+        worker.Signal();
+        Assert.Equal("disposing", await worker.ReadLineAsync());
+
+        worker.Signal();
+
+        Assert.Equal(EndedBySigterm, await worker.WaitForEndAsync(AtOnce));
+        File.Delete(history);
+    }
 }
