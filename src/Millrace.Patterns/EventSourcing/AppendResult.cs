@@ -35,7 +35,7 @@ public sealed record AppendResult(AppendOutcome Outcome, long Version, IReadOnly
     /// <summary>
     /// After an append, the ID of the last event's entry: in the category if it is kept, otherwise in the stream. What a projection of either has to
     /// reach before a query sees the events. After a duplicate, or when an answer of the store was lost, the last entry that the category has by then, which
-    /// will do as well. <see langword="null"/> after any other outcome.
+    /// will do as well, or <see langword="null"/> when it has none left. <see langword="null"/> after any other outcome.
     /// </summary>
     public EntryId? Position { get; init; }
 

@@ -107,9 +107,11 @@ public sealed partial class EventStore
 
     /// <summary>
     /// Where events are that were appended before, as far as it matters to who waits for a projection: the category has them at its last entry, or earlier.
+    /// An entry that is gone would not do: a projection that begins after that never comes to it.
     /// </summary>
-    private ValueTask<EntryId?> FindPositionAsync(string stream, EntryId last, CancellationToken cancellationToken) =>
-        _options.CategoryOf(stream) is { } category ? FindLastAsync(category, cancellationToken) : new(last);
+    private async ValueTask<EntryId?> FindPositionAsync(string stream, EntryId last, CancellationToken cancellationToken) =>
+        _options.CategoryOf(stream) is not { } category ? last
+            : (await _store.GetStreamInfoAsync(category, cancellationToken).ConfigureAwait(false))?.LastEntry?.Id;
 
     /// <summary>The version of our first event, when a commit was applied whose answer was lost.</summary>
     private async ValueTask<long?> FindOursAsync(Append append, EntryId from, CancellationToken cancellationToken)

@@ -131,7 +131,7 @@ public sealed class ProjectionControl
         var runtime = Find(projection);
         ArgumentOutOfRangeException.ThrowIfLessThan(timeout, TimeSpan.Zero);
         var started = _time.GetTimestamp();
-        var wanted = position ?? (await _store.GetStreamInfoAsync(runtime.Definition.Source, cancellationToken).ConfigureAwait(false))?.LastGeneratedId
+        var wanted = position ?? (await _store.GetStreamInfoAsync(runtime.Definition.Source, cancellationToken).ConfigureAwait(false))?.LastEntry?.Id
             ?? EntryId.Zero;
         while (true)
         {

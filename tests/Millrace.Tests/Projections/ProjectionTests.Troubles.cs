@@ -104,6 +104,30 @@ public abstract partial class ProjectionTests
         Assert.Equal(11, (await ReaderOf(host).GetAsync("all"))!.Balance);
     }
 
+    /// <summary>Neither all there is now nor what a repeated append gives is an entry that no projection comes to.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Projection_that_begins_where_the_last_entries_are_gone_is_not_waited_for_in_vain(bool isAllGone)
+    {
+        var options = new AppendOptions { CommandId = "c1" };
+        ValueTask<AppendResult> AppendLastAsync() => Events.AppendAsync($"{_category}-1", ExpectedVersion.Any, [new PointsEarned(4, "test")], options);
+        var kept = (await AppendAsync(1, 1, 2)).Position;
+        var last = (await AppendLastAsync()).Position!.Value;
+        if (isAllGone)
+            await Store.TrimAsync(_category, StreamTrim.ToLength(0));
+        else
+            await Store.DeleteAsync(_category, [last]);
+        var host = await HostAsync(folds: Sums, configure: options => options.WhenTrimmed = WhenTrimmed.GoOn);
+
+        var again = await AppendLastAsync();
+        await ControlOf(host).WaitForAsync(Name, again.Position, Long);
+        await ControlOf(host).WaitForAsync(Name, null, Long);
+
+        Assert.Equal((AppendOutcome.Duplicate, isAllGone ? null : kept), (again.Outcome, again.Position));
+        Assert.Equal(isAllGone ? null : 3, (await ReaderOf(host).GetAsync("all"))?.Balance);
+    }
+
     [Fact]
     public async Task Rebuild_of_a_source_that_was_deleted_does_not_empty_the_views_unless_the_loss_is_accepted()
     {
