@@ -40,6 +40,10 @@ public sealed class PendingEntriesTests
         _group.Verify();
     }
 
+    /// <summary>
+    /// The least of several rounds: what the queue allocates, each of them does, and what the runtime allocates once on this thread, only one. In one run
+    /// under load it was 8 KiB.
+    /// </summary>
     [Theory]
     [InlineData(1)]
     [InlineData(100)]
@@ -47,15 +51,20 @@ public sealed class PendingEntriesTests
     public void Deliver_and_ack_of_a_steady_queue_allocate_nothing_but_chunks(int queued)
     {
         const int cycles = 50_000;
+        const int rounds = 5;
         Deliver(0, queued);
-        Cycle(0, 1_000);
+        Cycle(0, cycles);
 
-        var before = GC.GetAllocatedBytesForCurrentThread();
-        Cycle(1_000, cycles);
-        var perCycle = (GC.GetAllocatedBytesForCurrentThread() - before) / (double)cycles;
+        var least = long.MaxValue;
+        for (var round = 1; round <= rounds; round++)
+        {
+            var before = GC.GetAllocatedBytesForCurrentThread();
+            Cycle(round * cycles, cycles);
+            least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
+        }
 
         Assert.Equal(queued, _group.Pending.Count);
-        Assert.InRange(perCycle, 0, queued < PendingChunk.MaxCapacity ? 0.1 : 20);
+        Assert.InRange(least / (double)cycles, 0, queued < PendingChunk.MaxCapacity ? 0.1 : 20);
 
         void Cycle(int from, int count)
         {
