@@ -59,7 +59,8 @@ public sealed class PublisherTests
             }
         });
 
-        ValueTask<IReadOnlyList<EntryId>> Publish(int count) => host.Publisher.PublishManyAsync("orders", Enumerable.Repeat(new OrderPaid("o"), count).ToList());
+        ValueTask<IReadOnlyList<EntryId>> Publish(int count) =>
+            host.Publisher.PublishManyAsync("orders", Enumerable.Repeat(new OrderPaid("o"), count).ToList());
     }
 
     [Fact]
