@@ -109,12 +109,7 @@ public sealed class UnansweredLeaseTests : IAsyncLifetime
     {
         var (process, line) = (new Freezer(), new Freezer());
         var renewals = 0;
-        var store = FaultyStore.Wrap(line.Slow(_store, nameof(IStreamStore.ExtendAsync)), member =>
-        {
-            if (member == nameof(IStreamStore.ExtendAsync))
-                Interlocked.Increment(ref renewals);
-            return FaultyStore.Fault.None;
-        });
+        var store = TellRenewals(line, () => Interlocked.Increment(ref renewals));
         var started = new TaskCompletionSource<MessageContext>();
         var end = new TaskCompletionSource();
         await using var host = await ConsumerHost.StartAsync(
@@ -147,12 +142,7 @@ public sealed class UnansweredLeaseTests : IAsyncLifetime
     {
         var (process, line) = (new Freezer(), new Freezer());
         var renewals = 0;
-        var store = FaultyStore.Wrap(line.Slow(_store, nameof(IStreamStore.ExtendAsync)), member =>
-        {
-            if (member == nameof(IStreamStore.ExtendAsync))
-                Interlocked.Increment(ref renewals);
-            return FaultyStore.Fault.None;
-        });
+        var store = TellRenewals(line, () => Interlocked.Increment(ref renewals));
         using var started = new SemaphoreSlim(0);
         var lost = new ConcurrentDictionary<string, CancellationToken>();
         var end = new TaskCompletionSource();
@@ -239,6 +229,14 @@ public sealed class UnansweredLeaseTests : IAsyncLifetime
         process.Thaw();
         Assert.Equal(["o1", "o3"], begun);
     }
+
+    /// <summary>The store behind a line on which renewals can be frozen.</summary>
+    private IStreamStore TellRenewals(Freezer line, Action asked) => FaultyStore.Wrap(line.Slow(_store, nameof(IStreamStore.ExtendAsync)), member =>
+    {
+        if (member == nameof(IStreamStore.ExtendAsync))
+            asked();
+        return FaultyStore.Fault.None;
+    });
 
     private ValueTask<IReadOnlyList<PendingEntry>> PendingAsync() => _store.PendingAsync("orders", "billing", new());
 
