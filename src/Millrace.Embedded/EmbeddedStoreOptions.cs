@@ -35,10 +35,10 @@ public sealed class EmbeddedStoreOptions
     public TimeSpan MaxWaitWhenFull { get; set; } = TimeSpan.FromSeconds(30);
 
     /// <summary>
-    /// A snapshot is written, and the journal before it deleted, when the journal has grown by this many bytes since the last one, and by as many as
-    /// that took. Default 64 MiB. Less makes restarts faster, as they read less journal, and writes more to the device: up to as much again as the
-    /// journal does, when it is far below what the store holds. Calls go on meanwhile, but for the moment in which each key is looked at. Memory: what
-    /// is deleted while a snapshot is written goes when that is done.
+    /// A snapshot is written, and the journal before it deleted, when the journal has grown by this many bytes since the last one, by as many as that
+    /// took, and either half of the files can go or it has grown by eight times this. Default 64 MiB. Less makes restarts faster, as they read less
+    /// journal, and writes more to the device: up to as much again as the journal does, when it is far below what the store holds. Calls go on meanwhile,
+    /// but for the moment in which each key is looked at. Memory: what is deleted while a snapshot is written goes when that is done.
     /// </summary>
     public long SnapshotAfterBytes { get; set; } = 64 * 1024 * 1024;
 

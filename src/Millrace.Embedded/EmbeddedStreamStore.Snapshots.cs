@@ -7,10 +7,13 @@ namespace Millrace.Embedded;
 
 /// <summary>
 /// Snapshots: the engine is captured under the lock, which takes about as long as a look at each key, and written on another thread while calls go on.
-/// Then the journal before it is deleted. One at a time; one begins when the journal has grown by as much as the last one took.
+/// Then the journal before it is deleted. One at a time; one begins when the journal has grown by as much as the last one took, and is worth it.
 /// </summary>
 public sealed partial class EmbeddedStreamStore
 {
+    /// <summary>How many times <see cref="EmbeddedStoreOptions.SnapshotAfterBytes"/> the journal grows where a snapshot would free little.</summary>
+    private const int MostPatience = 8;
+
     private readonly long _snapshotAfterBytes;
     private readonly CancellationTokenSource _snapshotCancellation = new();
 
@@ -101,9 +104,18 @@ public sealed partial class EmbeddedStreamStore
 
     private void SaveIfDueNeedsLock(StreamJournal journal)
     {
-        if (journal.BytesSinceSnapshot >= _snapshotDueBytes && !IsSavingNeedsLock)
+        if (journal.BytesSinceSnapshot >= _snapshotDueBytes && !IsSavingNeedsLock && IsWorthSavingNeedsLock(journal))
             SaveNeedsLock();
     }
+
+    /// <summary>
+    /// A store that only grows would write all it holds again and again and free nothing: its journal is what it holds. Where half of the files can go, a
+    /// snapshot is worth it; and it bounds what a start must apply. One that failed is tried again without asking.
+    /// </summary>
+    private bool IsWorthSavingNeedsLock(StreamJournal journal) =>
+        (journal.SnapshotBytes + journal.BytesSinceSnapshot) / 2 >= _engine.UsedBytes ||
+        journal.BytesSinceSnapshot / MostPatience >= _snapshotAfterBytes ||
+        HasSnapshotFailed;
 
     private void SetSnapshotDueNeedsLock(StreamJournal journal) => _snapshotDueBytes = Math.Max(_snapshotAfterBytes, journal.SnapshotBytes);
 

@@ -23,7 +23,7 @@ public sealed class SnapshotStoreTests(ITestOutputHelper output) : IDisposable
     {
         string before;
         var logger = new ListLogger();
-        await using (var store = NewStore(logger: logger, sync: sync, afterBytes: 20_000))
+        await using (var store = NewStore(logger: logger, sync: sync, afterBytes: 2_500))
         {
             await store.CreateGroupAsync("s0", "g", GroupStart.Beginning);
             await Task.WhenAll(Enumerable.Range(0, 4).Select(writer => WriteAsync(store, writer)));
@@ -148,7 +148,7 @@ public sealed class SnapshotStoreTests(ITestOutputHelper output) : IDisposable
     {
         var device = new FaultDevice(_directory.Path);
         var logger = new ListLogger();
-        await using (var store = NewStore(device, logger, afterBytes: 10_000))
+        await using (var store = NewStore(device, logger, afterBytes: 1_250))
         {
             await store.AppendAsync("s", Fields("first"));
             device.Fault = static (call, name) =>
@@ -176,6 +176,28 @@ public sealed class SnapshotStoreTests(ITestOutputHelper output) : IDisposable
         Assert.Contains(_directory.FileNames, static name => name.EndsWith(".snapshot", StringComparison.Ordinal));
     }
 
+    /// <summary>Its journal is what it holds: a snapshot would write that again, and free nothing.</summary>
+    [Fact]
+    public async Task Store_that_only_grows_writes_a_snapshot_after_eight_times_the_bytes()
+    {
+        await using var store = NewStore(afterBytes: 400_000);
+        await AppendMegabytesAsync(store, 3.1, trim: null);
+        Assert.InRange(store.BytesSinceSnapshot, 3_050_000, 3_200_000);
+        await AppendMegabytesAsync(store, 0.2, trim: null);
+        await Eventually.TrueAsync("a snapshot was published", () => new(store.LastSnapshotMs > 0));
+    }
+
+    [Fact]
+    public async Task Store_that_holds_little_of_its_journal_writes_a_snapshot_after_the_bytes()
+    {
+        await using var store = NewStore(afterBytes: 400_000);
+        await AppendMegabytesAsync(store, 0.39, StreamTrim.ToLength(10));
+        Assert.Equal(0, store.LastSnapshotMs);
+        Assert.InRange(store.BytesSinceSnapshot, 390_000, 400_000);
+        await AppendMegabytesAsync(store, 0.05, StreamTrim.ToLength(10));
+        await Eventually.TrueAsync("a snapshot was published", () => new(store.LastSnapshotMs > 0));
+    }
+
     [Fact]
     public async Task Empty_store_and_one_that_did_not_change_have_nothing_to_save()
     {
@@ -193,6 +215,12 @@ public sealed class SnapshotStoreTests(ITestOutputHelper output) : IDisposable
     private static bool IsUnfinishedSnapshot(string name) => name.EndsWith(".snapshot" + JournalFiles.NewSuffix, StringComparison.Ordinal);
 
     private static EntryFields Fields(string value) => EntryFields.Create(("v", value));
+
+    private static async Task AppendMegabytesAsync(EmbeddedStreamStore store, double megabytes, StreamTrim? trim)
+    {
+        for (var left = megabytes * 1_000; left > 0; left--)
+            await store.AppendAsync("s", Fields(new string('x', 980)), trim);
+    }
 
     /// <summary>Appends, reads in a group, acknowledges, deletes.</summary>
     private static async Task WriteAsync(EmbeddedStreamStore store, int writer)

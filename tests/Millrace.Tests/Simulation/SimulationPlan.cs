@@ -35,7 +35,7 @@ internal sealed class SimulationPlan
         }
 
         SegmentBytes = 512 << _random.Next(5);
-        SnapshotBytes = _random.Next(4) == 0 ? long.MaxValue : SegmentBytes * _random.Next(1, 6);
+        SnapshotBytes = _random.Next(4) == 0 ? long.MaxValue : SegmentBytes * _random.Next(1, 6) / 8; // A store that only grows waits for eight times this.
         Sync = (SyncPolicy)_random.Next(3);
         ChangesPolicy = _random.Next(4) == 0;
         FrameBytes = _random.Next(3) == 0 ? _random.Next(64, 512) : 1024 * 1024;
