@@ -58,7 +58,10 @@ public sealed class Checkout : Saga<CheckoutState>
         Note<StockReserved>(m => m.OrderId, (state, _) => state with { IsReserved = true }).Completes(StockStep);
         Note<PaymentFailed>(m => m.OrderId, (state, m) => Fail(state, m.Reason)).Confirms(PaymentStep);
         Note<StockRejected>(m => m.OrderId, (state, m) => Fail(state, m.Reason));
-        Note<OrderGivenUp>(m => m.OrderId, (state, m) => Fail(state, m.Reason) with { GivenUpBy = state.GivenUpBy ?? m.Service });
+
+        // Payments may have charged the card before they gave up, and not have come to say so. Of an order that inventory gave up nothing is to be charged.
+        Note<OrderGivenUp>(m => m.OrderId, (state, m) => Fail(state, m.Reason) with { GivenUpBy = state.GivenUpBy ?? m.Service })
+            .Completes(PaymentStep);
         On<PaymentRefunded>().CorrelateBy(m => m.OrderId).Confirms(PaymentStep);
         OnTimeout(Patience, (state, saga) =>
         {

@@ -39,6 +39,7 @@ internal static class OrderViewFold
             (OrderNames.Stream, OrderDeadLettered dead) =>
                 view with { Status = OrderStatus.DeadLettered, Reason = dead.Reason },
             (_, PaymentCompleted) => WithPayment(view, PaymentStage.Paid),
+            (_, PaymentFailed) when view.Payment == PaymentStage.GivenUp => view, // Says that no money was kept, which is not why it failed.
             (_, PaymentFailed) => WithPayment(view, PaymentStage.Failed),
             (_, PaymentRefunded) => WithPayment(view, PaymentStage.Refunded),
             (_, StockReserved) => WithStock(view, StockStage.Reserved),

@@ -76,11 +76,15 @@ public sealed class CheckoutScenarios
         .ThenSent(new ReleaseStock("o-1"))
         .ThenStatus(SagaStatus.Compensated);
 
+    /// <summary>Payments gave up after the provider had charged the card, and nobody gave the money back.</summary>
     [Fact]
-    public void Order_a_service_gave_up_ends_as_that_and_is_undone_last_step_first() => Checkout()
+    public void Order_a_service_gave_up_ends_as_that_and_is_undone_last_step_first_also_a_payment_nobody_told_of() => Checkout()
         .Given(Placed, Reserved, new OrderGivenUp("o-2", "payments"))
         .When(new OrderGivenUp("o-1", "payments"))
-        .ThenSent(new GiveUpOrder(Placed, "payments"), new ReleaseStock("o-1"))
+        .ThenSent(new GiveUpOrder(Placed, "payments"), new RefundPayment("o-1"))
+        .When(Refunded)
+        .ThenSent(new ReleaseStock("o-1"))
+        .ThenStatus(SagaStatus.Compensated)
         .When(new OrderGivenUp("o-1", "inventory"))
         .ThenSent();
 
