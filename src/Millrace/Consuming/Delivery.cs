@@ -106,7 +106,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     public long RenewedAt { get; set; } = renewedAt;
 
     /// <summary>
-    /// Whether the handler settles, or has settled, by hand: it may go on, and there is no lease to renew or lose any more.
+    /// Whether the handler settles, or has settled, by hand: it may go on, and there is no lease to lose any more.
     /// </summary>
     public bool IsSettledByHand
     {

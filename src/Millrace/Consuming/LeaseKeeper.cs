@@ -40,7 +40,8 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
     /// <returns>Whether the store answered for everything.</returns>
     private async Task<bool> RenewAsync(CancellationToken cancellationToken)
     {
-        var byStream = held.Snapshot().Where(static delivery => !delivery.IsSettledByHand).ToLookup(static delivery => delivery.IsAgain);
+        // Also what a handler settles by hand: that commit may have to wait for the store to have room.
+        var byStream = held.Snapshot().ToLookup(static delivery => delivery.IsAgain);
         var answers = await Task.WhenAll(
         [
             .. byStream[false].Chunk(StreamLimits.MaxBatch).Select(batch => ExtendAsync(plan.Stream, batch, cancellationToken)),
@@ -63,7 +64,7 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
                 {
                     delivery.RenewedAt = now;
                 }
-                else
+                else if (!delivery.IsSettledByHand)
                 {
                     delivery.IsTaken = true;
                     Lose(delivery);

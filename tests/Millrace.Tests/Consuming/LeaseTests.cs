@@ -115,6 +115,46 @@ public sealed class LeaseTests : IAsyncLifetime
         await host.WhenSettledAsync("orders", "billing");
     }
 
+    /// <summary>Its commit may wait for long where the store is full; others took the entry meanwhile, ran it beside this handler, and at last buried it.</summary>
+    [Fact]
+    public async Task Lease_is_renewed_while_what_a_handler_settles_by_hand_waits_for_the_store()
+    {
+        var isAway = false;
+        var waiting = new TaskCompletionSource();
+        var line = FaultyStore.Wrap(_store, member =>
+        {
+            if (member != nameof(IStreamStore.CommitAsync) || !Volatile.Read(ref isAway))
+                return FaultyStore.Fault.None;
+            waiting.TrySetResult();
+            return FaultyStore.Fault.Before;
+        });
+        var settled = new TaskCompletionSource<bool>();
+        await using var host = await StartAsync(async (_, context, token) =>
+        {
+            Volatile.Write(ref isAway, true);
+            context.Publish("done", new OrderPaid("o1"));
+            settled.SetResult(await context.AckAsync(token));
+        }, o => o.HandlerTimeout = Timeout.InfiniteTimeSpan, line);
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await waiting.Task.WaitAsync(Eventually.Deadline);
+
+        for (var i = 0; i < 9; i++)
+        {
+            _time.Advance(TimeSpan.FromSeconds(10));
+            await Eventually.TrueAsync("the lease is renewed", async () => (await PendingAsync())[0].IdleTime == TimeSpan.Zero);
+        }
+
+        Volatile.Write(ref isAway, false);
+        await Eventually.TrueAsync("it is settled", () =>
+        {
+            _time.Advance(TimeSpan.FromMilliseconds(100)); // The next try.
+            return new(settled.Task.IsCompleted);
+        });
+        Assert.True(await settled.Task);
+        Assert.Single(await host.ReadAsync("done"));
+        Assert.Empty(await PendingAsync());
+    }
+
     [Fact]
     public async Task Idle_entry_of_a_dead_consumer_is_taken_over_after_the_lease()
     {
