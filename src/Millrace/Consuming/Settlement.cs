@@ -425,20 +425,24 @@ internal sealed partial class Settlement
         }
     }
 
-    /// <summary>Never throws: a failure of the whole call becomes every commit's.</summary>
+    /// <summary>Nearly always one call. Never throws: a failure of a whole call becomes every one's of its commits.</summary>
     private async Task FlushCommitsAsync(List<PendingCommit> batch)
     {
-        try
+        for (var from = 0; from < batch.Count; from += StreamLimits.MaxBatch)
         {
-            var results = await _store.CommitAsync([.. batch.Select(pending => pending.Commit)], _abort).ConfigureAwait(false);
-            for (var i = 0; i < batch.Count; i++)
-                batch[i].Outcome.TrySetResult((results[i], null));
-        }
-        catch (Exception exception)
-        {
-            var failure = exception as StreamException ?? new StreamException(StreamErrorCode.ServerError, exception.Message, exception);
-            foreach (var pending in batch)
-                pending.Outcome.TrySetResult((null, failure));
+            var part = batch.GetRange(from, Math.Min(StreamLimits.MaxBatch, batch.Count - from));
+            try
+            {
+                var results = await _store.CommitAsync([.. part.Select(pending => pending.Commit)], _abort).ConfigureAwait(false);
+                for (var i = 0; i < part.Count; i++)
+                    part[i].Outcome.TrySetResult((results[i], null));
+            }
+            catch (Exception exception)
+            {
+                var failure = exception as StreamException ?? new StreamException(StreamErrorCode.ServerError, exception.Message, exception);
+                foreach (var pending in part)
+                    pending.Outcome.TrySetResult((null, failure));
+            }
         }
     }
 
