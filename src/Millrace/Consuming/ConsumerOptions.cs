@@ -175,9 +175,10 @@ public sealed class ConsumerOptions
     /// <summary>
     /// Called before a message is settled, by whatever way it ends: handled, failed and tried again, or dead-lettered, also before a handler saw it. What it
     /// adds is part of the commit that settles the message, so a document of what became of messages is never wrong. It may read the store, and is called
-    /// again when something it required does not hold. What it throws counts as a failure of the handler. Not called for what is handed back or of another
-    /// group's, and not where <see cref="OrderedBy"/> keeps a message that failed in its place. Makes every acknowledgement a commit. A store that is
-    /// full takes what it adds (<see cref="Commit.IsUpkeep"/>) where the handler adds nothing, so keep it small. Default: none.
+    /// again when something it required does not hold. What it throws counts as a failure of the handler. Not called for what is handed back, a duplicate
+    /// (<see cref="DeduplicationWindow"/>) or another group's, and not where <see cref="OrderedBy"/> keeps a message that failed in its place. Makes every
+    /// acknowledgement a commit. A store that is full takes what it adds (<see cref="Commit.IsUpkeep"/>) where the handler adds nothing, so keep it small.
+    /// Default: none.
     /// </summary>
     public Func<Settling, CancellationToken, ValueTask>? OnSettling { get; set; }
 
@@ -185,8 +186,8 @@ public sealed class ConsumerOptions
     /// Whether the stream is this group's alone, as that of a queue of work is: a message of a known type that no handler takes here is then as one of an
     /// unknown type, see <see cref="Undecodable"/>, and not another group's business; and what was settled is deleted with its acknowledgement, so that the
     /// stream holds what waits and what runs, and what a letter could not take whole (<see cref="DeadLetter.Omitted"/>). Nothing is passed over without
-    /// <see cref="OnSettling"/>, so such a group refuses <see cref="UndecodablePolicy.Ignore"/>, <see cref="OrderedBy"/> and lanes. Not in configuration.
-    /// Default: no.
+    /// <see cref="OnSettling"/>, so such a group refuses <see cref="UndecodablePolicy.Ignore"/>, <see cref="OrderedBy"/>,
+    /// <see cref="DeduplicationWindow"/> and lanes. Not in configuration. Default: no.
     /// </summary>
     public bool OwnsStream { get; set; }
 

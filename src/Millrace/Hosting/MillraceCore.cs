@@ -149,8 +149,13 @@ internal sealed class MillraceCore
             errors.Add($"Consumer of '{stream}' in group '{group}': it has handlers of single messages and of batches; use two groups.");
         if (plan.IsBatch && options.OrderedBy is not null)
             errors.Add($"Consumer of '{stream}' in group '{group}': an ordered group takes single messages, not batches.");
-        if (options.OwnsStream && (options.Undecodable == UndecodablePolicy.Ignore || options.OrderedBy is not null || Lanes.ContainsKey(stream)))
-            errors.Add($"Consumer of '{stream}' in group '{group}': it owns its stream; leave out lanes, OrderedBy, and Undecodable = Ignore.");
+        if (options.OwnsStream && (options.Undecodable == UndecodablePolicy.Ignore || options.OrderedBy is not null
+            || options.DeduplicationWindow > TimeSpan.Zero || Lanes.ContainsKey(stream)))
+        {
+            errors.Add(
+                $"Consumer of '{stream}' in group '{group}': it owns its stream; leave out lanes, OrderedBy, DeduplicationWindow, and Undecodable = Ignore.");
+        }
+
         if (plan.HandlerPlaces > StreamLimits.MaxBatch)
             errors.Add($"Consumer of '{stream}' in group '{group}': Concurrency times BatchSize is more than {StreamLimits.MaxBatch}.");
         try

@@ -76,8 +76,9 @@ public abstract partial class JobQueueTests
     }
 
     [Fact]
-    public async Task Queue_with_lanes_or_order_or_that_ignores_entries_does_not_start()
+    public async Task Queue_with_lanes_or_order_or_that_passes_entries_over_does_not_start()
     {
+        await RefusesAsync(options => options.DeduplicationWindow = TimeSpan.FromHours(1));
         await RefusesAsync(options => options.Undecodable = UndecodablePolicy.Ignore);
         await RefusesAsync(options => options.OrderedBy = nameof(Resize.Number));
         await RefusesAsync(null, millrace => millrace.AddLanes(_queue, lanes => lanes.Add("express", 2)));
