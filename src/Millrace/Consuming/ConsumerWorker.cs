@@ -317,11 +317,11 @@ internal sealed class ConsumerWorker
     /// <summary>Steps 7 to 9. What has not begun when the worker stops is left to be handed back.</summary>
     private async Task HandleAsync(Delivery delivery)
     {
-        if (!await _admission.EnterAsync(delivery, _stopReading.Token).ConfigureAwait(false))
-            return;
+        var isIn = false;
         try
         {
-            if (!_leases.LoseIfOver(delivery) && delivery.TryStart())
+            isIn = await _admission.EnterAsync(delivery, _stopReading.Token).ConfigureAwait(false);
+            if (isIn && !_leases.LoseIfOver(delivery) && delivery.TryStart())
                 await ProcessAsync(delivery).ConfigureAwait(false);
         }
         catch (Exception exception)
@@ -332,7 +332,8 @@ internal sealed class ConsumerWorker
             await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
         }
 
-        _admission.Leave(delivery);
+        if (isIn)
+            _admission.Leave(delivery);
     }
 
     /// <summary>Runs one delivery to its settlement, again where state it read has changed.</summary>

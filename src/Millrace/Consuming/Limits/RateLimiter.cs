@@ -128,7 +128,7 @@ internal sealed class RateLimiter
     {
         var found = await _store.GetStatesAsync([_window, _taken], cancellationToken).ConfigureAwait(false);
         var (window, taken) = (found[0], found[1]);
-        var used = window is null || taken is null ? 0 : BinaryPrimitives.ReadInt32LittleEndian(taken.Payload.Span);
+        var used = window is not null && taken is not null && BinaryPrimitives.TryReadInt32LittleEndian(taken.Payload.Span, out var count) ? count : 0;
         var wanted = Math.Max(Volatile.Read(ref _waiting), (_tokensPerWindow + 3) / 4);
         var tokens = Math.Min(wanted, _tokensPerWindow - used);
         if (tokens <= 0)
