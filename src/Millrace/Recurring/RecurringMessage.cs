@@ -21,6 +21,9 @@ internal sealed class RecurringMessage
     // Store and process count milliseconds apart: a tick that is early by no more is not sent round again.
     private static readonly TimeSpan EarlyBy = TimeSpan.FromMilliseconds(5);
 
+    // Each is lost to a firing or to another process, which is done then.
+    private const int MaxConflicts = 10;
+
     private readonly Recurrence _recurrence;
     private readonly MissedFirings _missed;
     private readonly Action<MessageContext, string, DateTimeOffset, string> _publish;
@@ -67,7 +70,23 @@ internal sealed class RecurringMessage
     /// <param name="grace">How long a moment may be due, and the chain stand still, before it counts as broken.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>Whether a chain was begun.</returns>
+    /// <exception cref="CommitConflictException">The chain moved each time while this was about to begin it anew; try again.</exception>
     public async Task<bool> EnsureAsync(
+        Publisher publisher, DateTimeOffset now, bool isStart, TimeSpan grace, CancellationToken cancellationToken)
+    {
+        for (var conflicts = 1; ; conflicts++)
+        {
+            if (await TryEnsureAsync(publisher, now, isStart, grace, cancellationToken).ConfigureAwait(false) is not { } result)
+                return false;
+            if (result.IsApplied)
+                return true;
+            if (conflicts == MaxConflicts)
+                throw new CommitConflictException(result.Conflict!);
+        }
+    }
+
+    /// <summary>Looks at the chain once. Answers <see langword="null"/> when there is nothing to do.</summary>
+    private async Task<CommitResult?> TryEnsureAsync(
         Publisher publisher, DateTimeOffset now, bool isStart, TimeSpan grace, CancellationToken cancellationToken)
     {
         var commit = publisher.NewCommit(Stream);
@@ -77,7 +96,7 @@ internal sealed class RecurringMessage
         // One that makes up for what it missed, or was begun anew just now, is late and not broken.
         var isBroken = state?.Next < now - grace && !(state.MovedAt > now - grace);
         if (!isChanged && !isBroken)
-            return false;
+            return null;
 
         // A chain that broke goes on where it was; a new recurrence begins with its next moment.
         var next = isChanged ? _recurrence.Next(now) : state!.Next;
@@ -85,7 +104,7 @@ internal sealed class RecurringMessage
         commit.State.Put(_state, begun);
         if (next is { } due)
             commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), new() { Delay = Until(due, now) });
-        return (await commit.CommitAsync(cancellationToken).ConfigureAwait(false)).IsApplied;
+        return await commit.CommitAsync(cancellationToken).ConfigureAwait(false);
     }
 
     private async Task FireAsync(RecurringTick tick, MessageContext context, CancellationToken cancellationToken)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Embedded;
 using Millrace.Redis;
@@ -123,6 +124,39 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         await NextAsync(host);
 
         Assert.Equal(["12:05", "13:05"], (await host.ReadAsync("reports", 2)).Select(Due));
+    }
+
+    /// <summary>A firing of any process moves the document on; what the new version says must not be lost over it.</summary>
+    [Theory]
+    [InlineData(1)]
+    [InlineData(15)]
+    public async Task New_recurrence_counts_even_if_the_chain_moves_while_it_is_written(int moves)
+    {
+        await using (await StartAsync())
+            await WhenBegunAsync(1);
+        var key = new StateKey("reports", "recurring/daily");
+        var left = moves;
+        var store = FaultyStore.Wrap(Store, (member, arguments) =>
+        {
+            if (member == nameof(IStreamStore.CommitAsync)
+                && ((IReadOnlyList<Commit>)arguments[0]!).Any(commit => commit.Changes.Any(change => change is CommitChange.PutState put && put.Key == key))
+                && Interlocked.Decrement(ref left) >= 0)
+                MoveAsync().GetAwaiter().GetResult();
+            return FaultyStore.Fault.None;
+        });
+        await using var host = await StartAsync(recurrence: Recurrence.Cron("5 * * * *"), store: store);
+
+        await Eventually.TrueAsync("the store knows the new recurrence", async () =>
+        {
+            if (Volatile.Read(ref left) > 0)
+                _time.Advance(TimeSpan.FromSeconds(1));
+            return Encoding.UTF8.GetString((await Store.GetStateAsync(key))!.Payload.Span).Contains("5 * * * *", StringComparison.Ordinal);
+        });
+
+        Assert.True(Volatile.Read(ref left) <= 0);
+
+        async Task MoveAsync() =>
+            await Store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(key, (await Store.GetStateAsync(key))!.Payload)] });
     }
 
     [Fact]
