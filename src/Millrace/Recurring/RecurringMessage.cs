@@ -7,7 +7,7 @@ namespace Millrace.Recurring;
 /// <remarks>
 /// The chain lives in the store: its tick waits in the schedule of a stream of its own, a state document says which moment is next, and one
 /// commit takes the tick, publishes the message, moves the document on and schedules the next tick. So a firing happens once, whoever makes it
-/// and whatever dies in between, and no clock of a process decides about it but by telling how long it is until the next.
+/// and whatever dies in between. No clock of a process makes a firing before the store says that it is time: the ID of the tick does.
 /// <code>
 /// {reports}:recurring:daily              ticks that are due, deleted when they have fired; one consumer group of all processes
 /// {reports}:recurring:daily:scheduled    the tick that waits
@@ -20,6 +20,9 @@ internal sealed class RecurringMessage
 
     // Store and process count milliseconds apart: a tick that is early by no more is not sent round again.
     private static readonly TimeSpan EarlyBy = TimeSpan.FromMilliseconds(5);
+
+    // A tick whose ID is older than this has waited, or this clock is ahead: the store is asked once more what time it is.
+    private static readonly TimeSpan LateBy = TimeSpan.FromSeconds(1);
 
     // Each is lost to a firing or to another process, which is done then.
     private const int MaxConflicts = 10;
@@ -93,8 +96,9 @@ internal sealed class RecurringMessage
         var state = await commit.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
         var isChanged = state is null || (isStart && (state.Recurrence != _recurrence.ToString() || state.Missed != _missed));
 
-        // One that makes up for what it missed, or was begun anew just now, is late and not broken.
-        var isBroken = state?.Next < now - grace && !(state.MovedAt > now - grace);
+        // One that makes up for what it missed, or was begun anew just now, is late and not broken. What moved in the future says nothing.
+        var hasMoved = state?.MovedAt is { } moved && (now - moved).Duration() < grace;
+        var isBroken = state?.Next < now - grace && !hasMoved;
         if (!isChanged && !isBroken)
             return null;
 
@@ -113,10 +117,17 @@ internal sealed class RecurringMessage
         if (state is null || state.Epoch != tick.Epoch || state.Next != tick.Due)
             return; // Of a chain that is none any more.
 
-        var now = context.Clock.GetUtcNow();
+        var (now, ofStore) = (context.Clock.GetUtcNow(), TimeOf(context.EntryId));
+        if (now - ofStore > LateBy && !tick.IsDated)
+        {
+            context.Publish(Ticks, tick with { IsDated = true }, new() { Delay = TimeSpan.Zero });
+            return;
+        }
+
+        now = now < ofStore ? now : ofStore;
         if (tick.Due - now > EarlyBy)
         {
-            context.Publish(Ticks, tick, new() { Delay = Until(tick.Due, now) });
+            context.Publish(Ticks, tick with { IsDated = false }, new() { Delay = Until(tick.Due, now) });
             return;
         }
 
@@ -129,6 +140,9 @@ internal sealed class RecurringMessage
         if (next is { } following)
             context.Publish(Ticks, new RecurringTick(following, state.Epoch), new() { Delay = Until(following, now) });
     }
+
+    private static DateTimeOffset TimeOf(EntryId id) =>
+        DateTimeOffset.FromUnixTimeMilliseconds((long)Math.Min(id.Milliseconds, (ulong)DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()));
 
     private static TimeSpan Until(DateTimeOffset due, DateTimeOffset now) =>
         due <= now ? TimeSpan.Zero : due - now < StreamLimits.MaxDuration ? due - now : StreamLimits.MaxDuration;

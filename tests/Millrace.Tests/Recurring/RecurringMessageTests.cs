@@ -246,6 +246,40 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         Assert.All(moments.Zip(moments.Skip(1)), pair => Assert.Equal(Period, pair.Second - pair.First));
     }
 
+    /// <summary>Of the firings that are due only the latest is made; which are due is not for the clock of one process to say.</summary>
+    [Fact]
+    public async Task Clock_of_a_process_that_is_a_day_ahead_leaves_out_no_firing_of_the_latest()
+    {
+        var (time, ofStore) = (new ManualTime(), new ManualTime());
+        await using var store = new EmbeddedStreamStore(new(), ofStore);
+        await using var host = await StartAsync(missed: MissedFirings.Latest, store: store, time: time);
+        var begun = time.GetUtcNow();
+        await Eventually.TrueAsync("the first tick waits", async () => (await store.GetScheduleAsync(Ticks)).Count == 1);
+
+        time.Jump(TimeSpan.FromHours(25));
+        await MoveAsync(12);
+        time.Jump(TimeSpan.FromHours(-25));
+        await MoveAsync(60);
+
+        var moments = (await store.RangeAsync("reports", new() { Count = 1_000 })).Select(At).ToList();
+        Assert.Equal(Enumerable.Range(1, 7).Select(i => begun + (i * Period)), moments);
+
+        async Task MoveAsync(int minutes)
+        {
+            for (var minute = 0; minute < minutes; minute++)
+            {
+                time.Move(TimeSpan.FromMinutes(1));
+                ofStore.Move(TimeSpan.FromMinutes(1));
+                await Eventually.TrueAsync("none is due", async () =>
+                {
+                    ofStore.Move(TimeSpan.Zero);
+                    return (await store.GetScheduleAsync(Ticks)).NextIn > TimeSpan.Zero; // A process that is ahead may have begun the chain anew.
+                });
+                await host.WhenSettledAsync(Ticks, "millrace");
+            }
+        }
+    }
+
     [Fact]
     public async Task Several_processes_on_redis_make_each_firing_once()
     {
