@@ -136,13 +136,13 @@ internal sealed class MessageMeter : IDisposable
     /// <summary>A breaker has opened.</summary>
     public void Tripped(GroupPlan plan) => Add(_trips, plan);
 
-    /// <summary>A commit of a publisher was applied.</summary>
-    public void Sent(IReadOnlyList<CommitChange> changes)
+    /// <summary>A commit of a publisher was applied, or failed.</summary>
+    public void Sent(IReadOnlyList<CommitChange> changes, Exception? failure = null)
     {
         if (!_sent.Enabled)
             return;
         foreach (var change in changes)
-            AddSent(change);
+            AddSent(change, failure);
     }
 
     /// <summary>The store has forgotten something.</summary>
@@ -177,9 +177,7 @@ internal sealed class MessageMeter : IDisposable
     {
         if (!_sent.Enabled && send.Started == 0)
             return;
-        var tags = SendTags(send.Stream, send.IsScheduled);
-        if (failure is not null)
-            tags.Add(TelemetryNames.ErrorType, ErrorType(failure));
+        var tags = SendTags(send.Stream, send.IsScheduled, failure);
         _sent.Add(send.Count, tags);
         if (send.Started == 0)
             return;
@@ -203,12 +201,12 @@ internal sealed class MessageMeter : IDisposable
             _claims.Add(entries.Count, tags);
     }
 
-    private void AddSent(CommitChange change)
+    private void AddSent(CommitChange change, Exception? failure = null)
     {
         if (change is CommitChange.Append append)
-            _sent.Add(1, SendTags(append.Stream, isScheduled: false));
+            _sent.Add(1, SendTags(append.Stream, isScheduled: false, failure));
         else if (change is CommitChange.Schedule schedule)
-            _sent.Add(1, SendTags(schedule.Stream, isScheduled: true));
+            _sent.Add(1, SendTags(schedule.Stream, isScheduled: true, failure));
     }
 
     private void AddDeadLetter(GroupPlan plan, EntryFields fields)
@@ -226,12 +224,18 @@ internal sealed class MessageMeter : IDisposable
         counter.Add(1, tags);
     }
 
-    private static TagList SendTags(string stream, bool isScheduled) => new()
+    private static TagList SendTags(string stream, bool isScheduled, Exception? failure)
     {
-        { TelemetryNames.System, TelemetryNames.SystemValue },
-        { TelemetryNames.Destination, stream },
-        { TelemetryNames.OperationName, isScheduled ? "schedule" : "send" },
-    };
+        var tags = new TagList
+        {
+            { TelemetryNames.System, TelemetryNames.SystemValue },
+            { TelemetryNames.Destination, stream },
+            { TelemetryNames.OperationName, isScheduled ? "schedule" : "send" },
+        };
+        if (failure is not null)
+            tags.Add(TelemetryNames.ErrorType, ErrorType(failure));
+        return tags;
+    }
 
     /// <summary>What a handler gives as its reason may be different each time.</summary>
     private static string BoundedReason(string? reason) => reason switch

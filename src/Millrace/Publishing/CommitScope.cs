@@ -104,11 +104,19 @@ public sealed class CommitScope
             return CommitResult.Applied([]);
 
         var commit = new Commit { Conditions = conditions, Changes = changes };
-        var result = await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
-        _core.Refusals.Note(result.Failure);
-        if (result.IsApplied)
-            _core.Meter.Sent(_messages);
-        return result;
+        try
+        {
+            var result = await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
+            if (result.IsApplied)
+                _core.Meter.Sent(_messages);
+            return result;
+        }
+        catch (Exception exception)
+        {
+            _core.Meter.Sent(_messages, exception);
+            _core.Refusals.Note(exception);
+            throw;
+        }
     }
 
     private void ThrowIfCommitted()

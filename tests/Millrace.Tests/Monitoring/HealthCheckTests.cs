@@ -170,6 +170,24 @@ public sealed class HealthCheckTests
     }
 
     [Fact]
+    public async Task Server_that_refuses_the_commits_of_a_publisher_is_unready()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await using var store = new RedisStreamStore(RedisOptions.Parse(server.Endpoint));
+        await using var host = await ConsumerHost.StartAsync(static m => m.AddMessage<OrderPaid>().Services.AddHealthChecks().AddMillrace(), store);
+        await ReportWhenAsync(host, static report => report.Entries["millrace-store"].Status == HealthStatus.Healthy);
+        await server.CliAsync("CONFIG", "SET", "maxmemory", "1");
+        var commit = host.Publisher.NewCommit("orders");
+        commit.Publish("orders", new OrderPaid("o1"));
+
+        var refusal = await Assert.ThrowsAsync<StreamException>(async () => await commit.CommitAsync());
+
+        Assert.Equal(StreamErrorCode.OutOfMemory, refusal.Code);
+        var report = (await ReportAsync(host)).Entries["millrace-store"];
+        Assert.Equal((HealthStatus.Unhealthy, (object)"OutOfMemory"), (report.Status, report.Data["code"]));
+    }
+
+    [Fact]
     public async Task Failed_disk_is_not_alive()
     {
         using var directory = new JournalDirectory();

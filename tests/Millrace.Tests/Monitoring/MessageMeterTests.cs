@@ -59,6 +59,27 @@ public sealed class MessageMeterTests : IAsyncLifetime
     }
 
     [Fact]
+    public async Task Refused_commit_counts_its_messages_with_its_error()
+    {
+        var store = FaultyStore.Wrap(
+            _store, member => member == nameof(IStreamStore.CommitAsync) ? FaultyStore.Fault.Before : FaultyStore.Fault.None);
+        await using var host = await ConsumerHost.StartAsync(static _ => { }, store, _time);
+        using var recorder = new MeterRecorder(host);
+        var scope = host.Publisher.NewCommit("orders");
+        scope.Publish("orders", new OrderPaid("o1"));
+        scope.Schedule("orders", new OrderPaid("o2"), TimeSpan.FromHours(1));
+
+        await Assert.ThrowsAsync<StreamException>(async () => await scope.CommitAsync());
+
+        Assert.Equal<(string?, double, string)>(
+            [
+                ("{message}", 1, $"{Orders} messaging.operation.name=send error.type=Unavailable"),
+                ("{message}", 1, $"{Orders} messaging.operation.name=schedule error.type=Unavailable"),
+            ],
+            recorder.Of("messaging.client.sent.messages").Select(Parts));
+    }
+
+    [Fact]
     public async Task Handler_is_timed_by_registered_message_type()
     {
         await using var host = await StartAsync((_, _, _) =>
