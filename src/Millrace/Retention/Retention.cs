@@ -31,7 +31,7 @@ public sealed class Retention
     internal ILookup<string, string> Groups { get; init; } = Array.Empty<string>().ToLookup(static name => name);
 
     /// <summary>
-    /// Applies a policy to a stream once. About four round trips for each group; with a number to keep a read for every 500 entries that go, and with a
+    /// Applies a policy to a stream once. About five round trips for each group; with a number to keep a read for every 500 entries that go, and with a
     /// size to keep the reading of what came since the last time, 500 entries or 4 MiB at a time.
     /// </summary>
     /// <param name="stream">The stream; nothing happens when there is none.</param>
@@ -61,12 +61,24 @@ public sealed class Retention
             }
         }
 
-        var missing = Groups[stream].Except(groups.Select(static group => group.Name)).FirstOrDefault();
-        var holding = retention.AbandonedGroups == AbandonedGroupPolicy.Report ? groups : groups.Where(group => !abandoned.Contains(group.Name));
-        var (floor, holder) = !retention.KeepUnsettled ? (EntryId.Max, null)
-            : missing is not null ? (EntryId.Zero, missing)
-            : await FindFloorAsync(stream, holding, cancellationToken).ConfigureAwait(false);
+        // Of those that were to be deleted none is left, and one of that name is another.
+        var passedOver = retention.AbandonedGroups switch
+        {
+            AbandonedGroupPolicy.Report => [],
+            AbandonedGroupPolicy.Delete when !dryRun => [],
+            _ => abandoned,
+        };
+        var (floor, holder) = await FindFloorAsync(stream, retention, passedOver, cancellationToken).ConfigureAwait(false);
         var (cut, isHeldBack) = await FindCutAsync(stream, retention, floor, cancellationToken).ConfigureAwait(false);
+        if (cut > EntryId.Zero)
+        {
+            // That may have read all of the stream. A group which was made or moved back meanwhile is promised what is there now.
+            var (lowered, lowerer) = await FindFloorAsync(stream, retention, passedOver, cancellationToken).ConfigureAwait(false);
+            if (lowered < cut && await HasEntryAsync(stream, lowered, cut, cancellationToken).ConfigureAwait(false))
+                (isHeldBack, holder) = (true, lowerer);
+            cut = lowered < cut ? lowered : cut;
+        }
+
         return new()
         {
             Stream = stream,
@@ -81,12 +93,17 @@ public sealed class Retention
         };
     }
 
-    /// <summary>The first entry that a group has not settled, and that group; the largest ID when there is none.</summary>
+    /// <summary>The first entry that a group has not settled, and that group; the largest ID when there is none, or they are not asked.</summary>
     private async ValueTask<(EntryId Floor, string? Holder)> FindFloorAsync(
-        string stream, IEnumerable<GroupInfo> groups, CancellationToken cancellationToken)
+        string stream, StreamRetention retention, IReadOnlyList<string> passedOver, CancellationToken cancellationToken)
     {
         var (floor, holder) = (EntryId.Max, (string?)null);
-        foreach (var group in groups)
+        if (!retention.KeepUnsettled)
+            return (floor, holder);
+        var groups = await _store.GetGroupsAsync(stream, cancellationToken).ConfigureAwait(false);
+        if (Groups[stream].Except(groups.Select(static group => group.Name)).FirstOrDefault() is { } missing)
+            return (EntryId.Zero, missing);
+        foreach (var group in groups.Where(group => !passedOver.Contains(group.Name)))
         {
             // Asked after the group was: what is delivered in between is behind its last entry, and kept for that.
             var unsettled = group.LastDeliveredId == EntryId.Max ? EntryId.Max : group.LastDeliveredId.Next();

@@ -150,6 +150,46 @@ public abstract partial class RetentionContract
         Assert.Empty(await IdsAsync());
     }
 
+    /// <summary>To find the cut takes minutes where much is read; a group that comes meanwhile is promised what is there.</summary>
+    [Theory]
+    [InlineData(true, true)]
+    [InlineData(true, false)]
+    [InlineData(false, true)]
+    [InlineData(false, false)]
+    public async Task Group_that_begins_at_the_beginning_while_retention_reads_misses_nothing(bool bySize, bool isNew)
+    {
+        var ids = await AppendAsync(100);
+        if (!isNew)
+            await ReadAsync(Group, 100, settled: 100);
+        var isAtBeginning = false;
+        var store = FaultyStore.Wrap(Store, member =>
+        {
+            if (member == nameof(IStreamStore.RangeAsync) && !isAtBeginning)
+            {
+                isAtBeginning = true;
+                BeginAsync().GetAwaiter().GetResult();
+            }
+
+            return FaultyStore.Fault.None;
+        });
+
+        var result = await new Millrace.Retention(store, _time)
+            .ApplyAsync(_stream, bySize ? new() { MaxBytes = 1_000 } : new() { MaxCount = 10 });
+
+        Assert.True(isAtBeginning);
+        Assert.Equal((0L, Group), (result.Entries, result.HeldBackBy));
+        var read = await Store.ReadGroupAsync(new() { Group = Group, Consumer = "c", Streams = [_stream], Count = 1_000 });
+        Assert.Equal(ids, read.SelectMany(batch => batch.Entries).Select(entry => entry.Id));
+
+        async Task BeginAsync()
+        {
+            if (isNew)
+                await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+            else
+                await Store.SetGroupAsync(_stream, Group, GroupStart.Beginning);
+        }
+    }
+
     [Fact]
     public async Task What_a_group_has_not_settled_goes_when_it_is_told_so()
     {
