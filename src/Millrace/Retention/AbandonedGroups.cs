@@ -8,37 +8,55 @@ using Millrace.Streams;
 namespace Millrace;
 
 /// <summary>
-/// Finds the groups of a stream that have had no live consumer, and did not move, for too long. Since when is kept in a state document, so
-/// that it does not begin anew with each process.
+/// Finds the groups of a stream that have had no live consumer, and did not move, for too long: by the store's clock, since that of one process may be wrong.
 /// </summary>
-internal sealed class AbandonedGroups(IStreamStore store, TimeProvider time)
+/// <remarks>
+/// A note says where each group stands still, and a document of each lives for as long as the group may. One commit writes both, and the note only as it
+/// was read. So a group that stands where the note has it is abandoned when its document has expired; one that the note does not know begins its time.
+/// <code>
+/// {orders}:state:millrace/still             where each group stood, and how long it may
+/// {orders}:state:millrace/still/billing     expires when it has
+/// </code>
+/// </remarks>
+internal sealed class AbandonedGroups(IStreamStore store)
 {
     private readonly ConsumerRegistry _registry = new(store);
 
-    /// <summary>The document of a stream.</summary>
-    public static StateKey KeyOf(string stream) => new(stream, "millrace/groups");
+    /// <summary>The note of a stream.</summary>
+    public static StateKey KeyOf(string stream) => new(stream, "millrace/still");
 
+    /// <param name="stream">The stream.</param>
+    /// <param name="groups">Its groups, as they stand.</param>
+    /// <param name="abandonedAfter">How long a group may stand still. One that the note knows with another begins its time anew.</param>
+    /// <param name="dryRun">Whether nothing is to be noted.</param>
+    /// <param name="cancellationToken">Stops it.</param>
     public async ValueTask<List<string>> FindAsync(
-        string stream, IEnumerable<GroupInfo> groups, TimeSpan abandonedAfter, CancellationToken cancellationToken)
+        string stream, IReadOnlyList<GroupInfo> groups, TimeSpan abandonedAfter, bool dryRun, CancellationToken cancellationToken)
     {
-        var key = KeyOf(stream);
-        var document = await store.GetStateAsync(key, cancellationToken).ConfigureAwait(false);
-        var known = document is null
+        StateKey[] keys = [KeyOf(stream), .. groups.Select(group => TimeOf(stream, group.Name))];
+        var documents = await store.GetStatesAsync(keys, cancellationToken).ConfigureAwait(false);
+        var known = documents[0] is not { } note
             ? new Dictionary<string, StillGroup>()
-            : JsonSerializer.Deserialize(document.Payload.Span, RetentionJson.Default.DictionaryStringStillGroup)!;
+            : JsonSerializer.Deserialize(note.Payload.Span, RetentionJson.Default.DictionaryStringStillGroup)!;
         var still = new Dictionary<string, StillGroup>();
-        var now = time.GetUtcNow();
-        foreach (var group in groups)
+        var (begun, abandoned) = (new List<string>(), new List<string>());
+        for (var i = 0; i < groups.Count; i++)
         {
+            var group = groups[i];
             var consumers = await _registry.ListAsync(stream, group.Name, cancellationToken).ConfigureAwait(false);
             if (consumers.Any(static consumer => consumer.IsAlive))
                 continue;
-            var seen = new StillGroup(group.LastDeliveredId, group.PendingCount, now);
-            still[group.Name] = known.TryGetValue(group.Name, out var before) && before with { Since = now } == seen ? before : seen;
+            still[group.Name] = new(group.LastDeliveredId, group.PendingCount, abandonedAfter);
+            if (known.GetValueOrDefault(group.Name) != still[group.Name])
+                begun.Add(group.Name);
+            else if (documents[i + 1] is null)
+                abandoned.Add(group.Name);
         }
 
-        await NoteAsync(key, known, still, cancellationToken).ConfigureAwait(false);
-        return [.. still.Where(group => now - group.Value.Since >= abandonedAfter).Select(static group => group.Key).Order(StringComparer.Ordinal)];
+        if (!dryRun && (begun.Count > 0 || known.Count != still.Count))
+            await NoteAsync(stream, documents[0], still, begun, cancellationToken).ConfigureAwait(false);
+        abandoned.Sort(StringComparer.Ordinal);
+        return abandoned;
     }
 
     /// <summary>
@@ -90,23 +108,35 @@ internal sealed class AbandonedGroups(IStreamStore store, TimeProvider time)
         return [.. keys, names.Reader, names.Pulse, window, taken, RecoveryLedger.KeyOf(stream, group)];
     }
 
+    /// <summary>The document of a group that expires when it has stood still for too long.</summary>
+    private static StateKey TimeOf(string stream, string group) => new(stream, $"millrace/still/{group}");
+
+    /// <summary>Begins the time of groups. On a conflict another process has noted the like, and the next run sees what.</summary>
     private async ValueTask NoteAsync(
-        StateKey key, Dictionary<string, StillGroup> known, Dictionary<string, StillGroup> still, CancellationToken cancellationToken)
+        string stream, StateDocument? before, Dictionary<string, StillGroup> still, IEnumerable<string> begun, CancellationToken cancellationToken)
     {
-        if (known.Count == still.Count && still.All(group => known.GetValueOrDefault(group.Key) == group.Value))
-            return;
-        CommitChange change = still.Count == 0
+        var key = KeyOf(stream);
+        var condition = before is null ? CommitCondition.StateAbsent(key) : CommitCondition.StateIs(key, before.Version);
+        CommitChange note = still.Count == 0
             ? new CommitChange.DeleteState(key)
             : new CommitChange.PutState(key, JsonSerializer.SerializeToUtf8Bytes(still, RetentionJson.Default.DictionaryStringStillGroup));
-        await store.CommitAsync(new Commit { Changes = [change], IsUpkeep = true }, cancellationToken).ConfigureAwait(false);
+
+        // The note comes last, and so none knows a group whose time has not begun, however many commits it takes.
+        var times = begun.Select(CommitChange (group) => new CommitChange.PutState(TimeOf(stream, group), default, still[group].AbandonedAfter));
+        foreach (var changes in times.Append(note).Chunk(StreamLimits.MaxCommitChanges))
+        {
+            var commit = new Commit { Conditions = [condition], Changes = changes, IsUpkeep = true };
+            if (!(await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
+                return;
+        }
     }
 }
 
 /// <summary>A group without a live consumer.</summary>
 /// <param name="LastDelivered">Where it stood.</param>
 /// <param name="Pending">How much was pending.</param>
-/// <param name="Since">Since when, by the clock of who saw it first.</param>
-internal sealed record StillGroup(EntryId LastDelivered, long Pending, DateTimeOffset Since);
+/// <param name="AbandonedAfter">How long it may stand there.</param>
+internal sealed record StillGroup(EntryId LastDelivered, long Pending, TimeSpan AbandonedAfter);
 
 /// <summary>How the document is written.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, Converters = [typeof(EntryIdJson)])]

@@ -20,7 +20,7 @@ public sealed class Retention
     public Retention(IStreamStore store, TimeProvider? time = null)
     {
         (_store, _time) = (store, time ?? TimeProvider.System);
-        _abandoned = new(store, _time);
+        _abandoned = new(store);
         _sizes = new(store);
     }
 
@@ -37,10 +37,10 @@ public sealed class Retention
     /// <param name="stream">The stream; nothing happens when there is none.</param>
     /// <param name="retention">What to keep.</param>
     /// <param name="dryRun">
-    /// Only says what would go, and changes nothing but the note on when groups were seen moving last. Reads what would go.
+    /// Only says what would go, and changes nothing: of a group that stands still it knows what runs that were none have noted. Reads what would go.
     /// </param>
     /// <param name="cancellationToken">Stops it; what was dropped is gone, and the rest goes with the next run.</param>
-    /// <exception cref="ArgumentException">A bound is negative, or the stream's name has stray braces.</exception>
+    /// <exception cref="ArgumentException">A bound is negative, a time out of its bounds, or the stream's name has stray braces.</exception>
     /// <exception cref="StreamException">The store failed.</exception>
     public async ValueTask<RetentionResult> ApplyAsync(
         string stream, StreamRetention retention, bool dryRun = false, CancellationToken cancellationToken = default)
@@ -51,7 +51,7 @@ public sealed class Retention
 
         var groups = await _store.GetGroupsAsync(stream, cancellationToken).ConfigureAwait(false);
         var others = groups.Where(group => !Groups[stream].Contains(group.Name));
-        var abandoned = await _abandoned.FindAsync(stream, others, retention.AbandonedAfter, cancellationToken).ConfigureAwait(false);
+        var abandoned = await _abandoned.FindAsync(stream, [.. others], retention.AbandonedAfter, dryRun, cancellationToken).ConfigureAwait(false);
         if (!dryRun && retention.AbandonedGroups == AbandonedGroupPolicy.Delete)
         {
             foreach (var group in groups.Where(group => abandoned.Contains(group.Name)))

@@ -1,3 +1,5 @@
+using Millrace.Streams;
+
 namespace Millrace;
 
 /// <summary>
@@ -25,8 +27,8 @@ public sealed class StreamRetention
     public bool KeepUnsettled { get; set; } = true;
 
     /// <summary>
-    /// How long a group has no live consumer, and does not move, until it counts as abandoned. Default 7 days; at least 1 minute. A
-    /// consumer of another program keeps no document of its life: its group lives as long as it moves.
+    /// How long a group has no live consumer, and does not move, until it counts as abandoned, by the store's clock. Default 7 days; 1 minute to 3650 days.
+    /// Where it is changed the time begins anew. A consumer of another program keeps no document of its life: its group lives as long as it moves.
     /// </summary>
     public TimeSpan AbandonedAfter { get; set; } = TimeSpan.FromDays(7);
 
@@ -39,12 +41,13 @@ public sealed class StreamRetention
     // A process that restarts must not pass for one that never comes back.
     internal static TimeSpan MinAbandonedAfter { get; } = TimeSpan.FromMinutes(1);
 
-    /// <exception cref="ArgumentOutOfRangeException">A bound is negative.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">A bound is negative, or a time out of its bounds.</exception>
     internal void Check()
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(MaxAge ?? TimeSpan.Zero, TimeSpan.Zero, nameof(MaxAge));
         ArgumentOutOfRangeException.ThrowIfNegative(MaxCount ?? 0, nameof(MaxCount));
         ArgumentOutOfRangeException.ThrowIfNegative(MaxBytes ?? 0, nameof(MaxBytes));
         ArgumentOutOfRangeException.ThrowIfLessThan(AbandonedAfter, MinAbandonedAfter, nameof(AbandonedAfter));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(AbandonedAfter, StreamLimits.MaxDuration, nameof(AbandonedAfter));
     }
 }

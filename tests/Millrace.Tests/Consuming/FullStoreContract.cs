@@ -42,7 +42,7 @@ public abstract class FullStoreContract : IAsyncLifetime
         var result = await new Millrace.Retention(Store).ApplyAsync("orders", new() { MaxCount = 0 });
 
         Assert.Equal((3L, Group), (result.Entries, result.HeldBackBy));
-        Assert.NotNull(await Store.GetStateAsync(new("orders", "millrace/groups")));
+        Assert.NotNull(await Store.GetStateAsync(new("orders", "millrace/still")));
     }
 
     [Fact]

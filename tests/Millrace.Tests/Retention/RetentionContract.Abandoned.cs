@@ -28,12 +28,38 @@ public abstract partial class RetentionContract
             Assert.NotEmpty(await KeptAsync());
 
             await Retention.ApplyAsync(_stream, Deleting);
-            _time.Advance(Deleting.AbandonedAfter);
+            await PassAsync(Group);
             var result = await Retention.ApplyAsync(_stream, Deleting);
 
             Assert.Equal([Group], result.AbandonedGroups);
             Assert.Empty(await KeptAsync());
         }
+    }
+
+    [Fact]
+    public async Task Group_stays_for_a_process_whose_clock_is_ahead()
+    {
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Retention.ApplyAsync(_stream, Deleting);
+        _time.Advance(TimeSpan.FromDays(8));
+
+        var result = await Retention.ApplyAsync(_stream, Deleting);
+
+        Assert.Empty(result.AbandonedGroups);
+        Assert.Single(await Store.GetGroupsAsync(_stream));
+    }
+
+    [Fact]
+    public async Task Dry_run_notes_nothing_of_groups_that_stand_still()
+    {
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Retention.ApplyAsync(_stream, Deleting);
+
+        await Retention.ApplyAsync(_stream, new() { AbandonedAfter = TimeSpan.FromDays(30) }, dryRun: true);
+        await PassAsync(Group);
+
+        Assert.Equal([Group], (await Retention.ApplyAsync(_stream, Deleting, dryRun: true)).AbandonedGroups);
+        Assert.Single(await Store.GetGroupsAsync(_stream));
     }
 
     [Theory]
@@ -60,7 +86,7 @@ public abstract partial class RetentionContract
         });
         var retention = new Millrace.Retention(store, _time);
         await retention.ApplyAsync(_stream, Deleting);
-        _time.Advance(Deleting.AbandonedAfter);
+        await PassAsync(Group);
 
         var result = await retention.ApplyAsync(_stream, Deleting);
 
@@ -117,7 +143,7 @@ public abstract partial class RetentionContract
         await Store.CreateGroupAsync(Again, Group, GroupStart.Beginning);
         await Store.CommitAsync(new Commit { Changes = [new CommitChange.Schedule(Again, EntryFields.Create(("type", "x")), TimeSpan.FromDays(1))] });
         await Retention.ApplyAsync(_stream, Deleting);
-        _time.Advance(Deleting.AbandonedAfter);
+        await PassAsync(Group);
     }
 
     private Task<ConsumerHost> StartAsync(IStreamStore store, string? orderedBy = null) => ConsumerHost.StartAsync(
