@@ -70,8 +70,11 @@ public sealed partial class RedisOptions
     /// command passes alone. Default 32 MiB.</summary>
     public int MaxPipelinedBytes { get; set; } = 32 * 1024 * 1024;
 
-    /// <summary>Bytes of one reply. A longer one costs the connection: <see
-    /// cref="Streams.StreamErrorCode.OutcomeUnknown"/>. Default 64 MiB.</summary>
+    /// <summary>
+    /// Bytes of one reply. A longer one costs the connection: <see cref="Streams.StreamErrorCode.OutcomeUnknown"/>. Ranges of so many entries that they
+    /// could be longer, and reads without a group, have a connection that is not the one of commands, so that it costs nobody else anything. What is told of a
+    /// stream has its first and its last entry: less than twice the largest one is too little. Default 64 MiB.
+    /// </summary>
     public int MaxReplyBytes { get; set; } = 64 * 1024 * 1024;
 
     /// <summary>

@@ -17,7 +17,8 @@ public sealed partial class RedisStreamStore
         string stream, StreamRange range, CancellationToken cancellationToken = default)
     {
         StreamArguments.CheckRange(stream, range);
-        var reply = await _client.ExecuteAsync(StreamCommands.XRange(stream, range), cancellationToken).ConfigureAwait(false);
+        var client = (long)range.Count * StreamLimits.MaxEntryBytes < _maxReplyBytes ? _client : _longReads;
+        var reply = await client.ExecuteAsync(StreamCommands.XRange(stream, range), cancellationToken).ConfigureAwait(false);
         return EntryReader.ReadEntries(reply);
     }
 
@@ -86,7 +87,7 @@ public sealed partial class RedisStreamStore
     private async ValueTask<RespReply> ReadNowAsync(RespCommand read, CancellationToken cancellationToken)
     {
         if (read.Name != "XREADGROUP")
-            return await _client.ExecuteAsync(read, cancellationToken).ConfigureAwait(false);
+            return await _longReads.ExecuteAsync(read, cancellationToken).ConfigureAwait(false);
 
         // Once it is sent it may have been given entries, which only its reply names: from there on nothing ends the waiting for that.
         await _client.ConnectAsync(cancellationToken).ConfigureAwait(false);

@@ -28,6 +28,10 @@ namespace Millrace.Redis;
 public sealed partial class RedisStreamStore : IStreamStore
 {
     private readonly RedisClient _client;
+
+    // For reads that may bring more than a reply may have: where one does, the connection breaks, and commands of others are on another one.
+    private readonly RedisClient _longReads;
+    private readonly int _maxReplyBytes;
     private readonly SchedulePromoter _schedules;
     private volatile bool _isClosed;
 
@@ -45,6 +49,8 @@ public sealed partial class RedisStreamStore : IStreamStore
         var log = logger ?? NullLogger<RedisStreamStore>.Instance;
         var time = timeProvider ?? TimeProvider.System;
         _client = new(options, time, log) { Prologue = [.. LuaScript.All.Select(script => script.Load())] };
+        _longReads = new(options, time, log);
+        _maxReplyBytes = options.MaxReplyBytes;
         _schedules = new(_client, time, log);
         _longestBlock = TimeSpan.FromTicks(Math.Min(MaxLongestBlock.Ticks, 2 * options.KeepAlive.Ticks));
     }
@@ -79,6 +85,7 @@ public sealed partial class RedisStreamStore : IStreamStore
     {
         _isClosed = true;
         await _schedules.DisposeAsync().ConfigureAwait(false);
+        await _longReads.DisposeAsync().ConfigureAwait(false);
         await _client.DisposeAsync().ConfigureAwait(false);
     }
 }

@@ -117,19 +117,14 @@ public sealed partial class EventStore
     private async ValueTask<long?> FindOursAsync(Append append, EntryId from, CancellationToken cancellationToken)
     {
         var id = new MessageHeaders(EntryId.Zero, append.Events[0]).MessageId;
-        for (var range = new StreamRange { Start = from, Count = PageSize }; ;)
+        var range = new StreamRange { Start = from, Count = PageSize };
+        await foreach (var entry in _pages.ReadAsync(append.Stream, range, cancellationToken).ConfigureAwait(false))
         {
-            var page = await _store.RangeAsync(append.Stream, range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-            {
-                if (new MessageHeaders(entry.Id, entry.Fields).MessageId == id)
-                    return (long)entry.Id.Milliseconds;
-            }
-
-            if (page.Count < PageSize)
-                return null;
-            range = range with { Start = page[^1].Id.Next() };
+            if (new MessageHeaders(entry.Id, entry.Fields).MessageId == id)
+                return (long)entry.Id.Milliseconds;
         }
+
+        return null;
     }
 
     private async ValueTask<IReadOnlyList<RecordedEvent>> BetweenAsync(string stream, long after, long to, CancellationToken cancellationToken)

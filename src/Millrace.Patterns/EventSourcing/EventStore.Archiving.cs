@@ -24,19 +24,11 @@ public sealed partial class EventStore
         ArgumentNullException.ThrowIfNull(archive);
         var range = new StreamRange { Count = PageSize };
         var (last, count) = (EntryId.Zero, 0L);
-        while (true)
+        await foreach (var entry in _pages.ReadAsync(stream, range, cancellationToken).ConfigureAwait(false))
         {
-            var page = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-            {
-                await archive.WriteAsync(ToLine(stream, entry), cancellationToken).ConfigureAwait(false);
-                await archive.WriteAsync(NewLine, cancellationToken).ConfigureAwait(false);
-                (last, count) = (entry.Id, count + 1);
-            }
-
-            if (page.Count < PageSize)
-                break;
-            range = range with { Start = last.Next() };
+            await archive.WriteAsync(ToLine(stream, entry), cancellationToken).ConfigureAwait(false);
+            await archive.WriteAsync(NewLine, cancellationToken).ConfigureAwait(false);
+            (last, count) = (entry.Id, count + 1);
         }
 
         var end = JsonSerializer.SerializeToUtf8Bytes(new ArchiveEnd(stream, last.ToString(), count), EventSourcingJson.Default.ArchiveEnd);

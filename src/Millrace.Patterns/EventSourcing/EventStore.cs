@@ -12,7 +12,7 @@ namespace Millrace.EventSourcing;
 /// <remarks>Reading never skips: an event that cannot be read is an <see cref="UndecodableMessageException"/>, because a state without it is wrong.</remarks>
 public sealed partial class EventStore
 {
-    // Half a megabyte an event still fits the limit of a reply.
+    // What of small events one page has.
     private const int PageSize = 128;
 
     // What an append writes besides events: the command.
@@ -22,6 +22,7 @@ public sealed partial class EventStore
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(1);
 
     private readonly IStreamStore _store;
+    private readonly EntryPages _pages;
     private readonly MessageCodec _codec;
     private readonly EventStoreOptions _options;
     private readonly TimeProvider _time;
@@ -32,7 +33,7 @@ public sealed partial class EventStore
         IStreamStore store, MessageCodec codec, EventStoreOptions options, TimeProvider time, EventStoreMeter meter, ILogger<EventStore> logger)
     {
         options.Check();
-        (_store, _codec, _options, _time, _meter, _logger) = (store, codec, options, time, meter, logger);
+        (_store, _pages, _codec, _options, _time, _meter, _logger) = (store, new(store), codec, options, time, meter, logger);
     }
 
     /// <summary>
@@ -104,7 +105,7 @@ public sealed partial class EventStore
     /// <param name="backwards">Whether to begin with the last one. Default: with the first.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="UndecodableMessageException">An event cannot be read.</exception>
-    /// <exception cref="StreamException">The store failed. Events of more than half a megabyte on average do not fit a page on Redis.</exception>
+    /// <exception cref="StreamException">The store failed.</exception>
     public IAsyncEnumerable<RecordedEvent> ReadAsync(
         string stream, long from = 1, long to = long.MaxValue, bool backwards = false, CancellationToken cancellationToken = default)
     {
@@ -124,15 +125,9 @@ public sealed partial class EventStore
         string category, EntryId after = default, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(category);
-        while (true)
-        {
-            var page = await _store.RangeAsync(category, new() { Start = after.Next(), Count = PageSize }, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-                yield return RecordCopy(category, entry);
-            if (page.Count < PageSize)
-                yield break;
-            after = page[^1].Id;
-        }
+        var range = new StreamRange { Start = after.Next(), Count = PageSize };
+        await foreach (var entry in _pages.ReadAsync(category, range, cancellationToken).ConfigureAwait(false))
+            yield return RecordCopy(category, entry);
     }
 
     /// <summary>
@@ -167,15 +162,9 @@ public sealed partial class EventStore
         string stream, EntryId start, long to, bool backwards, [EnumeratorCancellation] CancellationToken cancellationToken)
     {
         var end = new EntryId((ulong)to, ulong.MaxValue);
-        for (var range = new StreamRange { Start = start, End = end, IsReversed = backwards, Count = PageSize }; ;)
-        {
-            var page = await _store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-                yield return Record(stream, entry);
-            if (page.Count < PageSize)
-                yield break;
-            range = backwards ? range with { End = page[^1].Id.Previous() } : range with { Start = page[^1].Id.Next() };
-        }
+        var range = new StreamRange { Start = start, End = end, IsReversed = backwards, Count = PageSize };
+        await foreach (var entry in _pages.ReadAsync(stream, range, cancellationToken).ConfigureAwait(false))
+            yield return Record(stream, entry);
     }
 
     private RecordedEvent Record(string stream, StreamEntry entry) => RecordedEvent.Read(_codec, stream, entry);

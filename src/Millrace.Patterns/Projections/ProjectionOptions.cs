@@ -31,8 +31,8 @@ public class ProjectionOptions
     public int Version { get; set; } = 1;
 
     /// <summary>
-    /// Events at most that are read, folded and saved at once. Their bytes together must fit a reply of the store, and the documents they change a
-    /// commit: lower it when either are large. Default: 500. 1 to 5,000.
+    /// Events at most that are read, folded and saved at once; fewer where they weigh more than a mebibyte together, and at first, until their size is
+    /// known. The documents they change must fit a commit: lower it when those are large. Default: 500. 1 to 5,000.
     /// </summary>
     public int BatchSize { get; set; } = 500;
 

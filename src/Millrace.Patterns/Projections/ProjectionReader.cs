@@ -71,13 +71,13 @@ public sealed class ProjectionReader<TView>
     public async IAsyncEnumerable<KeyValuePair<string, TView>> ReadAllAsync([EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
         await GetManyAsync([], cancellationToken).ConfigureAwait(false);
-        var (list, after) = (_names.Keys(_generation), EntryId.Zero);
+        var list = _names.Keys(_generation);
 
         // A view that was deleted and made again is listed twice, perhaps on different pages.
         var seen = new HashSet<string>(StringComparer.Ordinal);
-        while (true)
+        var range = new StreamRange { Count = PageSize };
+        await foreach (var page in new EntryPages(_store).ReadPagesAsync(list, range, cancellationToken).ConfigureAwait(false))
         {
-            var page = await _store.RangeAsync(list, new() { Start = after.Next(), Count = PageSize }, cancellationToken).ConfigureAwait(false);
             foreach (var keys in page.SelectMany(ViewTarget<TView>.KeysIn).Where(seen.Add).Chunk(MaxKeys))
             {
                 var views = await GetManyAsync(keys, cancellationToken).ConfigureAwait(false);
@@ -87,10 +87,6 @@ public sealed class ProjectionReader<TView>
                         yield return new(keys[i], view);
                 }
             }
-
-            if (page.Count < PageSize)
-                yield break;
-            after = page[^1].Id;
         }
     }
 }

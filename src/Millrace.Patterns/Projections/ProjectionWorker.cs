@@ -22,6 +22,7 @@ internal sealed partial class ProjectionWorker
     private readonly ProjectionDefinition _definition;
     private readonly IProjectionTarget _target;
     private readonly IStreamStore _store;
+    private readonly EntryPages _pages;
     private readonly PriorityLanes _lanes;
     private readonly MessageCodec _codec;
     private readonly TimeProvider _time;
@@ -39,6 +40,7 @@ internal sealed partial class ProjectionWorker
     {
         (_definition, _target, _status) = (runtime.Definition, runtime.Target, runtime.Status);
         (_store, _lanes, _codec, _time, _meter, _logger) = (store, lanes, codec, time, meter, logger);
+        _pages = new(store);
         (_folding, _rebuilding, _removing) = (new(time), new(time), new(time));
         _plan = new(store, _definition.Names);
         _lease = new(store, _definition.Names, _plan, _definition.Options, time, logger);

@@ -6,7 +6,6 @@ namespace Millrace.Projections;
 internal sealed partial class ViewTarget<TView>
 {
     private const int MaxTries = 20;
-    private const int PageSize = 500;
 
     /// <summary>
     /// Folds a view from its stream up to the last event that the category's checkpoint covers, without those that were passed over. The view is read first,
@@ -69,14 +68,9 @@ internal sealed partial class ViewTarget<TView>
     private async ValueTask<List<StreamEntry>> ReadAllAsync(string stream, CancellationToken cancellationToken)
     {
         List<StreamEntry> entries = [];
-        for (var range = new StreamRange { Count = PageSize }; ;)
-        {
-            var page = await store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
+        await foreach (var page in new EntryPages(store).ReadPagesAsync(stream, new(), cancellationToken).ConfigureAwait(false))
             entries.AddRange(page);
-            if (page.Count < PageSize)
-                return entries;
-            range = range with { Start = page[^1].Id.Next() };
-        }
+        return entries;
     }
 
     private static long VersionOf(StreamEntry entry) => (long)entry.Id.Milliseconds;
@@ -109,37 +103,25 @@ internal sealed partial class ViewTarget<TView>
     private async ValueTask<HashSet<(long Version, string EventId)>> ReadSkippedAsync(string stream, int generation, CancellationToken cancellationToken)
     {
         HashSet<(long Version, string EventId)> skipped = [];
-        for (var range = new StreamRange { Count = PageSize }; ;)
+        await foreach (var entry in new EntryPages(store).ReadAsync(names.Skipped(generation), new(), cancellationToken).ConfigureAwait(false))
         {
-            var page = await store.RangeAsync(names.Skipped(generation), range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-            {
-                if (EventStoreNames.TryReadOrigin(entry.Fields, out var origin) && origin.Stream == stream)
-                    skipped.Add((origin.Version, entry.Fields.GetText(ProjectionNames.SkippedEventId) ?? ""));
-            }
-
-            if (page.Count < PageSize)
-                return skipped;
-            range = range with { Start = page[^1].Id.Next() };
+            if (EventStoreNames.TryReadOrigin(entry.Fields, out var origin) && origin.Stream == stream)
+                skipped.Add((origin.Version, entry.Fields.GetText(ProjectionNames.SkippedEventId) ?? ""));
         }
+
+        return skipped;
     }
 
     /// <summary>The version of the stream's first event after a position of the category.</summary>
     private async ValueTask<long> FindNextAsync(string stream, EntryId after, CancellationToken cancellationToken)
     {
-        while (true)
+        var range = new StreamRange { Start = after.Next() };
+        await foreach (var entry in new EntryPages(store).ReadAsync(names.Source, range, cancellationToken).ConfigureAwait(false))
         {
-            var range = new StreamRange { Start = after.Next(), Count = PageSize };
-            var page = await store.RangeAsync(names.Source, range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-            {
-                if (EventStoreNames.TryReadOrigin(entry.Fields, out var origin) && origin.Stream == stream)
-                    return origin.Version;
-            }
-
-            if (page.Count < PageSize)
-                return long.MaxValue;
-            after = page[^1].Id;
+            if (EventStoreNames.TryReadOrigin(entry.Fields, out var origin) && origin.Stream == stream)
+                return origin.Version;
         }
+
+        return long.MaxValue;
     }
 }

@@ -59,25 +59,19 @@ public sealed class SagaStore<TState>
 
     /// <summary>
     /// Reads the archive: the instances as they ended, with their timelines, in that order. One that ended several times, because something was
-    /// undone late or it was started anew, is there for each; the last one holds. One round trip for 128 of them.
+    /// undone late or it was started anew, is there for each; the last one holds. One round trip for 128 of them, or for a mebibyte.
     /// </summary>
     /// <param name="from">Only those that ended from this moment on, by the clock of the store. Default: all.</param>
     /// <param name="cancellationToken">Ends the reading.</param>
     /// <exception cref="SagaStateException">A state cannot be read.</exception>
-    /// <exception cref="StreamException">The store failed. Instances of more than half a megabyte on average do not fit a page on Redis.</exception>
+    /// <exception cref="StreamException">The store failed.</exception>
     public async IAsyncEnumerable<SagaInstance<TState>> ReadArchiveAsync(
         DateTimeOffset? from = null, [EnumeratorCancellation] CancellationToken cancellationToken = default)
     {
-        for (var start = new EntryId((ulong)Math.Max(0, from?.ToUnixTimeMilliseconds() ?? 0), 0); ;)
-        {
-            var page = await _store.RangeAsync(ArchiveStream, new() { Start = start, Count = PageSize }, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-                if (entry.Fields.TryGet(SagaHome.DocumentField, out var document))
-                    yield return Read(_codec.Deserialize<SagaDocument>(document.Span)!);
-            if (page.Count < PageSize)
-                yield break;
-            start = page[^1].Id.Next();
-        }
+        var range = new StreamRange { Start = new((ulong)Math.Max(0, from?.ToUnixTimeMilliseconds() ?? 0), 0), Count = PageSize };
+        await foreach (var entry in new EntryPages(_store).ReadAsync(ArchiveStream, range, cancellationToken).ConfigureAwait(false))
+            if (entry.Fields.TryGet(SagaHome.DocumentField, out var document))
+                yield return Read(_codec.Deserialize<SagaDocument>(document.Span)!);
     }
 
     /// <summary>

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Messages;
 using Millrace.Streams;
@@ -19,8 +18,6 @@ namespace Millrace.Testing;
 /// </remarks>
 public static class ShadowReplay
 {
-    private const int PageSize = 500;
-
     // Outputs looked for beyond as many as the replay made.
     private const int MoreOutputs = 16;
 
@@ -82,20 +79,9 @@ public static class ShadowReplay
     internal static ReadOnlyMemory<byte> Data(MessageHeaders message) => EnvelopeCodec.Decode(message.Fields).Data ?? default;
 
     /// <summary>Entries of a stream, a page in memory at a time.</summary>
-    internal static async IAsyncEnumerable<StreamEntry> ReadAsync(
-        IStreamStore store, string stream, EntryId start, EntryId end, [EnumeratorCancellation] CancellationToken cancellationToken)
-    {
-        while (true)
-        {
-            var range = new StreamRange { Start = start, End = end, Count = PageSize };
-            var page = await store.RangeAsync(stream, range, cancellationToken).ConfigureAwait(false);
-            foreach (var entry in page)
-                yield return entry;
-            if (page.Count < PageSize || page[^1].Id == EntryId.Max)
-                yield break;
-            start = page[^1].Id.Next();
-        }
-    }
+    internal static IAsyncEnumerable<StreamEntry> ReadAsync(
+        IStreamStore store, string stream, EntryId start, EntryId end, CancellationToken cancellationToken) =>
+        new EntryPages(store).ReadAsync(stream, new() { Start = start, End = end }, cancellationToken);
 
     private static async Task<List<StreamEntry>> ReadRangeAsync(IStreamStore live, ShadowReplayOptions options, CancellationToken cancellationToken)
     {

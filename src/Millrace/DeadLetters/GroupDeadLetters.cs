@@ -7,16 +7,17 @@ namespace Millrace;
 /// The dead letters of one group. What takes a letter away is one commit a letter, on the condition that the letter is still there: of two
 /// operators at work at once, each letter goes with one, and a redrive that broke off is simply run again.
 /// </summary>
-/// <remarks>Cost: a read a hundred letters, and one round trip a batch of letters written.</remarks>
+/// <remarks>Cost: a read a page of a hundred letters, or of a mebibyte where they are large, and one round trip a batch of letters written.</remarks>
 public sealed partial class GroupDeadLetters
 {
-    // Large enough to amortize a round trip, small enough that letters of some size do not fill memory.
+    // What of small letters one page has: large enough to amortize a round trip.
     private const int PageSize = 100;
 
     // What a count by cause keeps in memory at most.
     private const int MaxCauses = 10_000;
 
     private readonly IStreamStore _store;
+    private readonly EntryPages _pages;
     private readonly TimeProvider _time;
     private readonly string _letters;
     private readonly string _audit;
@@ -24,7 +25,7 @@ public sealed partial class GroupDeadLetters
 
     internal GroupDeadLetters(IStreamStore store, TimeProvider time, string stream, string group)
     {
-        (_store, _time, Stream, Group) = (store, time, stream, group);
+        (_store, _pages, _time, Stream, Group) = (store, new(store), time, stream, group);
         _letters = StreamNames.DeadLetters(stream, group);
         _audit = StreamNames.DeadLetterAudit(stream, group);
         _again = StreamNames.Again(stream, group);
@@ -160,20 +161,8 @@ public sealed partial class GroupDeadLetters
         }
     }
 
-    private async IAsyncEnumerable<IReadOnlyList<StreamEntry>> EntriesAsync(
-        string stream, EntryId start, EntryId end, [EnumeratorCancellation] CancellationToken cancellationToken)
-    {
-        while (start <= end)
-        {
-            var entries = await _store.RangeAsync(stream, new() { Start = start, End = end, Count = PageSize }, cancellationToken)
-                .ConfigureAwait(false);
-            if (entries.Count > 0)
-                yield return entries;
-            if (entries.Count < PageSize || entries[^1].Id == EntryId.Max)
-                yield break;
-            start = entries[^1].Id.Next();
-        }
-    }
+    private IAsyncEnumerable<IReadOnlyList<StreamEntry>> EntriesAsync(string stream, EntryId start, EntryId end, CancellationToken cancellationToken) =>
+        _pages.ReadPagesAsync(stream, new() { Start = start, End = end, Count = PageSize }, cancellationToken);
 
     private EntryId Oldest(TimeSpan age)
     {

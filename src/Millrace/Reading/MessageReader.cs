@@ -7,7 +7,7 @@ namespace Millrace;
 /// <summary>Reads messages without a group: everybody who reads sees all of them, and nothing is acknowledged. A singleton.</summary>
 public sealed class MessageReader
 {
-    // Large enough to amortize a round trip, small enough that a slow reader holds little.
+    // What of small messages one read brings: large enough to amortize a round trip, small enough that a slow reader holds little.
     private const int BatchSize = 256;
 
     // Long enough to cost nothing, short enough that a server which forgot us is noticed.
@@ -43,6 +43,7 @@ public sealed class MessageReader
     {
         var wanted = typeof(T) == typeof(object) ? null : _core.Codec.Registry.Describe(typeof(T));
         var after = from.IsNow ? await FindEndAsync(stream, cancellationToken).ConfigureAwait(false) : from.Position;
+        var pages = new EntryPages(_store);
         long? lookedAt = null;
         while (true)
         {
@@ -52,16 +53,15 @@ public sealed class MessageReader
                 await RefuseUnknownLanesAsync(stream, cancellationToken).ConfigureAwait(false);
             }
 
-            var batches = await _store.ReadAsync([new(stream, after)], BatchSize, follow ? Block : TimeSpan.Zero, cancellationToken)
-                .ConfigureAwait(false);
-            if (batches.Count == 0)
+            var entries = await pages.ReadOnAsync(stream, after, BatchSize, follow ? Block : TimeSpan.Zero, cancellationToken).ConfigureAwait(false);
+            if (entries.Count == 0)
             {
                 if (!follow)
                     yield break;
                 continue;
             }
 
-            foreach (var entry in batches[0].Entries)
+            foreach (var entry in entries)
             {
                 after = entry.Id;
                 if (TryDecode(entry.Fields, wanted) is T body)

@@ -156,7 +156,7 @@ public sealed class Retention
         var (count, next) = (0L, EntryId.Zero);
         if (limit <= 0 || below == EntryId.Zero)
             return (count, next);
-        await foreach (var entry in EntryPages.ReadAsync(_store, stream, new() { End = below.Previous() }, cancellationToken).ConfigureAwait(false))
+        await foreach (var entry in new EntryPages(_store).ReadAsync(stream, new() { End = below.Previous() }, cancellationToken).ConfigureAwait(false))
         {
             (count, next) = (count + 1, EntryPages.Behind(entry.Id));
             if (count == limit)

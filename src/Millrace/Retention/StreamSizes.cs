@@ -14,6 +14,7 @@ internal sealed class StreamSizes(IStreamStore store)
     private const long RunBytes = 4 * 1024 * 1024;
 
     private readonly ConcurrentDictionary<string, List<Run>> _known = [];
+    private readonly EntryPages _pages = new(store);
 
     /// <summary>The ID behind the newest entry that is too much, when the newest ones are to have this many bytes together at most; 0-0: none is.</summary>
     public async ValueTask<EntryId> FindEndAsync(string stream, long maxBytes, CancellationToken cancellationToken)
@@ -40,7 +41,7 @@ internal sealed class StreamSizes(IStreamStore store)
     private async ValueTask<EntryId> FindEndAsync(string stream, Run run, long maxBytes, CancellationToken cancellationToken)
     {
         var range = new StreamRange { Start = run.First, End = run.Last, IsReversed = true };
-        await foreach (var entry in EntryPages.ReadAsync(store, stream, range, cancellationToken).ConfigureAwait(false))
+        await foreach (var entry in _pages.ReadAsync(stream, range, cancellationToken).ConfigureAwait(false))
         {
             maxBytes -= entry.Fields.Packed.Length;
             if (maxBytes < 0)
@@ -83,7 +84,7 @@ internal sealed class StreamSizes(IStreamStore store)
     private async ValueTask<List<Run>> AddUpAsync(string stream, EntryId from, EntryId to, CancellationToken cancellationToken)
     {
         var runs = new List<Run>();
-        await foreach (var entry in EntryPages.ReadAsync(store, stream, new() { Start = from, End = to }, cancellationToken).ConfigureAwait(false))
+        await foreach (var entry in _pages.ReadAsync(stream, new() { Start = from, End = to }, cancellationToken).ConfigureAwait(false))
         {
             var bytes = (long)entry.Fields.Packed.Length;
             if (runs is [.., { IsOpen: true } open])
