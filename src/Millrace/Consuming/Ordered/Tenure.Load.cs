@@ -99,8 +99,8 @@ internal sealed partial class Tenure
 
     /// <summary>
     /// What was delivered after all that is known here: to an earlier reader, whose read was on its way when it lost the lease, since nothing
-    /// fences a read; and to this one by a read whose answer was lost. Between each read and the place of its entries in the queue: of one key,
-    /// what was delivered first goes first.
+    /// fences a read; and to this one, or an earlier one of its name, by a read whose answer was lost. Between each read and the place of its
+    /// entries in the queue: of one key, what was delivered first goes first.
     /// </summary>
     private async Task<List<(string? Key, WaitingEntry Entry)>> FindStraysAsync(
         bool isAgain, IReadOnlyList<DeliveredEntry> read, CancellationToken cancellationToken)

@@ -36,7 +36,7 @@ internal sealed partial class Tenure
     // By stream: no entry up to it can be delivered any more, and those that are pending are known.
     private readonly Dictionary<string, EntryId> _readThrough = [];
 
-    // When a read last ended without its answer: what it was given is ours, and nobody here knows of it.
+    // When a read last ended without its answer: what it was given is ours, and nobody here knows of it. One of an earlier tenure may have, when this began.
     private long? _answerLostAt;
     private EntryId _lastNote;
     private long? _fullLoggedAt;
@@ -49,6 +49,7 @@ internal sealed partial class Tenure
         (_handle, _gate, _status, _time, _logger) = (parts.Handle, parts.Gate, parts.Status, parts.Time, parts.Logger);
         (_keys, _names, Fence) = (parts.Plan.OrderKeys!, parts.Plan.OrderNames!, fence);
         _queue = new(parts.Plan.Options, parts.Reader.Ahead);
+        _answerLostAt = _time.GetTimestamp();
         Over = _over.Token;
     }
 
@@ -180,8 +181,9 @@ internal sealed partial class Tenure
     }
 
     /// <summary>
-    /// Queues what a read brought, and what strayed before it; also what is ours by a read whose answer was lost. Such a read may still wait at
-    /// the store, and be given entries, for as long as a read blocks, a lease at most; so it is looked for until after that.
+    /// Queues what a read brought, and what strayed before it; also what is ours by a read whose answer was lost, be it of a process of this name
+    /// that died. Such a read may still wait at the store, and be given entries, for as long as a read blocks, a lease at most; so it is looked
+    /// for until after that.
     /// </summary>
     private async Task AddAsync(IReadOnlyList<StreamBatch<DeliveredEntry>> batches, CancellationToken cancellationToken)
     {

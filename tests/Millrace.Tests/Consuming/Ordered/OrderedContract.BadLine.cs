@@ -72,6 +72,50 @@ public abstract partial class OrderedContract
         Assert.Equal(Enumerable.Range(1, 6), _handled.Select(item => item.Number));
     }
 
+    /// <summary>A process that came back under its name never found what the store had given to the read of the one that died.</summary>
+    [Fact]
+    public async Task Entry_given_to_the_read_of_a_dead_process_of_the_same_name_is_handled_in_its_order()
+    {
+        int isDead = 0, wasDead = 0, reads = 0;
+        var first = await StartAsync(
+            (order, context, _) => HandleAsync(order, context),
+            o => o.Lease = Endless,
+            store: Wrap(Store, call =>
+            {
+                if (call != "ReadGroupAsync" || Interlocked.CompareExchange(ref isDead, 0, 1) != 1)
+                    return Fault.None;
+                Volatile.Write(ref wasDead, 1);
+                return Fault.Silent;
+            }));
+        await PublishAsync(first, 1, "a");
+        await first.WhenSettledAsync(_stream, Group);
+
+        // The read that waits now is well; the one after it still waits at the store when its process is gone.
+        Volatile.Write(ref isDead, 1);
+        await PublishAsync(first, 2, "a");
+        await first.WhenSettledAsync(_stream, Group);
+        await Eventually.TrueAsync("the dead read is there", () => new(Volatile.Read(ref wasDead) == 1));
+        var dying = first.AbortAsync();
+        await using var second = await StartAsync(
+            (order, context, _) => HandleAsync(order, context),
+            o => o.Lease = Endless,
+            store: Wrap(Store, call =>
+            {
+                if (call == "ReadGroupAsync")
+                    Interlocked.Increment(ref reads);
+                return Fault.None;
+            }));
+        await Eventually.TrueAsync("its successor reads", () => new(Volatile.Read(ref reads) == 1));
+        Assert.False(dying.IsCompleted);
+        await PublishAsync(second, 3, "a");
+        await PublishAsync(second, 4, "a");
+        await second.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(Enumerable.Range(1, 4), _handled.Select(item => item.Number));
+        await dying;
+        await first.DisposeAsync();
+    }
+
     /// <summary>One commit that failed took the request with it, and all after it until the reader changed.</summary>
     [Theory]
     [InlineData(Fault.Before)]
