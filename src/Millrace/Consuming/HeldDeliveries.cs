@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using Millrace.Consuming.Ordered;
 using Millrace.Streams;
 
 namespace Millrace.Consuming;
@@ -76,10 +77,13 @@ internal sealed class HeldDeliveries(int places, ReadAhead ahead, Action moved)
     /// <summary>
     /// Whether the entry is held, though its lease may be over, and nobody else is known to have it: its handler may run, and it must not run twice here.
     /// </summary>
-    public bool MayRun(bool isAgain, EntryId id)
+    /// <param name="isAgain">Whether it is in the group's private stream.</param>
+    /// <param name="id">The entry.</param>
+    /// <param name="besides">In an ordered group: the tenure that asks, which knows what it holds itself.</param>
+    public bool MayRun(bool isAgain, EntryId id, Tenure? besides = null)
     {
         lock (_lock)
-            return _held.TryGetValue((isAgain, id), out var delivery) && !delivery.IsTaken;
+            return _held.TryGetValue((isAgain, id), out var delivery) && !delivery.IsTaken && (besides is null || delivery.Tenure != besides);
     }
 
     public IReadOnlyList<Delivery> Snapshot()

@@ -14,11 +14,14 @@ internal sealed partial class Tenure
     /// <summary>One turn from the entry to what follows it.</summary>
     private async Task RunAsync(Turn turn)
     {
+        // A handler of an earlier tenure that ignores its token: until it ends, its message waits as after a lost lease, and its key behind it.
+        var runsStill = _held.MayRun(turn.Entry.IsAgain, turn.Entry.Id, besides: this);
         if (turn.IsSuspect)
             _ = LetSuspectsGoAsync(turn);
         try
         {
-            await HandleAsync(turn).ConfigureAwait(false);
+            if (!runsStill)
+                await HandleAsync(turn).ConfigureAwait(false);
             if (turn.End == TurnEnd.None && !Over.IsCancellationRequested && !await IsPendingAsync(turn).ConfigureAwait(false))
                 await ForgetSettledAsync(turn).ConfigureAwait(false);
         }
@@ -36,7 +39,7 @@ internal sealed partial class Tenure
             case TurnEnd.None when Over.IsCancellationRequested:
                 _queue.Leave(turn);
                 break;
-            case TurnEnd.None when _held.IsHeld(turn.Entry.IsAgain, turn.Entry.Id):
+            case TurnEnd.None when !runsStill && _held.IsHeld(turn.Entry.IsAgain, turn.Entry.Id):
                 _queue.Park(turn); // The group is halted: it is held until it stops, and handed back then.
                 break;
             default:

@@ -168,6 +168,44 @@ public abstract partial class OrderedContract
         Assert.Equal(1, Assert.Single(_handled).Number);
     }
 
+    /// <summary>A handler deaf to its token ran on, and the next tenure of the same process ran its message beside it.</summary>
+    [Fact]
+    public async Task Message_of_a_handler_that_ignores_the_loss_of_the_lease_does_not_run_beside_it_in_its_process()
+    {
+        int runs = 0, running = 0, most = 0, looks = 0;
+        var gate = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
+        await using var host = await StartAsync(
+            async (order, context, _) =>
+            {
+                InterlockedMax(ref most, Interlocked.Increment(ref running));
+                if (Interlocked.Increment(ref runs) == 1)
+                {
+                    await StealAsync();
+                    await gate.Task;
+                }
+
+                await HandleAsync(order, context);
+                Interlocked.Decrement(ref running);
+            },
+            o => o.Lease = TimeSpan.FromSeconds(1),
+            store: Wrap(Store, (_, arguments) =>
+            {
+                if (arguments.Any(argument => argument is PendingQuery { Count: 1 }))
+                    Interlocked.Increment(ref looks);
+                return Fault.None;
+            }));
+        await PublishAsync(host, 1, "a");
+        await PublishAsync(host, 2, "a");
+
+        // The thief never renews it, so it is taken back; again and again the message has its turn.
+        await Eventually.TrueAsync("its turn comes twice, or it runs", () => new(Volatile.Read(ref looks) >= 2 || Volatile.Read(ref runs) > 1));
+        gate.SetResult();
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(1, most);
+        Assert.Equal([1, 1, 2], _handled.Select(item => item.Number));
+    }
+
     /// <summary>As above, with a stop: what nobody began with was not handed back, and counted as a death.</summary>
     [Fact]
     public async Task Turn_taken_in_the_moment_of_a_stop_is_handed_back()
