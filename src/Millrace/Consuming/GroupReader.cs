@@ -262,7 +262,8 @@ internal sealed class GroupReader(
         }
     }
 
-    private void ReportDeleted(bool isAgain, IReadOnlyList<EntryId> deleted)
+    /// <summary>Tells of entries that were deleted while they were pending.</summary>
+    public void ReportDeleted(bool isAgain, IReadOnlyList<EntryId> deleted)
     {
         var (first, last) = (deleted.Min(), deleted.Max());
         LogMessages.PendingDeleted(logger, StreamOf(isAgain), plan.Group, deleted.Count, first, last);

@@ -96,7 +96,12 @@ internal sealed partial class Tenure
         if (isOurs)
         {
             var found = await _store.RangeAsync(stream, new() { Start = id, End = id, Count = 1 }, Over).ConfigureAwait(false);
-            return new(id, found is [var entry] ? entry.Fields : EntryFields.Empty, deliveryCount);
+            if (found is [var entry])
+                return new(id, entry.Fields, deliveryCount);
+            if (!await IsPendingAsync(turn).ConfigureAwait(false))
+                return null;
+            _reader.ReportDeleted(isAgain, [id]);
+            return new(id, EntryFields.Empty, deliveryCount);
         }
 
         var taken = await _reader.ClaimForTurnAsync(isAgain, id, isRecovered: turn.Parked is null, Over).ConfigureAwait(false);

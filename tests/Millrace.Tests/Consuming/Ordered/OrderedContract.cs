@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using Microsoft.Extensions.DependencyInjection;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
 
@@ -165,6 +166,33 @@ public abstract partial class OrderedContract
         await Eventually.TrueAsync("nothing is left", async () =>
             (await Store.GetStreamInfoAsync(StreamNames.Again(_stream, Group)))!.Length == 0 &&
             (await Store.GetStreamInfoAsync(StreamNames.Order(_stream, Group)))!.Length == 0);
+    }
+
+    /// <summary>It was acknowledged in silence when its turn came.</summary>
+    [Fact]
+    public async Task Entry_that_is_deleted_while_it_waits_behind_its_key_is_told_and_one_that_is_settled_is_not()
+    {
+        var isFixed = false;
+        var losses = new ConcurrentQueue<StreamLossEventArgs>();
+        await using var host = await StartAsync(
+            (order, context, _) => Volatile.Read(ref isFixed) ? HandleAsync(order, context) : throw new InvalidOperationException("no money"),
+            o => (o.MaxAttempts, o.WhenExhausted) = (1, WhenExhausted.Park));
+        host.Host.Services.GetRequiredService<StreamLosses>().Detected += (_, loss) => losses.Enqueue(loss);
+        for (var number = 1; number <= 4; number++)
+            await PublishAsync(host, number, "a");
+        await Eventually.TrueAsync("the key is parked for good", async () => await Parked.FindAsync("a") is { IsExhausted: true });
+        await Eventually.TrueAsync("the rest waits", async () => await Store.GetGroupsAsync(_stream) is [{ PendingCount: 4 }]);
+
+        var ids = (await Store.RangeAsync(_stream, new())).Select(entry => entry.Id).ToList();
+        await Store.DeleteAsync(_stream, [ids[1]]);
+        await Store.AckAndDeleteAsync(_stream, Group, [ids[2]]);
+        Volatile.Write(ref isFixed, true);
+        Assert.True(await Parked.ResumeAsync("a", "ann"));
+        await host.WhenSettledAsync(_stream, Group);
+
+        var loss = Assert.Single(losses);
+        Assert.Equal((StreamLossKind.PendingDeleted, ids[1], 1L), (loss.Kind, loss.MissingThrough, loss.MissingCount));
+        Assert.Equal([1, 4], _handled.Select(item => item.Number));
     }
 
     [Fact]
