@@ -80,10 +80,19 @@ internal sealed partial class Tenure
         if (turn.Asked is not { IsSkip: true } asked)
             await _handle(delivery).ConfigureAwait(false);
         else if (delivery.TryStart())
-        {
-            LogMessages.KeySkipped(_logger, _plan.Stream, _plan.Group, delivery.Id, asked.By);
-            await _settlement.SettleAsync(delivery, null, new SettleAction.DeadLetter(DeadLetterReasons.Skipped)).ConfigureAwait(false);
-        }
+            await SkipAsync(delivery, asked).ConfigureAwait(false);
+    }
+
+    private async Task SkipAsync(Delivery delivery, OrderNote asked)
+    {
+        LogMessages.KeySkipped(_logger, _plan.Stream, _plan.Group, delivery.Id, asked.By);
+        var letter = new SettleAction.DeadLetter(DeadLetterReasons.Skipped);
+        if ((await _settlement.SettleAsync(delivery, null, letter).ConfigureAwait(false)).Refusal is not { } refusal)
+            return;
+
+        // The letter cannot be written. It is still asked for, and tried again.
+        LogMessages.SettlementFailed(_logger, refusal, _plan.Stream, _plan.Group, delivery.Id);
+        await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
     }
 
     /// <summary>The entry, or nothing: somebody settled it. What an earlier reader left, or failed before, is claimed and so counted.</summary>

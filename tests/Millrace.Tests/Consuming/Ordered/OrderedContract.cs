@@ -195,6 +195,34 @@ public abstract partial class OrderedContract
         Assert.Equal([1, 4], _handled.Select(item => item.Number));
     }
 
+    /// <summary>Its key was stuck until the reader changed, and nobody could ask again.</summary>
+    [Fact]
+    public async Task Skip_whose_letter_is_refused_is_tried_again()
+    {
+        var letters = 0;
+        await using var host = await StartAsync(
+            (order, context, _) => order.Total == 1 ? throw new InvalidOperationException("no money") : HandleAsync(order, context),
+            o =>
+            {
+                (o.MaxAttempts, o.WhenExhausted, o.Lease) = (1, WhenExhausted.Park, TimeSpan.FromSeconds(1));
+                o.OnSettling = (settling, _) => settling.Reason == DeadLetterReasons.Skipped && Interlocked.Increment(ref letters) <= 2
+                    ? throw new InvalidOperationException("not now")
+                    : ValueTask.CompletedTask;
+            });
+        await PublishAsync(host, 1, "a");
+        await PublishAsync(host, 2, "a");
+        await Eventually.TrueAsync("the key is parked for good", async () => await Parked.FindAsync("a") is { IsExhausted: true });
+
+        Assert.True(await Parked.SkipAsync("a", "ann"));
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(3, letters);
+        var letter = Assert.Single(await new Millrace.DeadLetters(Store).Of(_stream, Group).ListAsync().ToListAsync());
+        Assert.Equal(DeadLetterReasons.Skipped, letter.Reason);
+        Assert.Equal([2], _handled.Select(item => item.Number));
+        Assert.Equal(0, (await Store.GetStreamInfoAsync(StreamNames.Order(_stream, Group)))!.Length);
+    }
+
     [Fact]
     public async Task Limit_of_parked_keys_stops_reading_until_one_goes_on()
     {
