@@ -37,7 +37,11 @@ internal sealed partial class RedisClient
 
                 var reply = await reading.ConfigureAwait(false);
                 if (reply.IsError)
+                {
+                    LookForPrimaryIfRefused(connection, reply);
                     throw RedisErrors.ToException(command.Name, reply);
+                }
+
                 if (reply.IsNull)
                     cancellationToken.ThrowIfCancellationRequested();
                 return reply;
@@ -72,11 +76,12 @@ internal sealed partial class RedisClient
         if (connection.ClientId == 0)
             return false;
 
-        // Zero says that the read has not reached the server yet, or has just been answered.
+        // Zero says that the read has not reached the server yet, or has just been answered. One that is retired has another server at its end than
+        // the shared connection: it is dropped.
         using var timeLimit = new CancellationTokenSource(_options.CommandTimeout, _time);
         try
         {
-            while (!reading.IsCompleted)
+            while (!reading.IsCompleted && connection.IsOpen)
             {
                 var unblock = new RespCommand("CLIENT").Add("UNBLOCK").Add(connection.ClientId);
                 var unblocked = await ExecuteAsync(unblock, timeLimit.Token).ConfigureAwait(false);
@@ -96,6 +101,8 @@ internal sealed partial class RedisClient
 
     private async ValueTask<RedisConnection> RentAsync(CancellationToken cancellationToken)
     {
+        // While the server is away, or a primary looked for, many readers wait for one attempt to reach it, that of the shared connection.
+        await GetSharedAsync(cancellationToken).ConfigureAwait(false);
         lock (_lock)
         {
             ThrowIfClosed();
@@ -108,8 +115,6 @@ internal sealed partial class RedisClient
             }
         }
 
-        // While the server is away many readers wait for one attempt to reach it, that of the shared connection.
-        await GetSharedAsync(cancellationToken).ConfigureAwait(false);
         var connection = await ConnectAsync(_options.ConnectAttempts, [], cancellationToken).ConfigureAwait(false);
         lock (_lock)
         {

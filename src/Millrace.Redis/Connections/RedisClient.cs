@@ -73,7 +73,10 @@ internal sealed partial class RedisClient : IAsyncDisposable
             var connection = await GetSharedAsync(cancellationToken).ConfigureAwait(false);
             try
             {
-                return await connection.ExecuteAsync(command, _options.CommandTimeout, cancellationToken).ConfigureAwait(false);
+                var reply = await connection.ExecuteAsync(command, _options.CommandTimeout, cancellationToken).ConfigureAwait(false);
+                if (reply.IsError)
+                    LookForPrimaryIfRefused(connection, reply);
+                return reply;
             }
             catch (ConnectionLostException exception)
             {
@@ -93,7 +96,10 @@ internal sealed partial class RedisClient : IAsyncDisposable
             var connection = await GetSharedAsync(cancellationToken).ConfigureAwait(false);
             try
             {
-                return await connection.ExecuteManyAsync(commands, _options.CommandTimeout, cancellationToken).ConfigureAwait(false);
+                var replies = await connection.ExecuteManyAsync(commands, _options.CommandTimeout, cancellationToken).ConfigureAwait(false);
+                foreach (var reply in replies)
+                    LookForPrimaryIfRefused(connection, reply);
+                return replies;
             }
             catch (ConnectionLostException exception)
             {
@@ -128,7 +134,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
                 return;
             _closing.Cancel();
             connecting = _connecting ?? Task.CompletedTask;
-            open = [.. _idle, .. _blocked];
+            open = [.. _idle, .. _blocked, .. _retired];
         }
 
         await _subscriptions.DisposeAsync().ConfigureAwait(false);
@@ -163,18 +169,28 @@ internal sealed partial class RedisClient : IAsyncDisposable
         // Off the lock its caller holds.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         var connection = await ConnectPatientlyAsync().ConfigureAwait(false);
+        bool isClosing;
+        RedisConnection[] outdated = [];
         lock (_lock)
         {
-            if (!_closing.IsCancellationRequested)
+            isClosing = _closing.IsCancellationRequested;
+            if (!isClosing)
             {
                 Volatile.Write(ref _shared, connection);
-                _ = ReportWhenBrokenAsync(connection);
-                return connection;
+                outdated = EndLookNeedsLock(connection);
             }
         }
 
-        await connection.DisposeAsync().ConfigureAwait(false);
-        throw Closed();
+        if (isClosing)
+        {
+            await connection.DisposeAsync().ConfigureAwait(false);
+            throw Closed();
+        }
+
+        _ = ReportWhenBrokenAsync(connection);
+        foreach (var other in outdated)
+            other.Retire(new IOException("A primary was found."));
+        return connection;
     }
 
     // A server that was away for all attempts of one call is probably still away: the next calls share one attempt each, after a pause
@@ -214,6 +230,8 @@ internal sealed partial class RedisClient : IAsyncDisposable
     private async Task ReportWhenBrokenAsync(RedisConnection connection)
     {
         await connection.Closed.ConfigureAwait(false);
+        lock (_lock)
+            _retired.Remove(connection);
         if (!_closing.IsCancellationRequested)
             _logger.ConnectionBroke(_options.ToString(), connection.Failure!.Message);
     }

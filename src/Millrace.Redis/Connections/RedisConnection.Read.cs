@@ -112,8 +112,18 @@ internal sealed partial class RedisConnection
 
         _answered = null;
         _gate.Exit(pending.CommandCount, pending.ByteCount);
+        Exception? retirement;
         lock (_lock)
-            return _inLine.TryDequeue(out _) ? pending : null; // Unless the connection has broken meanwhile, and told its caller so.
+        {
+            // Unless the connection has broken meanwhile, and told its caller so.
+            if (!_inLine.TryDequeue(out _))
+                return null;
+            retirement = _inLine.Count == 0 ? _retirement : null;
+        }
+
+        if (retirement is not null)
+            Break(retirement);
+        return pending;
     }
 
     /// <summary>What answers a command that was not sent yet answers nobody: taken for its reply, it would shift all that follow.</summary>

@@ -36,6 +36,7 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     private long _enqueued;                                    // Commands ever put in line.
     private long _handedOver;                                  // Commands ever handed to the socket.
     private long _timerDue = long.MaxValue;                    // Timestamp for which the timer is set.
+    private Exception? _retirement;                            // Why it takes no more commands, though it may owe replies.
     private Exception? _failure;                               // Why the connection is broken.
 
     private Task _reading = Task.CompletedTask;
@@ -68,7 +69,11 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     /// <summary>Receives what the server sends unasked, on the read loop: it must be quick and must not throw.</summary>
     public Action<RespReply>? PushReceived { get; set; }
 
-    public bool IsOpen => Volatile.Read(ref _failure) is null;
+    /// <summary>Whether the server said at the log-in that it is a replica. Set by the handshake.</summary>
+    public bool IsReplica { get; set; }
+
+    /// <summary>Whether it takes commands: neither broken nor retired.</summary>
+    public bool IsOpen => Volatile.Read(ref _failure) is null && Volatile.Read(ref _retirement) is null;
 
     /// <summary>Completes, without an error, when the connection is broken or closed.</summary>
     public Task Closed => _closed.Task;
@@ -155,6 +160,23 @@ internal sealed partial class RedisConnection : IAsyncDisposable
         _closed.TrySetResult();
     }
 
+    /// <summary>Takes no more commands, and breaks the connection when those in line are answered. Whoever waits for a place in line is told that
+    /// nothing was sent.</summary>
+    public void Retire(Exception reason)
+    {
+        bool isIdle;
+        lock (_lock)
+        {
+            _retirement ??= reason;
+            isIdle = _inLine.Count == 0;
+        }
+
+        if (isIdle)
+            Break(reason);
+        else
+            _gate.Close(NothingSent());
+    }
+
     public async ValueTask DisposeAsync()
     {
         Break(new ObjectDisposedException(nameof(RedisClient)));
@@ -203,11 +225,11 @@ internal sealed partial class RedisConnection : IAsyncDisposable
 
     private void ThrowIfBrokenNeedsLock()
     {
-        if (_failure is not null)
+        if (!IsOpen)
             throw NothingSent();
     }
 
-    private ConnectionLostException NothingSent() => new($"The connection to {_options} is broken.", _failure);
+    private ConnectionLostException NothingSent() => new($"The connection to {_options} takes no more commands.", _failure ?? _retirement);
 
     private StreamException OutcomeUnknown(PendingReply pending) => new(
         StreamErrorCode.OutcomeUnknown,

@@ -106,26 +106,39 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
 
     private async Task<Stream> OpenAsync(CancellationToken cancellationToken)
     {
-        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
-        Stream? stream = null;
+        var stream = new NetworkStream(await DialAsync(options, cancellationToken).ConfigureAwait(false), ownsSocket: true);
         try
         {
-            SetLimits(socket, options.KeepAlive);
-            await socket.ConnectAsync(options.Host, options.Port, cancellationToken).ConfigureAwait(false);
-            stream = new NetworkStream(socket, ownsSocket: true);
             return options.UseTls ? await SecureAsync(stream, cancellationToken).ConfigureAwait(false) : stream;
         }
         catch
         {
+            await stream.DisposeAsync().ConfigureAwait(false);
+            throw;
+        }
+    }
+
+    /// <summary>Connects a socket to the first address of the host that takes it.</summary>
+    internal static async Task<Socket> DialAsync(RedisOptions options, CancellationToken cancellationToken)
+    {
+        var socket = new Socket(SocketType.Stream, ProtocolType.Tcp) { NoDelay = true };
+        try
+        {
+            await socket.ConnectAsync(options.Host, options.Port, cancellationToken).ConfigureAwait(false);
+
+            // Not before: for each further address .NET takes a new descriptor, and sets anew only what it has a name for.
+            SetLimits(socket, options.KeepAlive);
+            return socket;
+        }
+        catch
+        {
             socket.Dispose();
-            if (stream is not null)
-                await stream.DisposeAsync().ConfigureAwait(false);
             throw;
         }
     }
 
     /// <summary>Lets the system break a connection whose other end is gone, after twice the silence.</summary>
-    internal static void SetLimits(Socket socket, TimeSpan keepAlive)
+    private static void SetLimits(Socket socket, TimeSpan keepAlive)
     {
         // A reader that waits for messages sends nothing, so only probes tell it that the server is gone: after the silence, three, a
         // third of it apart.

@@ -7,7 +7,7 @@
 --
 -- KEYS and ARGV are drawn in commit_arguments.lua, which Redis gets in front of this file, as it does entry_ids.lua and commit_checks.lua.
 -- Answers one list a commit: {0, id...} applied; {1, index} that condition does not hold; {2, error} refused, nothing changed;
--- {3, error} applied in part, which the checks are there to prevent.
+-- {3, error} applied in part, which the checks are there to prevent. On a replica the answer is its READONLY.
 
 -- Writes ----------------------------------------------------------------------------------------------------------------------------
 
@@ -264,6 +264,8 @@ for i = 1, tonumber(take()) do
     send_acks()
     error(outcome, 0)
   end
+  -- A replica refuses the first write of a run: nothing of the run is written, and the client is to see what is at the end of its connection.
+  if outcome[1] == 2 and string.sub(outcome[2], 1, 9) == 'READONLY ' then return redis.error_reply(outcome[2]) end
   outcomes[i] = outcome
 end
 send_acks()

@@ -6,15 +6,15 @@ namespace Millrace.Tests.Fixtures;
 
 /// <summary>
 /// Stands between a client and a real server, and can hold replies back, put bytes of its own into their place, cut connections, be a
-/// black hole, or pass replies on byte by byte. New connections are passed through unharmed, but for the last two.
+/// black hole, or pass replies on byte by byte. New connections are passed through unharmed, but for the last two, and may lead to another server.
 /// </summary>
 public sealed class CuttingProxy : IAsyncDisposable
 {
     private readonly TcpListener _listener = new(IPAddress.Loopback, 0);
     private readonly ConcurrentDictionary<Link, byte> _links = new();
-    private readonly int _serverPort;
     private Task _accepting = Task.CompletedTask;
     private volatile TaskCompletionSource? _hole;
+    private volatile int _serverPort;
     private int _acceptedCount;
 
     private CuttingProxy(int serverPort) => _serverPort = serverPort;
@@ -23,6 +23,9 @@ public sealed class CuttingProxy : IAsyncDisposable
 
     /// <summary>Connections ever accepted, whatever became of them.</summary>
     public int AcceptedCount => Volatile.Read(ref _acceptedCount);
+
+    /// <summary>Leads new connections to another server, as a name does that was given to it. Those there are stay.</summary>
+    public void LeadTo(RedisServer server) => _serverPort = server.Port;
 
     /// <summary>Whether each byte of a reply is sent alone.</summary>
     public volatile bool IsTrickling;

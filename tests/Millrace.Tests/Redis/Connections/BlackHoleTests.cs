@@ -64,6 +64,22 @@ public sealed class BlackHoleTests(SharedRedis redis)
         Assert.Equal("1", await behind.WaitAsync(Deadline));
     }
 
+    /// <summary>Where localhost is also ::1, at which nobody listens, the connection stands on a second descriptor.</summary>
+    [Fact]
+    public async Task Limits_of_a_silent_line_are_set_on_the_connection_that_stands()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "TCP_USER_TIMEOUT");
+        var options = OptionsOf((await redis.StartedAsync()).Port);
+        (options.Host, options.KeepAlive) = ("localhost", TimeSpan.FromSeconds(3));
+
+        using var socket = await RedisConnector.DialAsync(options, default);
+
+        var userTimeout = new byte[4];
+        socket.GetRawSocketOption(6, 18, userTimeout);
+        Assert.Equal(6_000, BitConverter.ToInt32(userTimeout));
+        Assert.Equal(3, socket.GetSocketOption(SocketOptionLevel.Tcp, SocketOptionName.TcpKeepAliveTime));
+    }
+
     /// <summary>redisson#3076: every caller reconnected for itself. watermill-redisstream#32: a flood of errors from broken connections.</summary>
     [Fact]
     public async Task Callers_of_a_server_that_drops_connections_share_the_attempts()
