@@ -26,7 +26,7 @@ internal sealed partial class ProjectionWorker
 
         // From the checkpoint itself: while its entry is there, nothing after it was trimmed.
         var range = new StreamRange { Start = cursor.Saved.Position, Count = Options.BatchSize + 1 };
-        var (page, _) = await _pages.ReadPageAsync(_definition.Source, range, cancellationToken, least: 2).ConfigureAwait(false);
+        var (page, _) = await _pages.ReadPageAsync(_definition.Source, range, least: 2, cancellationToken).ConfigureAwait(false);
         var isAnchored = page.Count > 0 && page[0].Id == cursor.Saved.Position;
         if (!isAnchored && await CheckSourceAsync(cursor, page, cancellationToken).ConfigureAwait(false) is { } turn)
             return turn;

@@ -37,7 +37,7 @@ internal sealed class EntryPages(IStreamStore store)
     {
         while (true)
         {
-            var (page, isLast) = await ReadPageAsync(stream, range, cancellationToken).ConfigureAwait(false);
+            var (page, isLast) = await ReadPageAsync(stream, range, least: 1, cancellationToken).ConfigureAwait(false);
             if (page.Count > 0)
                 yield return page;
             if (isLast || page[^1].Id == (range.IsReversed ? range.Start : range.End))
@@ -48,7 +48,7 @@ internal sealed class EntryPages(IStreamStore store)
 
     /// <summary>Reads one page, of so many entries at least where there are as many; it tells whether it reaches the end of the range.</summary>
     public async ValueTask<(IReadOnlyList<StreamEntry> Page, bool IsLast)> ReadPageAsync(
-        string stream, StreamRange range, CancellationToken cancellationToken, int least = 1)
+        string stream, StreamRange range, int least, CancellationToken cancellationToken)
     {
         var (page, asked) = await AskAsync(
             count => store.RangeAsync(stream, range with { Count = count }, cancellationToken), least, range.Count).ConfigureAwait(false);
