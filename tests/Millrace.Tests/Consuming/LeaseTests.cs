@@ -115,7 +115,7 @@ public sealed class LeaseTests : IAsyncLifetime
         await host.WhenSettledAsync("orders", "billing");
     }
 
-    /// <summary>Its commit may wait for long where the store is full; others took the entry meanwhile, ran it beside this handler, and at last buried it.</summary>
+    /// <summary>It may wait for long where the store is full; others took the entry meanwhile, ran it beside this handler, and at last buried it.</summary>
     [Fact]
     public async Task Lease_is_renewed_while_what_a_handler_settles_by_hand_waits_for_the_store()
     {

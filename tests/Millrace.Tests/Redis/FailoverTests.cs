@@ -121,6 +121,7 @@ public sealed class FailoverTests : IAsyncLifetime
         await client.ExecuteAsync(Set, default);
         await client.ExecuteBlockingAsync(Read, TimeSpan.FromMilliseconds(1), default);
         var connections = _name.AcceptedCount;
+        await client.ExecuteAsync(new RespCommand("WAIT").Add("1").Add("0"), default); // The other one is to know the group.
         await _old.CliAsync("REPLICAOF", "127.0.0.1", "1");
         time.Advance(longest);
 
