@@ -25,6 +25,9 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
 
     private GroupLedger? _known;
 
+    // The group was gone: what was known and noted then, until that is told, here or by another. What others note since is of the group made again.
+    private (GroupLedger Known, GroupLedger? Noted)? _gone;
+
     // A loss whose note was sent, until it is known whether it was written.
     private StreamLossEventArgs? _untold;
     private int _hasMoved;
@@ -87,7 +90,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             var known = Known(noted);
             TellUntold(known);
             _known = known;
-            if (known != noted)
+            if (known != noted || _gone is not null)
                 Moved();
         }
         finally
@@ -101,31 +104,31 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         await _checking.WaitAsync(cancellationToken).ConfigureAwait(false);
         try
         {
-            long? madeAgainAt = null;
             for (var conflicts = 0; conflicts < MaxConflicts;)
             {
                 var document = await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false);
-                var known = Known(GroupLedger.Read(document));
+                var noted = GroupLedger.Read(document);
+                var known = Known(noted);
                 TellUntold(known);
                 _untold = null;
 
-                // If the others have told more since, it was of this.
-                var isMadeAgain = madeAgainAt == known?.Losses && known is not null;
+                // If others have told more since, it was of this. And a note that is not the same any more may have been forgotten with the group.
+                if (_gone is { } gone && (gone.Known.Losses != known?.Losses || gone.Noted != noted))
+                    _gone = gone.Known.Losses == known?.Losses ? (gone.Known, null) : null;
+
                 if (await LookAsync(cancellationToken).ConfigureAwait(false) is { } now)
                 {
-                    if (await TryNoteAsync(document, known, now, isMadeAgain, cancellationToken).ConfigureAwait(false))
+                    if (await TryNoteAsync(document, known, now, cancellationToken).ConfigureAwait(false))
                         return;
                     conflicts++;
+                    continue;
                 }
-                else if (makeGroup)
-                {
-                    if (await MakeGroupAsync(known, cancellationToken).ConfigureAwait(false))
-                        madeAgainAt = known?.Losses;
-                }
-                else
-                {
+
+                if (known is not null)
+                    (_gone, _known) = (_gone ?? (known, noted), known);
+                if (!makeGroup)
                     return; // The reader finds out, too, and makes it again.
-                }
+                await MakeGroupAsync(known, cancellationToken).ConfigureAwait(false);
             }
         }
         finally
@@ -162,7 +165,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         };
     }
 
-    private async Task<bool> MakeGroupAsync(GroupLedger? known, CancellationToken cancellationToken)
+    private async Task MakeGroupAsync(GroupLedger? known, CancellationToken cancellationToken)
     {
         var start = plan.Options.Start;
         if (known is not null)
@@ -177,15 +180,15 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         var isMade = await store.CreateGroupAsync(plan.Stream, plan.Group, start, cancellationToken).ConfigureAwait(false);
         if (isMade && known is not null)
             LogMessages.GroupRecreated(logger, plan.Stream, plan.Group, $"after {start.LastDelivered}");
-        return isMade;
     }
 
     /// <summary>Notes how the group stands, if nobody else has meanwhile, and tells what was lost since it was noted last.</summary>
-    private async Task<bool> TryNoteAsync(
-        StateDocument? document, GroupLedger? known, GroupLedger now, bool isMadeAgain, CancellationToken cancellationToken)
+    private async Task<bool> TryNoteAsync(StateDocument? document, GroupLedger? known, GroupLedger now, CancellationToken cancellationToken)
     {
         var noted = GroupLedger.Read(document);
-        var loss = known is null ? null : await FindLossAsync(known, noted, now, isMadeAgain, cancellationToken).ConfigureAwait(false);
+        var loss = known is null ? null : _gone is { } gone
+            ? await FindLossAsync(gone.Known, gone.Noted, now, isMadeAgain: true, cancellationToken).ConfigureAwait(false)
+            : await FindLossAsync(known, noted, now, isMadeAgain: false, cancellationToken).ConfigureAwait(false);
         now = now with
         {
             Lives = known?.JoinLives(noted) is { Count: > 0 } lives ? lives : [Guid.NewGuid().ToString("N")[..8]],
@@ -218,7 +221,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             }
         }
 
-        _known = now;
+        (_known, _gone) = (now, null);
         if (loss is not null)
             Report(loss);
         return true;

@@ -10,7 +10,7 @@ using Millrace.Tests.Fixtures;
 namespace Millrace.Tests.Recovery;
 
 /// <summary>What a store forgets under running consumers, the same on every store: where they go on, and what they report.</summary>
-public abstract class RecoveryContract
+public abstract partial class RecoveryContract
 {
     private const string Group = "billing";
 

@@ -1,0 +1,92 @@
+using Millrace.Recovery;
+using Millrace.Streams;
+using Millrace.Tests.Consuming;
+using Millrace.Tests.Fixtures;
+
+namespace Millrace.Tests.Recovery;
+
+/// <summary>What comes between the looks of one process and its note. Found by chaos.</summary>
+public abstract partial class RecoveryContract
+{
+    /// <summary>Another process notes the new life of the stream, of which nothing is missing, before the one that made the group does.</summary>
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    public async Task Group_made_again_is_told_by_what_was_known_when_it_was_gone(int unsettled)
+    {
+        var isArmed = false;
+        var held = new TaskCompletionSource();
+        var release = new TaskCompletionSource();
+        var line = HookedStore.Wrap(Store, async (member, args) =>
+        {
+            if (Volatile.Read(ref isArmed) && NoteIn(member, args) is not null)
+            {
+                held.TrySetResult();
+                await release.Task;
+            }
+        });
+        var end = new TaskCompletionSource();
+        await using var reader = await StartAsync(order => order.OrderId == "o1" ? end.Task : Task.CompletedTask, store: line, isOrdered: true);
+        var id = unsettled == 0 ? EntryId.Zero : await PublishAsync(reader, "o1");
+        await Eventually.TrueAsync("all of it is noted", async () => await NotedAsync() is { } noted && noted.Unsettled == unsettled && noted.StreamLastId == id);
+        var isBlind = false;
+        await using var other = await StartStandbyAsync(() => Volatile.Read(ref isBlind));
+
+        Volatile.Write(ref isBlind, true);
+        Volatile.Write(ref isArmed, true);
+        await ForgetAsync();
+        await held.Task.WaitAsync(Eventually.Deadline);
+        await AppendAsync("o2");
+        var last = await AppendAsync("o3");
+        Volatile.Write(ref isBlind, false);
+        await Eventually.TrueAsync("the other notes first", async () => await NotedAsync() is { } noted && noted.StreamLastId == last);
+        release.SetResult();
+
+        var loss = await OnlyLossAsync(reader);
+        Assert.Equal(unsettled == 0 ? StreamLossKind.GroupVanished : StreamLossKind.EntriesVanished, loss.Kind);
+        Assert.Equal((unsettled == 0 ? id : id.Previous(), id, unsettled), (loss.MissingAfter, loss.MissingThrough, loss.MissingCount));
+        end.SetResult();
+    }
+
+    [Fact]
+    public async Task Group_made_again_by_a_check_that_failed_is_told_all_the_same()
+    {
+        var stage = 0;
+        var line = HookedStore.Wrap(Store, (member, args) =>
+        {
+            if (member == nameof(IStreamStore.CreateGroupAsync) && (string)args[0]! == _stream)
+                Interlocked.CompareExchange(ref stage, 2, 1);
+            return member == nameof(IStreamStore.GetStreamInfoAsync) && Interlocked.CompareExchange(ref stage, 3, 2) == 2
+                ? throw new StreamException(StreamErrorCode.Unavailable, "The line is dead.")
+                : Task.CompletedTask;
+        });
+        await using var host = await StartAsync(store: line);
+        await Eventually.TrueAsync("the group is noted", async () => await NotedAsync() is not null);
+
+        Volatile.Write(ref stage, 1);
+        await ForgetAsync();
+
+        var loss = await OnlyLossAsync(host);
+        Assert.Equal((StreamLossKind.GroupVanished, EntryId.Zero, EntryId.Zero), (loss.Kind, loss.MissingAfter, loss.MissingThrough));
+        Assert.Equal(3, stage);
+    }
+
+    private async Task<EntryId> AppendAsync(string order) => await Store.AppendAsync(
+        _stream, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", $$"""{"orderId":"{{order}}"}""")));
+
+    /// <summary>The loss that is told, and none is after it.</summary>
+    private async Task<StreamLossEventArgs> OnlyLossAsync(ConsumerHost host)
+    {
+        await LossAsync();
+        for (var i = 0; i < 2; i++)
+            await WhenNotedAsync(await PublishAsync(host, $"later{i}"), atLeast: true);
+        return Assert.Single(_losses);
+    }
+
+    /// <summary>The note that such a call writes.</summary>
+    private GroupLedger? NoteIn(string member, object?[] args) =>
+        member == nameof(IStreamStore.CommitAsync) &&
+        ((IReadOnlyList<Commit>)args[0]!).SelectMany(commit => commit.Changes).OfType<CommitChange.PutState>().FirstOrDefault(put => put.Key == Ledger) is { } put
+            ? GroupLedger.Read(new(0, put.Payload))
+            : null;
+}
