@@ -28,7 +28,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
     // The group was gone: what was known and noted then, until that is told, here or by another. What others note since is of the group made again.
     private (GroupLedger Known, GroupLedger? Noted)? _gone;
 
-    // A loss whose note was sent, until it is known whether it was written.
+    // A loss that was found, until it is told, here or by another: the note of it may be written after it was asked for.
     private StreamLossEventArgs? _untold;
     private int _hasMoved;
     private bool _isFailing;    // So that an outage is logged once.
@@ -110,7 +110,6 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
                 var noted = GroupLedger.Read(document);
                 var known = Known(noted);
                 TellUntold(known);
-                _untold = null;
 
                 // If others have told more since, it was of this. And a note that is not the same any more may have been forgotten with the group.
                 if (_gone is { } gone && (gone.Known.Losses != known?.Losses || gone.Noted != noted))
@@ -189,6 +188,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         var loss = known is null ? null : _gone is { } gone
             ? await FindLossAsync(gone.Known, gone.Noted, now, isMadeAgain: true, cancellationToken).ConfigureAwait(false)
             : await FindLossAsync(known, noted, now, isMadeAgain: false, cancellationToken).ConfigureAwait(false);
+        loss ??= _untold; // The stream may have grown as long again meanwhile.
         now = now with
         {
             Lives = known?.JoinLives(noted) is { Count: > 0 } lives ? lives : [Guid.NewGuid().ToString("N")[..8]],
@@ -205,7 +205,6 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             };
             _untold = loss;
             var result = (await store.CommitAsync([commit], cancellationToken).ConfigureAwait(false))[0];
-            _untold = null;
             if (result.Conflict is not null)
                 return false;
 
@@ -221,7 +220,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             }
         }
 
-        (_known, _gone) = (now, null);
+        (_known, _gone, _untold) = (now, null, null);
         if (loss is not null)
             Report(loss);
         return true;
@@ -230,10 +229,11 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
     /// <summary>The commit of a note had no answer, or was not waited for, and was applied all the same: nobody else tells of it.</summary>
     private void TellUntold(GroupLedger? known)
     {
-        if (_untold is not { } loss || known is null || known.ToldBy != plan.Consumer || known.Losses <= (_known?.Losses ?? 0))
+        if (_untold is not { } loss || known is null || known.Losses <= (_known?.Losses ?? 0))
             return;
         _untold = null;
-        Report(loss);
+        if (known.ToldBy == plan.Consumer)
+            Report(loss);
     }
 
     private async Task<StreamLossEventArgs?> FindLossAsync(

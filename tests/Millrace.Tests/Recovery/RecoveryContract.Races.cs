@@ -28,7 +28,8 @@ public abstract partial class RecoveryContract
         var end = new TaskCompletionSource();
         await using var reader = await StartAsync(order => order.OrderId == "o1" ? end.Task : Task.CompletedTask, store: line, isOrdered: true);
         var id = unsettled == 0 ? EntryId.Zero : await PublishAsync(reader, "o1");
-        await Eventually.TrueAsync("all of it is noted", async () => await NotedAsync() is { } noted && noted.Unsettled == unsettled && noted.StreamLastId == id);
+        await Eventually.TrueAsync("all of it is noted", async () =>
+            await NotedAsync() is { } noted && noted.Unsettled == unsettled && noted.StreamLastId == id);
         var isBlind = false;
         await using var other = await StartStandbyAsync(() => Volatile.Read(ref isBlind));
 
@@ -71,6 +72,35 @@ public abstract partial class RecoveryContract
         Assert.Equal(3, stage);
     }
 
+    [Fact]
+    public async Task Loss_whose_note_arrives_after_it_was_asked_for_is_told()
+    {
+        var isArmed = 0;
+        IReadOnlyList<Commit>? late = null;
+        var line = HookedStore.Wrap(Store, async (member, args) =>
+        {
+            if (NoteIn(member, args) is null)
+                return;
+            if (Interlocked.Exchange(ref isArmed, 0) == 1)
+            {
+                late = (IReadOnlyList<Commit>)args[0]!;
+                throw new StreamException(StreamErrorCode.OutcomeUnknown, "The line broke.");
+            }
+
+            if (Interlocked.Exchange(ref late, null) is { } commits)
+                Assert.Null(Assert.Single(await Store.CommitAsync(commits)).Conflict);
+        });
+        await using var host = await StartAsync(store: line);
+        var id = await PublishAsync(host, "o1");
+        await WhenNotedAsync(id);
+
+        Volatile.Write(ref isArmed, 1);
+        await ForgetAsync();
+
+        var loss = await OnlyLossAsync(host);
+        Assert.Equal((StreamLossKind.EntriesVanished, id, id), (loss.Kind, loss.MissingAfter, loss.MissingThrough));
+    }
+
     private async Task<EntryId> AppendAsync(string order) => await Store.AppendAsync(
         _stream, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", $$"""{"orderId":"{{order}}"}""")));
 
@@ -84,9 +114,10 @@ public abstract partial class RecoveryContract
     }
 
     /// <summary>The note that such a call writes.</summary>
-    private GroupLedger? NoteIn(string member, object?[] args) =>
-        member == nameof(IStreamStore.CommitAsync) &&
-        ((IReadOnlyList<Commit>)args[0]!).SelectMany(commit => commit.Changes).OfType<CommitChange.PutState>().FirstOrDefault(put => put.Key == Ledger) is { } put
-            ? GroupLedger.Read(new(0, put.Payload))
-            : null;
+    private GroupLedger? NoteIn(string member, object?[] args)
+    {
+        var commits = member == nameof(IStreamStore.CommitAsync) ? (IReadOnlyList<Commit>)args[0]! : [];
+        var puts = commits.SelectMany(commit => commit.Changes).OfType<CommitChange.PutState>();
+        return puts.FirstOrDefault(put => put.Key == Ledger) is { } note ? GroupLedger.Read(new(0, note.Payload)) : null;
+    }
 }
