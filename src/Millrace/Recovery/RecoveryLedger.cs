@@ -158,10 +158,26 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             LastDelivered = group.LastDeliveredId,
             StreamLastId = stream.LastGeneratedId,
             EntriesAdded = stream.EntriesAdded,
-            Unsettled = group.Lag + group.PendingCount, // Of one reply: what is delivered meanwhile is not counted twice.
+            Unsettled = LagAt(group, stream) + group.PendingCount, // Both as of one reply: what is delivered meanwhile is not counted twice.
             Retries = scheduled.Count + (again?.Length ?? 0),
             AgainLastId = again?.LastGeneratedId ?? EntryId.Zero,
         };
+    }
+
+    /// <summary>
+    /// Entries not delivered to the group, of those that were in the stream when that was looked at, which is later: the last ID noted is of then.
+    /// The rules are those of the engine (<see cref="GroupInfo.Lag"/>); unknown is what was appended behind a cursor of which the store knows no position.
+    /// </summary>
+    private static long? LagAt(GroupInfo group, StreamInfo stream)
+    {
+        var cursor = group.LastDeliveredId;
+        if (stream.FirstEntry is not { Id: var first } || cursor >= stream.LastGeneratedId)
+            return 0;
+        if (cursor <= first && stream.MaxDeletedId < first)
+            return cursor == first ? stream.Length - 1 : stream.Length;
+
+        var hasHoleAhead = stream.MaxDeletedId != EntryId.Zero && cursor <= stream.MaxDeletedId;
+        return group.Lag is not null && !hasHoleAhead ? stream.EntriesAdded - group.EntriesRead : null;
     }
 
     private async Task MakeGroupAsync(GroupLedger? known, CancellationToken cancellationToken)

@@ -101,6 +101,60 @@ public abstract partial class RecoveryContract
         Assert.Equal((StreamLossKind.EntriesVanished, id, id), (loss.Kind, loss.MissingAfter, loss.MissingThrough));
     }
 
+    /// <summary>Two entries come between what is asked of the group and of the stream, on a machine that stalls; no later note puts it right.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task What_is_appended_while_a_group_is_noted_is_counted(bool isRead)
+    {
+        // 1: the group is asked for next, 2: then the stream, 3: then it is noted, 4: no more.
+        var stage = 0;
+        var last = EntryId.Zero;
+        GroupLedger? note = null;
+        var forgotten = new TaskCompletionSource();
+        var line = HookedStore.Wrap(Store, async (member, args) =>
+        {
+            if (member == nameof(IStreamStore.GetGroupsAsync) && (await Store.GetGroupsAsync(_stream)).Count > 0)
+                Interlocked.CompareExchange(ref stage, 2, 1);
+            if (member == nameof(IStreamStore.GetStreamInfoAsync) && (string)args[0]! == _stream && Interlocked.CompareExchange(ref stage, 3, 2) == 2)
+            {
+                await AppendAsync("between1");
+                last = await AppendAsync("between2");
+            }
+
+            if (NoteIn(member, args) is not { } written)
+                return;
+            if (Interlocked.CompareExchange(ref stage, 4, 3) == 3)
+                note = written;
+            else if (Volatile.Read(ref stage) == 4)
+                await forgotten.Task;
+        });
+        var end = new TaskCompletionSource();
+        Volatile.Write(ref stage, isRead ? 0 : 1);
+        await AppendAsync("o1");
+        await using var host = await StartAsync(_ => end.Task, store: line);
+        if (isRead)
+        {
+            await Eventually.TrueAsync("the first is pending", async () =>
+                await NotedAsync() is { Unsettled: 1 } noted && noted.LastDelivered == noted.StreamLastId);
+            Volatile.Write(ref stage, 1);
+            await AppendAsync("o2");
+        }
+
+        await Eventually.TrueAsync("it is noted", async () =>
+            Volatile.Read(ref stage) == 4 && await NotedAsync() is { } noted && noted.StreamLastId == last);
+        var all = await Store.RangeAsync(_stream, new());
+        Assert.Equal((isRead ? 4 : 3, last), (all.Count, all[^1].Id));
+        Assert.Equal((all.Count, last), (note!.Unsettled, note.StreamLastId));
+
+        await ForgetAsync();
+        forgotten.SetResult();
+
+        var loss = await LossAsync();
+        Assert.Equal((StreamLossKind.EntriesVanished, all.Count, last), (loss.Kind, loss.MissingCount, loss.MissingThrough));
+        end.SetResult();
+    }
+
     private async Task<EntryId> AppendAsync(string order) => await Store.AppendAsync(
         _stream, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", $$"""{"orderId":"{{order}}"}""")));
 
