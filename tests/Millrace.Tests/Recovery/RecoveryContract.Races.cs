@@ -101,6 +101,34 @@ public abstract partial class RecoveryContract
         Assert.Equal((StreamLossKind.EntriesVanished, id, id), (loss.Kind, loss.MissingAfter, loss.MissingThrough));
     }
 
+    [Fact]
+    public async Task Loss_that_could_not_be_noted_is_told_even_when_the_stream_has_grown_as_long_again()
+    {
+        var isArmed = 0;
+        var line = HookedStore.Wrap(Store, async (member, args) =>
+        {
+            if (NoteIn(member, args) is null || Interlocked.Exchange(ref isArmed, 0) == 0)
+                return;
+            await AppendAsync("o3");
+            await AppendAsync("o4");
+            throw new StreamException(StreamErrorCode.Unavailable, "The line is dead.");
+        });
+        await using var host = await StartAsync(store: line);
+        var first = await PublishAsync(host, "o1");
+        var last = await PublishAsync(host, "o2");
+        var entries = await Store.RangeAsync(_stream, new());
+        await WhenNotedAsync(last);
+
+        // As after a failover to a replica that had not seen the second one.
+        Volatile.Write(ref isArmed, 1);
+        await Store.DeleteStreamAsync(_stream);
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.Append(_stream, entries[0].Fields, first)] });
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.After(first));
+
+        var loss = await OnlyLossAsync(host);
+        Assert.Equal((StreamLossKind.EntriesVanished, last, last), (loss.Kind, loss.MissingAfter, loss.MissingThrough));
+    }
+
     /// <summary>Two entries come between what is asked of the group and of the stream, on a machine that stalls; no later note puts it right.</summary>
     [Theory]
     [InlineData(false)]
