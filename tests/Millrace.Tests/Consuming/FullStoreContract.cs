@@ -61,6 +61,13 @@ public abstract class FullStoreContract : IAsyncLifetime
         var lease = TimeSpan.FromSeconds(33);
         var time = new ManualTimeProvider();
         var (started, finish) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var renewals = 0;
+        var counting = FaultyStore.Wrap(Store, member =>
+        {
+            if (member == nameof(IStreamStore.ExtendAsync))
+                Interlocked.Increment(ref renewals);
+            return FaultyStore.Fault.None;
+        });
         await using var host = await ConsumerHost.StartAsync(
             m => m.AddConsumer<OrderCreated>(
                 "orders",
@@ -71,17 +78,19 @@ public abstract class FullStoreContract : IAsyncLifetime
                     await finish.Task.WaitAsync(token);
                 },
                 o => (o.OrderedBy, o.Lease, o.HandlerTimeout) = (nameof(OrderCreated.OrderId), lease, Timeout.InfiniteTimeSpan)),
-            Store,
+            counting,
             time);
         await host.Publisher.PublishManyAsync<OrderCreated>("orders", [new("a", 1), new("a", 2), new("b", 1)]);
         await started.Task.WaitAsync(Eventually.Deadline);
 
         await _limited.FillAsync();
-        for (var i = 0; i < 6; i++)
+        for (var i = 1; i <= 6; i++)
         {
-            // The reader has its answer when it waits for the next renewal, and for the end of a lease that began anew.
+            // The reader has its answer when it waits for the next renewal, and for the end of a lease that began anew. The messages' leases have theirs
+            // when they are renewed once more: without, three of these steps were a lease that nobody answered for.
             time.Advance(lease / 3);
             await time.WaitForTimerAsync(lease);
+            await Eventually.TrueAsync("the messages' leases are being renewed", () => new(Volatile.Read(ref renewals) >= i));
         }
 
         finish.SetResult();
