@@ -45,7 +45,13 @@ public sealed class ManyHeldTests
         time.Advance(TimeSpan.FromSeconds(10));
         await Eventually.TrueAsync("all but one read are renewed", async () => await PendingAsync(store, TimeSpan.FromSeconds(1)) <= Prefetch / 2);
         time.Advance(TimeSpan.FromSeconds(10));
-        await Eventually.TrueAsync("every lease is renewed", async () => await PendingAsync(store, TimeSpan.FromSeconds(1)) == 0);
+        await Eventually.TrueAsync("every lease is renewed", async () =>
+        {
+            if (await PendingAsync(store, TimeSpan.FromSeconds(1)) == 0)
+                return true;
+            time.Advance(TimeSpan.FromMilliseconds(50)); // Or for the third, on a machine with much else to do.
+            return false;
+        });
 
         end.SetResult();
         await Eventually.TrueAsync("all that is held is handled", () => WaitForBatches(time, () => Volatile.Read(ref handled) >= held));
