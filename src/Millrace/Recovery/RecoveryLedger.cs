@@ -87,10 +87,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         try
         {
             var noted = GroupLedger.Read(document);
-            var known = Known(noted);
-            TellUntold(known);
-            _known = known;
-            if (known != noted || _gone is not null)
+            if (Learn(noted) != noted || _gone is not null)
                 Moved();
         }
         finally
@@ -108,8 +105,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             {
                 var document = await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false);
                 var noted = GroupLedger.Read(document);
-                var known = Known(noted);
-                TellUntold(known);
+                var known = Learn(noted);
 
                 // If others have told more since, it was of this. And a note that is not the same any more may have been forgotten with the group.
                 if (_gone is { } gone && (gone.Known.Losses != known?.Losses || gone.Noted != noted))
@@ -124,7 +120,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
                 }
 
                 if (known is not null)
-                    (_gone, _known) = (_gone ?? (known, noted), known);
+                    _gone ??= (known, noted);
                 if (!makeGroup)
                     return; // The reader finds out, too, and makes it again.
                 await MakeGroupAsync(known, cancellationToken).ConfigureAwait(false);
@@ -136,8 +132,16 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
         }
     }
 
-    /// <summary>What is known beside what is noted: of an earlier life of the store, and of what it had then, only this process may know.</summary>
-    private GroupLedger? Known(GroupLedger? noted) => noted is null || _known?.IsAhead(noted) == true ? _known : noted;
+    /// <summary>
+    /// What is known with what is noted, and from here on, whatever becomes of the note: of an earlier life of the store, and of what it had then, only
+    /// this process may know.
+    /// </summary>
+    private GroupLedger? Learn(GroupLedger? noted)
+    {
+        var known = noted is null || _known?.IsAhead(noted) == true ? _known : noted;
+        TellUntold(known);
+        return _known = known;
+    }
 
     /// <summary>How the group stands, or <see langword="null"/>: it is gone.</summary>
     private async Task<GroupLedger?> LookAsync(CancellationToken cancellationToken)

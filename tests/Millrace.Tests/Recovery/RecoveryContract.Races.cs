@@ -129,6 +129,45 @@ public abstract partial class RecoveryContract
         Assert.Equal((StreamLossKind.EntriesVanished, last, last), (loss.Kind, loss.MissingAfter, loss.MissingThrough));
     }
 
+    /// <summary>
+    /// It has read the note, and looks at the stream of the next life already. What it tells must be of the life that others know, or they tell it again.
+    /// </summary>
+    [Fact]
+    public async Task What_is_forgotten_while_a_process_begins_is_told_once()
+    {
+        var told = new TaskCompletionSource();
+        var isForgotten = 0;
+        var held = HookedStore.Wrap(Store, async (member, args) =>
+        {
+            if (NoteIn(member, args) is not null && Volatile.Read(ref isForgotten) == 1)
+                await told.Task;
+        });
+        await using var host = await StartAsync(store: held);
+        await PublishAsync(host, "o1");
+        var id = await PublishAsync(host, "o2");
+        await WhenNotedAsync(id);
+
+        var begins = HookedStore.Wrap(Store, async (member, args) =>
+        {
+            if (member != nameof(IStreamStore.GetStreamInfoAsync) || (string)args[0]! != _stream || Interlocked.Exchange(ref isForgotten, 1) == 1)
+                return;
+            await ForgetAsync();
+            await AppendAsync("o3");
+        });
+        await using var other = await StartAsync(instance: "b", store: begins);
+        try
+        {
+            await Eventually.TrueAsync("the other notes a loss", async () => await NotedAsync() is { Losses: 1, ToldBy: "b" });
+        }
+        finally
+        {
+            told.SetResult();
+        }
+
+        var loss = await OnlyLossAsync(host);
+        Assert.Equal((StreamLossKind.EntriesVanished, id, id), (loss.Kind, loss.MissingAfter, loss.MissingThrough));
+    }
+
     /// <summary>Two entries come between what is asked of the group and of the stream, on a machine that stalls; no later note puts it right.</summary>
     [Theory]
     [InlineData(false)]
