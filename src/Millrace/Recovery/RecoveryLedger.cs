@@ -10,7 +10,7 @@ namespace Millrace.Recovery;
 /// the stream was forgotten, too; never at the end, which would skip entries without a word. For that it notes where the group stands, in a
 /// state document and in memory, which is what remains when everything was flushed. What it notes also shows entries that vanished.
 /// </summary>
-/// <remarks>Costs six reads and a commit, once a second while the group moves; nothing while it does not.</remarks>
+/// <remarks>Costs seven reads and a commit, once a second while the group moves; nothing while it does not.</remarks>
 internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, GroupPlan plan, OwnPresence presence, ILogger logger)
 {
     // So much may be handled again after a loss.
@@ -146,11 +146,13 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
     /// <summary>How the group stands, or <see langword="null"/>: it is gone.</summary>
     private async Task<GroupLedger?> LookAsync(CancellationToken cancellationToken)
     {
-        // In this order: what is delivered or settled in between makes us place the group too far back, never too far ahead.
-        var groups = await store.GetGroupsAsync(plan.Stream, cancellationToken).ConfigureAwait(false);
-        if (groups.FirstOrDefault(group => group.Name == plan.Group) is not { } group)
+        // In this order: what is delivered or settled in between makes us place the group too far back, never too far ahead, and what is counted of it
+        // afterwards is all behind that place.
+        if (await FindGroupAsync(cancellationToken).ConfigureAwait(false) is not { LastDeliveredId: var delivered })
             return null;
         var pending = await store.PendingSummaryAsync(plan.Stream, plan.Group, cancellationToken).ConfigureAwait(false);
+        if (await FindGroupAsync(cancellationToken).ConfigureAwait(false) is not { } group)
+            return null;
         var scheduled = await store.GetScheduleAsync(plan.Again, cancellationToken).ConfigureAwait(false);
         var again = await store.GetStreamInfoAsync(plan.Again, cancellationToken).ConfigureAwait(false);
         if (await store.GetStreamInfoAsync(plan.Stream, cancellationToken).ConfigureAwait(false) is not { } stream)
@@ -158,7 +160,7 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
 
         return new()
         {
-            SettledThrough = pending.MinId is { } first && first <= group.LastDeliveredId ? first.Previous() : group.LastDeliveredId,
+            SettledThrough = pending.MinId is { } first && first <= delivered ? first.Previous() : delivered,
             LastDelivered = group.LastDeliveredId,
             StreamLastId = stream.LastGeneratedId,
             EntriesAdded = stream.EntriesAdded,
@@ -166,6 +168,12 @@ internal sealed class RecoveryLedger(MillraceCore core, IStreamStore store, Grou
             Retries = scheduled.Count + (again?.Length ?? 0),
             AgainLastId = again?.LastGeneratedId ?? EntryId.Zero,
         };
+    }
+
+    private async Task<GroupInfo?> FindGroupAsync(CancellationToken cancellationToken)
+    {
+        var groups = await store.GetGroupsAsync(plan.Stream, cancellationToken).ConfigureAwait(false);
+        return groups.FirstOrDefault(group => group.Name == plan.Group);
     }
 
     /// <summary>

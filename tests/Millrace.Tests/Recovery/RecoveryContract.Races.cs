@@ -222,6 +222,42 @@ public abstract partial class RecoveryContract
         end.SetResult();
     }
 
+    /// <summary>Chaos was told of one entry more than there were in the range that was told.</summary>
+    [Fact]
+    public async Task What_is_settled_while_a_group_is_noted_is_not_counted_in_what_is_behind_it()
+    {
+        // 1: what is pending is asked for next, 2: then it is noted, 3: no more.
+        var stage = 0;
+        GroupLedger? note = null;
+        var first = new TaskCompletionSource();
+        var end = new TaskCompletionSource();
+        var settled = EntryId.Zero;
+        var line = HookedStore.Wrap(Store, async (member, args) =>
+        {
+            if (member == nameof(IStreamStore.PendingSummaryAsync) && (string)args[0]! == _stream && Interlocked.CompareExchange(ref stage, 2, 1) == 1)
+            {
+                first.SetResult();
+                await Eventually.TrueAsync("the first is settled", async () => (await Store.PendingSummaryAsync(_stream, Group)).MinId > settled);
+            }
+
+            if (NoteIn(member, args) is { } written && Interlocked.CompareExchange(ref stage, 3, 2) == 2)
+                note = written;
+        });
+        await using var host = await StartAsync(order => order.OrderId == "o1" ? first.Task : end.Task, store: line);
+        settled = await PublishAsync(host, "o1");
+        await PublishAsync(host, "o2");
+        await Eventually.TrueAsync("both are pending", async () => await NotedAsync() is { Unsettled: 2 } noted && noted.LastDelivered > settled);
+
+        Volatile.Write(ref stage, 1);
+        await PublishAsync(host, "o3");
+
+        await Eventually.TrueAsync("it is noted", () => ValueTask.FromResult(Volatile.Read(ref stage) == 3));
+        var behind = await Store.RangeAsync(_stream, new() { Start = note!.SettledThrough.Next(), End = note.StreamLastId });
+        Assert.True(note.SettledThrough >= settled, $"It is noted to have settled through {note.SettledThrough}, and {settled} was settled.");
+        Assert.Equal(behind.Count, note.Unsettled);
+        end.SetResult();
+    }
+
     private async Task<EntryId> AppendAsync(string order) => await Store.AppendAsync(
         _stream, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", $$"""{"orderId":"{{order}}"}""")));
 
