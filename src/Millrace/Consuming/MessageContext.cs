@@ -152,7 +152,7 @@ public sealed class MessageContext
     public EntryFields Encode<T>(T message, PublishOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(message);
-        return EncodeOutput(message, options);
+        return EncodeOutput(message, options, isKept: true);
     }
 
     /// <summary>
@@ -257,10 +257,10 @@ public sealed class MessageContext
         return new Guid(digest[..16], bigEndian: true);
     }
 
-    private EntryFields EncodeOutput(object message, PublishOptions? options) => Core.Codec.Encode(message, new()
+    private EntryFields EncodeOutput(object message, PublishOptions? options, bool isKept = false) => Core.Codec.Encode(message, new()
     {
         MessageId = OutputId(MessageId, Stream, Group, _published++),
-        Time = Core.Time.GetUtcNow(),
+        Time = isKept || options?.Delay is not null ? Core.Time.GetUtcNow() : null,
         Options = options,
         CorrelationId = CorrelationId,
         CausationId = MessageId,

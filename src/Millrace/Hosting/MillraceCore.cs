@@ -108,10 +108,14 @@ internal sealed class MillraceCore
     public EntryFields Encode(object message, PublishOptions? options) => Encode(message, options, Time.GetUtcNow());
 
     /// <summary>The same at a moment that messages published together share.</summary>
-    public EntryFields Encode(object message, PublishOptions? options, DateTimeOffset now) => Codec.Encode(message, new()
+    /// <param name="message">The message.</param>
+    /// <param name="options">More about it.</param>
+    /// <param name="now">The moment. What is published at once does not say it: the ID of its entry does.</param>
+    /// <param name="isKept">It is not published now, and has to say it in any case.</param>
+    public EntryFields Encode(object message, PublishOptions? options, DateTimeOffset now, bool isKept = false) => Codec.Encode(message, new()
     {
         MessageId = options?.MessageId is null ? MessageIds.Next(now) : default,
-        Time = now,
+        Time = isKept || options?.Delay is not null ? now : null,
         Options = options,
         TraceParent = Telemetry.TraceParent,
     });

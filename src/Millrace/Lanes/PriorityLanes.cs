@@ -1,3 +1,4 @@
+using Millrace.Messages;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -98,7 +99,7 @@ public sealed class PriorityLanes
             new Commit
             {
                 Conditions = [CommitCondition.EntryUnread(source, id)],
-                Changes = [new CommitChange.Append(target, entry.Fields), new CommitChange.Delete(source, id)],
+                Changes = [new CommitChange.Append(target, EnvelopeCodec.Keep(entry)), new CommitChange.Delete(source, id)],
             },
             cancellationToken).ConfigureAwait(false);
         return result.IsApplied ? result.Ids[0] : null;

@@ -30,7 +30,8 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
         WriteId(writer, envelope);
         writer.Add(EnvelopeFieldNames.Source, _source);
         writer.Add(EnvelopeFieldNames.Type, type.NameUtf8.Span);
-        WriteTime(writer, EnvelopeFieldNames.Time, envelope.Time);
+        if (envelope.Time is { } time)
+            WriteTime(writer, EnvelopeFieldNames.Time, time);
         AddIfSet(writer, EnvelopeFieldNames.Subject, envelope.Options?.Subject);
         writer.Add(EnvelopeFieldNames.Data, serializer.Serialize(message, type.Json));
         AddIfSet(writer, EnvelopeFieldNames.CorrelationId, envelope.Options?.CorrelationId ?? envelope.CorrelationId);
@@ -50,6 +51,25 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
                 $"{MaxBytes}. Keep large data elsewhere and publish where they are.",
                 nameof(message));
         return fields;
+    }
+
+    /// <summary>The fields of an entry for a place where it gets another ID: what its own ID said of the message, they say.</summary>
+    public static EntryFields Keep(StreamEntry entry)
+    {
+        var headers = new MessageHeaders(entry.Id, entry.Fields);
+        var hasId = entry.Fields.TryGet(EnvelopeFieldNames.Id, out _);
+        var hasTime = entry.Fields.TryGet(EnvelopeFieldNames.Time, out _);
+        if (hasId && hasTime)
+            return entry.Fields;
+
+        var writer = new EntryFieldsWriter();
+        foreach (var field in entry.Fields)
+            writer.Add(field.Name.Span, field.Value.Span);
+        if (!hasId)
+            writer.Add(EnvelopeFieldNames.Id, headers.MessageId);
+        if (!hasTime)
+            WriteTime(writer, EnvelopeFieldNames.Time, headers.Time);
+        return writer.ToFields();
     }
 
     /// <summary>
@@ -140,7 +160,8 @@ internal readonly struct OutgoingEnvelope
 {
     public required Guid MessageId { get; init; }
 
-    public required DateTimeOffset Time { get; init; }
+    /// <summary>When the message was made. Default: the ID of its entry says it.</summary>
+    public DateTimeOffset? Time { get; init; }
 
     public PublishOptions? Options { get; init; }
 

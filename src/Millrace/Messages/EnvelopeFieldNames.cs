@@ -24,7 +24,10 @@ public static class EnvelopeFieldNames
     /// <summary>The message's declared name.</summary>
     public static ReadOnlySpan<byte> Type => "type"u8;
 
-    /// <summary>When the message was made, RFC 3339 in UTC. Missing: the moment in the entry's ID.</summary>
+    /// <summary>
+    /// When the message was made, RFC 3339 in UTC. Missing, as where it was published at once: the moment in the ID the entry has in the stream it was
+    /// published to, by the clock of the store.
+    /// </summary>
     public static ReadOnlySpan<byte> Time => "time"u8;
 
     /// <summary>What the message is about, within its source.</summary>

@@ -21,7 +21,7 @@ public sealed class MessageCodec
     public EntryFields Encode(object message, PublishOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(message);
-        return _core.Encode(message, options);
+        return _core.Encode(message, options, _core.Time.GetUtcNow(), isKept: true);
     }
 
     /// <summary>Reads the message of an entry, in the newest version that upcasters lead to.</summary>

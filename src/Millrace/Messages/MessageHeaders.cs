@@ -47,7 +47,7 @@ public sealed class MessageHeaders
     /// <summary>The application that published the message, or <see langword="null"/>.</summary>
     public string? Source => Fields.GetText(EnvelopeFieldNames.Source);
 
-    /// <summary>When the message was made; the moment in the entry's ID when it does not say.</summary>
+    /// <summary>When the message was made; the moment in the <see cref="SourceId"/>, by the clock of the store, when it does not say.</summary>
     public DateTimeOffset Time
     {
         get

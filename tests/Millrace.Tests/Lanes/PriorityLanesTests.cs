@@ -203,6 +203,30 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
                 await host.Publisher.PublishAsync(stream, new OrderCreated("o3", 3), new() { Lane = lane }));
     }
 
+    /// <summary>It gets another entry ID, which says something else.</summary>
+    [Fact]
+    public async Task Message_that_is_moved_keeps_its_id_and_its_time()
+    {
+        await using var host = await ConsumerHost.StartAsync(m => m.AddLanes(_stream, Lanes).AddMessage<OrderCreated>(), _store);
+        var lanes = host.Host.Services.GetRequiredService<PriorityLanes>();
+        await host.Publisher.PublishAsync(_stream, new OrderCreated("o1", 1), new() { Lane = "bulk" });
+        var bulk = StreamNames.Lane(_stream, "bulk");
+        var id = new EntryId((await host.ReadAsync(bulk, 1))[0].Id.Milliseconds + 60_000, 7);
+        await _store!.CommitAsync(new Commit
+        {
+            Changes = [new CommitChange.Append(bulk, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", "{}")), id)],
+        });
+        var before = (await host.ReadAsync(bulk, 2)).Select(entry => new MessageHeaders(entry.Id, entry.Fields)).ToList();
+
+        foreach (var entry in await host.ReadAsync(bulk, 2))
+            Assert.NotNull(await lanes.MoveAsync(_stream, entry.Id, "bulk", "express"));
+
+        var after = (await host.ReadAsync(StreamNames.Lane(_stream, "express"), 2)).Select(entry => new MessageHeaders(entry.Id, entry.Fields)).ToList();
+        Assert.Equal(before.Select(one => (one.MessageId, one.Time)), after.Select(one => (one.MessageId, one.Time)));
+        Assert.NotEqual(after[1].MessageId, after[1].SourceId.ToString());
+        Assert.Equal(id.ToString(), after[1].MessageId);
+    }
+
     /// <summary>Movers and readers at once: each message is handled once, in one lane or the other.</summary>
     [Fact]
     public async Task Message_that_is_moved_while_it_is_read_is_handled_once()

@@ -24,12 +24,41 @@ public sealed class PublisherTests
         var entries = await host.ReadAsync("orders", 2);
 
         Assert.Equal(
-            "id=m1 source=tests type=order.paid time=2026-01-01T12:00:00.000Z data={\"orderId\":\"ö<1>\"}",
+            "id=m1 source=tests type=order.paid data={\"orderId\":\"ö<1>\"}",
             entries[0].Fields.ToString());
         Assert.Equal(
-            "id=m2 source=tests type=order.created time=2026-01-01T12:00:00.000Z subject=s " +
+            "id=m2 source=tests type=order.created subject=s " +
             "data={\"orderId\":\"o1\",\"total\":1.5} correlationid=c causationid=m1 partitionkey=p schemaversion=2 tenant=t1",
             entries[1].Fields.ToString());
+    }
+
+    /// <summary>The ID of an entry tells when it was appended; only a message that was made before that says so itself.</summary>
+    [Fact]
+    public async Task Only_a_message_that_is_older_than_its_entry_says_when_it_was_made()
+    {
+        var time = new ManualTimeProvider();
+        var made = time.GetUtcNow();
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderPaid>("paid", "billing", (_, context, _) =>
+        {
+            context.Publish("orders", new OrderPaid("output"));
+            context.Schedule("orders", new OrderPaid("later output"), TimeSpan.FromMinutes(1));
+            return Task.CompletedTask;
+        }), time: time);
+        var scope = host.Publisher.NewCommit("orders");
+        scope.Publish("orders", new OrderPaid("commit"));
+        scope.Schedule("orders", new OrderPaid("later commit"), TimeSpan.FromMinutes(1));
+        await scope.CommitAsync();
+        await host.Publisher.PublishAsync("orders", new OrderPaid("later"), new() { Delay = TimeSpan.FromMinutes(1) });
+        await host.Publisher.PublishAsync("paid", new OrderPaid("o1"));
+        await host.ReadAsync("orders", 2);
+        await host.Publisher.PublishAsync("orders", new OrderPaid("now"));
+        time.Advance(TimeSpan.FromMinutes(1));
+
+        var entries = await host.ReadAsync("orders", 6);
+        Assert.All(entries, entry => Assert.Equal(made, new MessageHeaders(entry.Id, entry.Fields).Time));
+        var saying = entries.Where(entry => entry.Fields.TryGet("time"u8, out _)).Select(entry => entry.Fields.GetText("data"u8)!).ToList();
+        Assert.Equal(3, saying.Count);
+        Assert.All(saying, data => Assert.Contains("later", data, StringComparison.Ordinal));
     }
 
     [Fact]
