@@ -25,6 +25,7 @@ internal static class EventIds
     public const int FailedAfterSettling = 1116;
     public const int CommitConflict = 1117;
     public const int InstanceNameIsRandom = 1118;
+    public const int SettlementUnknown = 1119;
     public const int UndecodableIgnored = 1130;
     public const int GroupHalted = 1131;
     public const int DuplicateSkipped = 1132;

@@ -1,4 +1,6 @@
 using Microsoft.Extensions.Logging;
+using Millrace.Consuming;
+using Millrace.Hosting;
 using Millrace.Streams;
 
 namespace Millrace;
@@ -21,7 +23,20 @@ internal static partial class LogMessages
 
     [LoggerMessage(EventIds.LeaseLost, LogLevel.Debug,
         "Entry {EntryId} of {Stream} is no longer held in group {Group}; its effects are dropped.")]
-    public static partial void LeaseLost(ILogger logger, string stream, string group, EntryId entryId);
+    private static partial void LeaseLost(ILogger logger, string stream, string group, EntryId entryId);
+
+    [LoggerMessage(EventIds.SettlementUnknown, LogLevel.Debug,
+        "Entry {EntryId} of {Stream} is no longer held in group {Group}; an answer about it was lost: it is settled, or its effects are dropped.")]
+    private static partial void SettlementUnknown(ILogger logger, string stream, string group, EntryId entryId);
+
+    /// <summary>What is known of an entry that the store says is not this process's any more.</summary>
+    public static void NotHeld(ILogger logger, GroupPlan plan, Delivery delivery)
+    {
+        if (delivery.IsInDoubt)
+            SettlementUnknown(logger, delivery.Stream, plan.Group, delivery.Id);
+        else
+            LeaseLost(logger, delivery.Stream, plan.Group, delivery.Id);
+    }
 
     [LoggerMessage(EventIds.HandedBack, LogLevel.Information, "Handed {Count} entries of {Stream} back to group {Group}.")]
     public static partial void HandedBack(ILogger logger, string stream, string group, int count);

@@ -29,6 +29,7 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     private bool _isLost;
     private bool _isTaken;
     private bool _isSettledByHand;
+    private bool _isInDoubt;
 
     // The running handler's token: time limit and everything in CancelCause.
     private CancellationTokenSource? _handler;
@@ -112,6 +113,13 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     {
         get => Volatile.Read(ref _isSettledByHand);
         set => Volatile.Write(ref _isSettledByHand, value);
+    }
+
+    /// <summary>Whether a commit of it was sent and nobody knows whether it was applied: not held any more, it may be lost or settled.</summary>
+    public bool IsInDoubt
+    {
+        get => Volatile.Read(ref _isInDoubt);
+        set => Volatile.Write(ref _isInDoubt, value);
     }
 
     public bool IsLost => Volatile.Read(ref _isLost);

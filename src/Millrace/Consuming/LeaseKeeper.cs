@@ -120,7 +120,7 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
     {
         if (delivery.IsSettledByHand || !held.IsHeld(delivery.IsAgain, delivery.Id))
             return;
-        LogMessages.LeaseLost(logger, delivery.Stream, plan.Group, delivery.Id);
+        LogMessages.NotHeld(logger, plan, delivery);
         if (delivery.Lose())
             held.Remove(delivery);
     }

@@ -187,8 +187,7 @@ public sealed class MessageContext
 
     /// <summary>
     /// Acknowledges the message now, with the outputs and state so far, instead of when the handler returns. What the handler does
-    /// afterwards
-    /// cannot bring it back. One round trip.
+    /// afterwards cannot bring it back. One round trip.
     /// </summary>
     /// <param name="cancellationToken">Stops the waiting; the message may still be acknowledged.</param>
     /// <returns><see langword="false"/>: the lease was lost, nothing was written, another consumer handles the message.</returns>
@@ -196,7 +195,10 @@ public sealed class MessageContext
     /// <exception cref="CommitConflictException">
     /// A state document changed since it was read, or what was required does not hold; let it pass and the handler runs again.
     /// </exception>
-    /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
+    /// <exception cref="StreamException">
+    /// The store refuses an output or state document for good. <see cref="StreamErrorCode.OutcomeUnknown"/>: an answer of the store was lost. Either all was
+    /// written, or nothing and the message is delivered again; undo nothing, and let it pass.
+    /// </exception>
     public ValueTask<bool> AckAsync(CancellationToken cancellationToken = default) =>
         SettleAsync(SettleAction.Ack.Instance, cancellationToken);
 
@@ -208,7 +210,10 @@ public sealed class MessageContext
     /// <exception cref="CommitConflictException">
     /// A state document changed since it was read, or what was required does not hold; let it pass and the handler runs again.
     /// </exception>
-    /// <exception cref="StreamException">The store refuses an output or state document for good.</exception>
+    /// <exception cref="StreamException">
+    /// The store refuses an output or state document for good. <see cref="StreamErrorCode.OutcomeUnknown"/>: an answer of the store was lost. Either all was
+    /// written, or nothing and the message is delivered again; undo nothing, and let it pass.
+    /// </exception>
     public ValueTask<bool> RejectAsync(string reason, CancellationToken cancellationToken = default)
     {
         ArgumentException.ThrowIfNullOrEmpty(reason);
@@ -276,9 +281,10 @@ public sealed class MessageContext
         {
             return await _settlement.SettleByHandAsync(_delivery, this, action, cancellationToken).ConfigureAwait(false);
         }
-        catch
+        catch (Exception exception) when (exception is not StreamException { Code: StreamErrorCode.OutcomeUnknown })
         {
-            // Nothing was applied, so the handler's end decides: it fails, or runs again with fresh state.
+            // Nothing was applied, so the handler's end decides: it fails, or runs again with fresh state. Of a wait that was cancelled nobody knows yet.
+            _delivery.IsInDoubt |= exception is OperationCanceledException;
             IsSettled = false;
             _delivery.IsSettledByHand = false;
             throw;

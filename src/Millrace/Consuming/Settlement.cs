@@ -135,6 +135,12 @@ internal sealed partial class Settlement
         var result = await settling.WaitAsync(cancellationToken).ConfigureAwait(false);
         if (result.Conflict is { } conflict)
             throw new CommitConflictException(conflict);
+        if (!result.IsApplied && delivery.IsInDoubt)
+            throw new StreamException(
+                StreamErrorCode.OutcomeUnknown,
+                $"Whether entry {delivery.Id} of '{delivery.Stream}' is settled in group '{_plan.Group}' is not known: an answer of the store was lost. " +
+                "Either all was written, or nothing and the message is delivered again.",
+                result.Refusal);
         return result.Refusal is { } refusal ? throw refusal : result.IsApplied;
     }
 
@@ -341,6 +347,9 @@ internal sealed partial class Settlement
                 _core.Meter.Settled(_plan, commit.Changes);
             if (failure is null)
                 return Read(delivery, result!);
+
+            // One that the store refused, or that was never sent, changed nothing. All else may have been applied, by a journal that failed as well.
+            delivery.IsInDoubt |= result is null && failure.Code != StreamErrorCode.Unavailable;
             if (_abort.IsCancellationRequested || failure.Code == StreamErrorCode.Closed)
                 return SettleResult.LetGo;
             if (!failure.IsTransient)
@@ -366,7 +375,7 @@ internal sealed partial class Settlement
     {
         if (conflict is CommitCondition.State)
             delivery.Tenure?.Lose();
-        LogMessages.LeaseLost(_logger, _plan.Stream, _plan.Group, delivery.Id);
+        LogMessages.NotHeld(_logger, _plan, delivery);
         return SettleResult.LetGo;
     }
 
@@ -462,7 +471,9 @@ internal readonly record struct SettleResult
 
     public static SettleResult Applied(IReadOnlyList<EntryId> ids) => new() { IsApplied = true, Ids = ids };
 
-    /// <summary>Nothing was written: the entry stays pending, here or with its new owner.</summary>
+    /// <summary>
+    /// Nothing was written: the entry stays pending, here or with its new owner. Of a delivery that is in doubt nobody knows: all may have been.
+    /// </summary>
     public static SettleResult LetGo => default;
 
     public bool IsApplied { get; private init; }

@@ -1,7 +1,5 @@
-using System.Collections.Concurrent;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
-using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Streams;
 using Millrace.Tests.Consuming;
@@ -18,26 +16,6 @@ public sealed class StartTests
 
     [Message("order.created", Version = 4)]
     private sealed record OrderCreatedV4(string Value);
-
-    /// <summary>The numbers of what was logged.</summary>
-    private sealed class EventLog : ILoggerProvider, ILogger
-    {
-        public ConcurrentQueue<int> Events { get; } = new();
-
-        public ILogger CreateLogger(string categoryName) => this;
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
-            Events.Enqueue(eventId.Id);
-
-        public void Dispose()
-        {
-        }
-    }
 
     [Fact]
     public async Task Host_disposed_without_a_stop_leaves_no_worker_behind()
