@@ -34,7 +34,7 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
     public async Task ReadLiveAsync(IStreamStore live, List<StreamEntry> entries, int moreOutputs, CancellationToken cancellationToken)
     {
         var causes = new Dictionary<string, string>(StringComparer.Ordinal);
-        var messages = entries.Select(static entry => new MessageHeaders(entry.Id, entry.Fields).MessageId).ToHashSet(StringComparer.Ordinal);
+        var messages = entries.Select(IdOf).ToHashSet(StringComparer.Ordinal);
         foreach (var message in messages)
         {
             var outputs = shadow.Outputs[message].ToList();
@@ -68,7 +68,7 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
         var (same, unsettled) = (0, 0);
         foreach (var entry in entries)
         {
-            var message = new MessageHeaders(entry.Id, entry.Fields).MessageId;
+            var message = IdOf(entry);
             if (!_dead.Contains(message) && (entry.Id > _lastDelivered || _pending.Contains(entry.Id) || MayWait(message)))
                 unsettled++;
             else if (!Differs(entry.Id, message))
@@ -83,6 +83,10 @@ internal sealed class ShadowComparison(ShadowReplayOptions options, ShadowOutcom
             Differences = [.. _differences.Take(options.MaxDifferences)],
         };
     }
+
+    /// <summary>The message ID by which handlers know an entry of the past.</summary>
+    private string IdOf(StreamEntry entry) => new MessageHeaders(
+        entry.Id, entry.Fields, isOriginal: !StreamNames.IsDeadLetters(options.Source), options.Lane is null ? null : options.Source).MessageId;
 
     private void Note(string stream, MessageHeaders output, Dictionary<string, string> causes)
     {

@@ -55,7 +55,7 @@ internal sealed class Deduplication
 
     private async ValueTask<Turn> EnterSlowAsync(Delivery delivery)
     {
-        var key = KeyOf(_plan, delivery.ReadHeaders().MessageId);
+        var key = KeyOf(_plan, delivery.ReadHeaders(_plan).MessageId);
         delivery.Seen = key;
         var end = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
         Task? before;

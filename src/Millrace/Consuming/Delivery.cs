@@ -1,4 +1,5 @@
 using Millrace.Consuming.Ordered;
+using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Streams;
 
@@ -90,7 +91,11 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     }
 
     /// <summary>What the entry says about its message.</summary>
-    public MessageHeaders ReadHeaders() => new(entry.Id, entry.Fields, isOriginal: !IsCopy);
+    /// <param name="plan">The group.</param>
+    public MessageHeaders ReadHeaders(GroupPlan plan) => new(entry.Id, entry.Fields, isOriginal: !IsCopy, plan.LaneStream);
+
+    /// <summary>The ID the entry has in the stream it was published to.</summary>
+    public EntryId SourceId => new MessageHeaders(entry.Id, entry.Fields, isOriginal: !IsCopy, lane: null).SourceId;
 
     /// <summary>In an ordered group: the tenure whose fence every commit has. The delivery ends with it.</summary>
     public Tenure? Tenure { get; init; }

@@ -39,7 +39,7 @@ public sealed class MessageContext
     public EntryId EntryId => _delivery.Id;
 
     /// <summary>Everything the entry says about the message.</summary>
-    public MessageHeaders Headers => field ??= _delivery.ReadHeaders();
+    public MessageHeaders Headers => field ??= _delivery.ReadHeaders(Plan);
 
     /// <summary>The fields of the entry.</summary>
     public EntryFields Fields => _delivery.Entry.Fields;

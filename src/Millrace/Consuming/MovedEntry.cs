@@ -41,6 +41,10 @@ internal static class MovedEntry
         var error = failure is null ? null : Describe(failure);
         var writer = new EntryFieldsWriter();
         var (omittedFields, omittedBytes) = CopyMessage(writer, delivery, isDead: true);
+
+        // The letters of all lanes are in one stream, and come back without a lane.
+        if (plan.LaneStream is not null && !delivery.Entry.Fields.TryGet(EnvelopeFieldNames.Id, out _))
+            writer.Add(EnvelopeFieldNames.Id, delivery.ReadHeaders(plan).MessageId);
         EnvelopeCodec.WriteNumber(writer, EnvelopeFieldNames.Attempt, delivery.Attempt);
         if (error is not null)
             writer.Add(EnvelopeFieldNames.Errors, AddError(delivery, error, now));
@@ -58,7 +62,7 @@ internal static class MovedEntry
         if (omittedFields > 0)
         {
             var (entry, stream) = delivery.IsAgain && !plan.Options.OwnsStream
-                ? (delivery.ReadHeaders().SourceId, plan.Stream)
+                ? (delivery.SourceId, plan.Stream)
                 : (delivery.Id, delivery.Stream);
             writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes of entry {entry} of {stream}");
         }
@@ -110,7 +114,7 @@ internal static class MovedEntry
             writer.Add(name, field.Value.Span);
         }
 
-        writer.Add(EnvelopeFieldNames.SourceId, delivery.ReadHeaders().SourceId.ToString());
+        writer.Add(EnvelopeFieldNames.SourceId, delivery.SourceId.ToString());
         var deaths = delivery.PriorDeliveries + delivery.Entry.DeliveryCount - 1;
         if (deaths > 0)
             EnvelopeCodec.WriteNumber(writer, EntryFieldNames.PriorDeliveries, deaths);

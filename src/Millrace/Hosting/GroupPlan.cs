@@ -12,6 +12,9 @@ internal sealed record GroupPlan
     /// <summary>The stream the group was declared for: another one than <see cref="Stream"/> where that is a lane.</summary>
     public string Home { get => field ?? Stream; init; }
 
+    /// <summary>The stream of the lane, where that is another one than <see cref="Home"/>.</summary>
+    public string? LaneStream => Stream == Home ? null : Stream;
+
     public required string Group { get; init; }
 
     /// <summary>Its share of the group's places, when the stream has lanes.</summary>

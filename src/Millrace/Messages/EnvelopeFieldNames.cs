@@ -15,7 +15,7 @@ public static class EnvelopeFieldNames
         "traceparent", "tracestate", "partitionkey", "schemaversion", "attempt", "errors", "deadreason", "deaderror", "deadgroup",
         "deadtime", "deadcause", "deadexception", "deadconsumer", "deadomitted", "redrives", "redriven", "sourceid", "priordeliveries");
 
-    /// <summary>The message ID. Missing: the entry's ID in the stream it was published to.</summary>
+    /// <summary>The message ID. Missing: the entry's ID in the stream it was published to; see <see cref="MessageHeaders.MessageId"/>.</summary>
     public static ReadOnlySpan<byte> Id => "id"u8;
 
     /// <summary>The application that published the message.</summary>

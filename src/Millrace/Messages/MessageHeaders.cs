@@ -13,6 +13,7 @@ public sealed class MessageHeaders
 {
     private readonly EntryId _entryId;
     private readonly bool _isOriginal;
+    private readonly string? _lane;
     private string? _messageId;
 
     /// <summary>Reads the headers of an entry.</summary>
@@ -24,9 +25,12 @@ public sealed class MessageHeaders
         Fields = fields;
     }
 
-    /// <summary>Reads the headers of an entry that is known to be no copy: what it says of where it came from is somebody else's.</summary>
-    internal MessageHeaders(EntryId entryId, EntryFields fields, bool isOriginal)
-        : this(entryId, fields) => _isOriginal = isOriginal;
+    /// <param name="entryId">The entry's ID.</param>
+    /// <param name="fields">The entry's fields.</param>
+    /// <param name="isOriginal">Whether it is known to be no copy: what it says of where it came from is somebody else's.</param>
+    /// <param name="lane">The stream of the priority lane it came by, if it did: another lane may have an entry of the same ID.</param>
+    internal MessageHeaders(EntryId entryId, EntryFields fields, bool isOriginal, string? lane)
+        : this(entryId, fields) => (_isOriginal, _lane) = (isOriginal, lane);
 
     /// <summary>All fields of the entry, in order.</summary>
     public EntryFields Fields { get; }
@@ -35,8 +39,12 @@ public sealed class MessageHeaders
     public EntryId SourceId =>
         !_isOriginal && Fields.TryGet(EnvelopeFieldNames.SourceId, out var text) && EntryId.TryParse(text.Span, out var id) ? id : _entryId;
 
-    /// <summary>The message ID; the ID of the entry when it has none.</summary>
-    public string MessageId => _messageId ??= Fields.GetText(EnvelopeFieldNames.Id) ?? SourceId.ToString();
+    /// <summary>
+    /// The message ID; the ID of the entry when it has none. To the handlers of a priority lane such an entry is that of the lane's stream, as in
+    /// <c>{orders}:lane:express/1700000000000-0</c>.
+    /// </summary>
+    public string MessageId =>
+        _messageId ??= Fields.GetText(EnvelopeFieldNames.Id) ?? (_lane is null ? SourceId.ToString() : $"{_lane}/{SourceId}");
 
     /// <summary>The message's declared name; empty when the entry has none.</summary>
     public string Type => Fields.GetText(EnvelopeFieldNames.Type) ?? "";

@@ -156,6 +156,57 @@ public abstract class DeduplicationContract
         });
     }
 
+    /// <summary>Entries of another program: the second one was acknowledged unhandled, as a copy of the first.</summary>
+    [Fact]
+    public async Task Entries_without_an_id_are_two_messages_where_two_lanes_give_them_the_same_entry_id()
+    {
+        var messages = new ConcurrentQueue<string>();
+        await using var host = await StartAsync(
+            context =>
+            {
+                messages.Enqueue(context.MessageId);
+                context.Publish($"{_stream}-done", new OrderPaid(context.MessageId));
+                return Task.CompletedTask;
+            },
+            hasLanes: true);
+        await AppendAsync(_stream, "standard");
+        await host.WhenSettledAsync(_stream, Group);
+        await AppendAsync(Express, "express");
+        await host.WhenSettledAsync(Express, Group);
+        await host.StopAsync();
+
+        Assert.Equal(["standard", "express"], _handled);
+        Assert.Equal(["1700000000000-0", $"{Express}/1700000000000-0"], messages); // Where there are no lanes, and in the stream itself, it is as it was.
+        var done = await Store.RangeAsync($"{_stream}-done", new());
+        Assert.Equal(2, done.Select(entry => entry.Fields.GetText("id"u8)).Distinct().Count());
+    }
+
+    /// <summary>The letters of all lanes are in one stream, and come back without a lane.</summary>
+    [Fact]
+    public async Task Letter_of_a_lane_without_an_id_is_still_another_message_when_it_is_redriven()
+    {
+        await using var host = await StartAsync(
+            context => context.Lane is null ? Task.CompletedTask : throw new MessageRejectedException("bad"), hasLanes: true);
+        await AppendAsync(Express, "express");
+        var letter = Assert.Single(await host.ReadAsync(StreamNames.DeadLetters(_stream, Group)));
+        await AppendAsync(_stream, "standard");
+        await host.WhenSettledAsync(_stream, Group);
+
+        await new Millrace.DeadLetters(Store).Of(_stream, Group).RedriveAsync(letter.Id, new() { By = "ann" });
+
+        await Eventually.TrueAsync("the redriven message is handled", () => new(_handled.Count == 2));
+        Assert.Equal(["standard", "express"], _handled);
+    }
+
+    private string Express => StreamNames.Lane(_stream, "express");
+
+    /// <summary>What another program writes.</summary>
+    private async Task AppendAsync(string stream, string order)
+    {
+        var fields = EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", $"{{\"orderId\":\"{order}\",\"total\":1}}"));
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.Append(stream, fields, new EntryId(1_700_000_000_000, 0))] });
+    }
+
     private async Task WhenAllIsSettledAsync(ConsumerHost host)
     {
         await host.WhenSettledAsync(_stream, Group);
@@ -175,8 +226,9 @@ public abstract class DeduplicationContract
         string instance = "local",
         TimeSpan? window = null,
         int? prefetch = null,
-        int concurrency = 8) => ConsumerHost.StartAsync(
-        m => m.AddMessage<OrderPaid>().AddConsumer<OrderCreated>(
+        int concurrency = 8,
+        bool hasLanes = false) => ConsumerHost.StartAsync(
+        m => (hasLanes ? m.AddLanes(_stream, lanes => lanes.Add("express", 8)) : m).AddMessage<OrderPaid>().AddConsumer<OrderCreated>(
             _stream,
             group,
             async (order, context, _) =>

@@ -117,7 +117,7 @@ internal sealed class CircuitBreaker
     {
         if (_state == BreakerState.Closed)
         {
-            var source = delivery.ReadHeaders().SourceId;
+            var source = delivery.SourceId;
             if (_failures++ == 0)
                 _firstFailed = source;
             _areSeveral |= source != _firstFailed;
