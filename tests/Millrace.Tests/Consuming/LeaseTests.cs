@@ -1,6 +1,7 @@
 using Millrace.Embedded;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
+using Millrace.Tests.Recovery;
 
 namespace Millrace.Tests.Consuming;
 
@@ -82,6 +83,48 @@ public sealed class LeaseTests : IAsyncLifetime
 
         await host.StopAsync();
         Assert.Equal("thief", Assert.Single(await PendingAsync()).Consumer);
+    }
+
+    [Fact]
+    public async Task Entry_that_somebody_else_took_while_its_acknowledgement_waited_is_not_acknowledged()
+    {
+        var (leaving, mayLeave) = (new TaskCompletionSource(), new TaskCompletionSource());
+        var store = HookedStore.Wrap(_store, async (member, _) =>
+        {
+            if (member == nameof(IStreamStore.AckAsync))
+            {
+                leaving.TrySetResult();
+                await mayLeave.Task;
+            }
+        });
+        var lost = CancellationToken.None;
+        var third = new TaskCompletionSource();
+        var end = new TaskCompletionSource();
+        await using var host = await StartAsync(async (order, context, _) =>
+        {
+            if (order.OrderId == "o2")
+                lost = context.LeaseLost;
+            if (order.OrderId == "o3")
+            {
+                third.SetResult();
+                await end.Task;
+            }
+        }, o => (o.Concurrency, o.HandlerTimeout) = (1, Timeout.InfiniteTimeSpan), store);
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await leaving.Task.WaitAsync(Eventually.Deadline);
+        var id = await host.Publisher.PublishAsync("orders", new OrderCreated("o2", 1));
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o3", 1));
+        await third.Task.WaitAsync(Eventually.Deadline); // The second one was handled, and its acknowledgement waits behind that of the first.
+
+        await _store.ClaimAsync("orders", "billing", new() { Consumer = "thief", Ids = [id], MinIdleTime = TimeSpan.Zero });
+        _time.Advance(TimeSpan.FromSeconds(10));
+        await Eventually.TrueAsync("the renewal finds out", () => new(lost.IsCancellationRequested));
+        mayLeave.SetResult();
+        end.SetResult();
+
+        await host.StopAsync();
+        var pending = Assert.Single(await PendingAsync());
+        Assert.Equal((id, "thief"), (pending.Id, pending.Consumer));
     }
 
     [Fact]
