@@ -273,6 +273,34 @@ public sealed class SettlementTests
     }
 
     [Fact]
+    public async Task Handler_whose_document_changes_before_each_of_25_commits_has_failed_an_attempt()
+    {
+        var runs = new ConcurrentQueue<int>();
+        await using var store = new EmbeddedStreamStore(new());
+        await using var host = await ConsumerHost.StartAsync(m => m.AddConsumer<OrderCreated>(
+            "orders", "billing", async (_, context, token) =>
+        {
+            runs.Enqueue(context.Attempt);
+            var counter = await context.State.GetAsync<Counter>("count", token) ?? new(0);
+            if (context.Attempt == 1)
+                await store.CommitAsync(new Commit
+                {
+                    Changes = [new CommitChange.PutState(new("orders", "count"), "{\"value\":10}"u8.ToArray())],
+                });
+            context.State.Put("count", new Counter(counter.Value + 1));
+            context.Publish("done", new OrderPaid("o1"));
+        }, o => (o.RetryBaseDelay, o.MaxAttempts) = (TimeSpan.FromMilliseconds(1), 2)), store);
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await host.ReadAsync("done");
+        await host.StopAsync();
+
+        Assert.Equal([.. Enumerable.Repeat(1, 25), 2], runs);
+        Assert.Equal(1, (await store.GetStreamInfoAsync("done"))!.EntriesAdded);
+        Assert.Equal("{\"value\":11}", Encoding.UTF8.GetString((await store.GetStateAsync(new("orders", "count")))!.Payload.Span));
+    }
+
+    [Fact]
     public async Task Output_that_the_store_refuses_counts_as_a_failed_attempt()
     {
         var attempts = 0;
