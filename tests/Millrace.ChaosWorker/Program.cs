@@ -1,5 +1,6 @@
 // One process of a chaos run: the consumers of ChaosWorkload until it is told to stop, killed, or left alone by its parent.
-// Arguments: <Redis connection> <worker> <instance name> <history file> [<drain time in minutes> [dispose]]. Says "ready" when it reads.
+// Arguments: <Redis connection> <worker> <instance name> <history file> [<drain time in minutes> [dispose|drain]]. Says "ready" when it reads.
+// With a drain time the process is slow to stop, or to be disposed; with "drain" a second signal only cuts the drain short.
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Globalization;
@@ -39,6 +40,8 @@ if (args is [_, _, _, _, var minutes, .. var slowTo])
         builder.Services.AddSingleton(_ => new SlowToDispose(drain));
     else
         builder.Services.AddHostedService(_ => new SlowToStop(drain));
+    if (slowTo is ["drain"])
+        builder.Configuration["Millrace:ExitOnSecondSignal"] = "false";
 }
 
 builder.Services.AddSingleton<IHostLifetime, Microsoft.Extensions.Hosting.Internal.ConsoleLifetime>();
@@ -117,7 +120,11 @@ internal sealed class SlowToStop(TimeSpan time) : IHostedService
 {
     public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
-    public Task StopAsync(CancellationToken cancellationToken) => Task.Delay(time, TimeProvider.System, cancellationToken);
+    public Task StopAsync(CancellationToken cancellationToken)
+    {
+        Console.WriteLine("stopping");
+        return Task.Delay(time, TimeProvider.System, cancellationToken);
+    }
 }
 
 /// <summary>A service of the application that takes its time to be disposed, as a store on a slow device may.</summary>

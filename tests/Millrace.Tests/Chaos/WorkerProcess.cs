@@ -10,7 +10,7 @@ namespace Millrace.Tests.Chaos;
 /// A place for a worker process with a line of its own to the server: process after process runs there, and all write to one history.
 /// </summary>
 internal sealed class WorkerProcess(
-    string name, int serverPort, string historyPath, int? drainMinutes = null, bool isSlowToDispose = false) : IAsyncDisposable
+    string name, int serverPort, string historyPath, int? drainMinutes = null, bool isSlowToDispose = false, bool exitsOnSecondSignal = true) : IAsyncDisposable
 {
     /// <summary>Deadlines that fit a lease of a second.</summary>
     public const string ConnectionOptions = "commandTimeout=1000,connectTimeout=1000,connectAttempts=100,maxReconnectDelay=500";
@@ -80,7 +80,7 @@ internal sealed class WorkerProcess(
             $"{name}-{_starts}",
             historyPath,
             .. drainMinutes is { } minutes ? [minutes.ToString(CultureInfo.InvariantCulture)] : Array.Empty<string>(),
-            .. isSlowToDispose ? ["dispose"] : Array.Empty<string>(),
+            .. isSlowToDispose ? ["dispose"] : exitsOnSecondSignal ? Array.Empty<string>() : ["drain"],
         ];
         var start = new ProcessStartInfo("dotnet", arguments)
         {

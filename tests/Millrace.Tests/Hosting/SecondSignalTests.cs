@@ -1,5 +1,6 @@
 using Millrace.ChaosWorker;
 using Millrace.Redis;
+using Millrace.Streams;
 using Millrace.Tests.Chaos;
 using Millrace.Tests.Fixtures;
 
@@ -48,6 +49,35 @@ public sealed class SecondSignalTests
         worker.Signal();
 
         Assert.Equal(EndedBySigterm, await worker.WaitForEndAsync(AtOnce));
+        File.Delete(history);
+    }
+
+    /// <summary>The drain would take ten minutes, and the handlers an hour.</summary>
+    [Fact]
+    public async Task Second_signal_that_must_not_end_the_process_ends_its_consumers_and_other_services_are_waited_for()
+    {
+        const int Running = 4; // As many as the group runs at once.
+        await using var server = await RedisServer.StartAsync();
+        await using var store = new RedisStreamStore(RedisOptions.Parse(server.Endpoint));
+        var history = Path.GetTempFileName();
+        await using var worker = new WorkerProcess("shop", server.Port, history, drainMinutes: 10, exitsOnSecondSignal: false);
+        await worker.StartAsync(asBefore: false);
+        await using (var publisher = await ConsumerHost.StartAsync(_ => { }, store, instance: "publisher"))
+        {
+            var deaf = new Job("key0", JobKind.Works, 0, WorkMs: 3_600_000, IsDeaf: true);
+            await publisher.Publisher.PublishManyAsync(ChaosWorkload.Jobs, Enumerable.Repeat(deaf, Running + 1).ToList());
+        }
+
+        await Eventually.TrueAsync("it holds what it runs, and one more", async () =>
+            (await store.GetGroupsAsync(ChaosWorkload.Jobs)).FirstOrDefault(group => group.Name == ChaosWorkload.Work) is { PendingCount: Running + 1 });
+        worker.Signal();
+        await Eventually.TrueAsync("it drains", async () =>
+            await store.GetStreamInfoAsync(StreamNames.Again(ChaosWorkload.Jobs, ChaosWorkload.Work)) is { EntriesAdded: 1 });
+        worker.Signal();
+
+        Assert.Equal("stopping", await worker.ReadLineAsync());
+        Assert.True(worker.IsRunning);
+        Assert.Equal(Running, (await store.PendingSummaryAsync(ChaosWorkload.Jobs, ChaosWorkload.Work)).Count);
         File.Delete(history);
     }
 }
