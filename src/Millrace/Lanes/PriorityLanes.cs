@@ -99,7 +99,7 @@ public sealed class PriorityLanes
             new Commit
             {
                 Conditions = [CommitCondition.EntryUnread(source, id)],
-                Changes = [new CommitChange.Append(target, EnvelopeCodec.Keep(entry)), new CommitChange.Delete(source, id)],
+                Changes = [new CommitChange.Append(target, EnvelopeCodec.Keep(entry, lane: from is null ? null : source)), new CommitChange.Delete(source, id)],
             },
             cancellationToken).ConfigureAwait(false);
         return result.IsApplied ? result.Ids[0] : null;

@@ -54,9 +54,11 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
     }
 
     /// <summary>The fields of an entry for a place where it gets another ID: what its own ID said of the message, they say.</summary>
-    public static EntryFields Keep(StreamEntry entry)
+    /// <param name="entry">The entry.</param>
+    /// <param name="lane">The stream of the priority lane it is in, if it is.</param>
+    public static EntryFields Keep(StreamEntry entry, string? lane)
     {
-        var headers = new MessageHeaders(entry.Id, entry.Fields);
+        var headers = new MessageHeaders(entry.Id, entry.Fields, isOriginal: true, lane);
         var hasId = entry.Fields.TryGet(EnvelopeFieldNames.Id, out _);
         var hasTime = entry.Fields.TryGet(EnvelopeFieldNames.Time, out _);
         if (hasId && hasTime)

@@ -216,15 +216,14 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
         {
             Changes = [new CommitChange.Append(bulk, EntryFields.Create(("type", "order.created"), ("schemaversion", "2"), ("data", "{}")), id)],
         });
-        var before = (await host.ReadAsync(bulk, 2)).Select(entry => new MessageHeaders(entry.Id, entry.Fields)).ToList();
+        var before = (await host.ReadAsync(bulk, 2)).Select(entry => new MessageHeaders(entry.Id, entry.Fields, isOriginal: true, bulk)).ToList();
 
         foreach (var entry in await host.ReadAsync(bulk, 2))
             Assert.NotNull(await lanes.MoveAsync(_stream, entry.Id, "bulk", "express"));
 
         var after = (await host.ReadAsync(StreamNames.Lane(_stream, "express"), 2)).Select(entry => new MessageHeaders(entry.Id, entry.Fields)).ToList();
         Assert.Equal(before.Select(one => (one.MessageId, one.Time)), after.Select(one => (one.MessageId, one.Time)));
-        Assert.NotEqual(after[1].MessageId, after[1].SourceId.ToString());
-        Assert.Equal(id.ToString(), after[1].MessageId);
+        Assert.Equal($"{bulk}/{id}", after[1].MessageId);
     }
 
     /// <summary>Movers and readers at once: each message is handled once, in one lane or the other.</summary>
