@@ -9,6 +9,7 @@ namespace Millrace;
 
 /// <summary>
 /// Finds the groups of a stream that have had no live consumer, and did not move, for too long: by the store's clock, since that of one process may be wrong.
+/// A group moves when it is given or settles something, and when something comes for it alone.
 /// </summary>
 /// <remarks>
 /// A note says where each group stands still, and a document of each lives for as long as the group may. One commit writes both, and the note only as it
@@ -30,7 +31,8 @@ internal sealed class AbandonedGroups(IStreamStore store)
     /// <param name="abandonedAfter">How long a group may stand still. One that the note knows with another begins its time anew.</param>
     /// <param name="dryRun">Whether nothing is to be noted.</param>
     /// <param name="cancellationToken">Stops it.</param>
-    public async ValueTask<List<string>> FindAsync(
+    /// <returns>Those that are abandoned, by name, as they stood.</returns>
+    public async ValueTask<SortedDictionary<string, StillGroup>> FindAsync(
         string stream, IReadOnlyList<GroupInfo> groups, TimeSpan abandonedAfter, bool dryRun, CancellationToken cancellationToken)
     {
         StateKey[] keys = [KeyOf(stream), .. groups.Select(group => TimeOf(stream, group.Name))];
@@ -39,58 +41,61 @@ internal sealed class AbandonedGroups(IStreamStore store)
             ? new Dictionary<string, StillGroup>()
             : JsonSerializer.Deserialize(note.Payload.Span, RetentionJson.Default.DictionaryStringStillGroup)!;
         var still = new Dictionary<string, StillGroup>();
-        var (begun, abandoned) = (new List<string>(), new List<string>());
+        var (begun, abandoned) = (new List<string>(), new SortedDictionary<string, StillGroup>(StringComparer.Ordinal));
         for (var i = 0; i < groups.Count; i++)
         {
             var group = groups[i];
             var consumers = await _registry.ListAsync(stream, group.Name, cancellationToken).ConfigureAwait(false);
             if (consumers.Any(static consumer => consumer.IsAlive))
                 continue;
-            still[group.Name] = new(group.LastDeliveredId, group.PendingCount, abandonedAfter);
+            var again = await store.GetStreamInfoAsync(StreamNames.Again(stream, group.Name), cancellationToken).ConfigureAwait(false);
+            still[group.Name] = new(group.LastDeliveredId, group.PendingCount, again?.LastGeneratedId, abandonedAfter);
             if (known.GetValueOrDefault(group.Name) != still[group.Name])
                 begun.Add(group.Name);
             else if (documents[i + 1] is null)
-                abandoned.Add(group.Name);
+                abandoned.Add(group.Name, still[group.Name]);
         }
 
         if (!dryRun && (begun.Count > 0 || known.Count != still.Count))
             await NoteAsync(stream, documents[0], still, begun, cancellationToken).ConfigureAwait(false);
-        abandoned.Sort(StringComparer.Ordinal);
         return abandoned;
     }
 
     /// <summary>
     /// Forgets a group altogether: itself, what is pending, its private stream with what is scheduled for it, its notes and documents. All at one
-    /// moment, and only if nobody came back since it was looked at: a consumer says that it lives, then joins its group, and only then reads. So it is found
-    /// below, or it is one more in the group than was seen, or it comes later and makes the group anew.
+    /// moment, and only if nobody redrove to it or came back since it was looked at: a consumer says that it lives, then joins its group, and only then
+    /// reads. So it is found below, or it is one more in the group than was seen, or it comes later and makes the group anew.
     /// </summary>
     /// <param name="stream">The stream.</param>
     /// <param name="seen">The group as it was when it was found to be abandoned.</param>
+    /// <param name="still">Where it stood then.</param>
     /// <param name="cancellationToken">Stops it.</param>
     /// <returns>Whether it is gone; otherwise it stays, or in the midst of very many parked keys goes on with their first attempt.</returns>
-    public async ValueTask<bool> DeleteAsync(string stream, GroupInfo seen, CancellationToken cancellationToken)
+    public async ValueTask<bool> DeleteAsync(string stream, GroupInfo seen, StillGroup still, CancellationToken cancellationToken)
     {
         // First how the groups stand, then who lives: who joined before the first is found by the second, and who joins after it is one more.
         var (group, again) = (seen.Name, StreamNames.Again(stream, seen.Name));
         var privateGroup = (await store.GetGroupsAsync(again, cancellationToken).ConfigureAwait(false)).FirstOrDefault(found => found.Name == group);
-        var hasPrivate = privateGroup is not null || await store.GetStreamInfoAsync(again, cancellationToken).ConfigureAwait(false) is not null;
         var consumers = await _registry.ListAsync(stream, group, cancellationToken).ConfigureAwait(false);
         if (consumers.Any(static consumer => consumer.IsAlive))
             return false;
 
-        List<CommitCondition> unmoved = [CommitCondition.GroupIs(stream, seen)];
+        List<CommitCondition> unmoved = [CommitCondition.GroupIs(stream, seen), new CommitCondition.LastId(again, still.LastPrivate)];
         if (privateGroup is not null)
             unmoved.Add(CommitCondition.GroupIs(again, privateGroup));
-        else if (!hasPrivate)
-            unmoved.Add(CommitCondition.NoStream(again));
         unmoved.AddRange(consumers.Take(StreamLimits.MaxCommitChanges - unmoved.Count)
             .Select(consumer => CommitCondition.StateAbsent(ConsumerRegistry.KeyOf(stream, group, consumer.Name))));
 
         var documents = await DocumentsAsync(stream, group, cancellationToken).ConfigureAwait(false);
-        var changes = documents.Select(static CommitChange (key) => new CommitChange.DeleteState(key)).Append(new CommitChange.DestroyGroup(stream, group));
+        List<CommitChange> changes =
+        [
+            .. documents.Select(static key => new CommitChange.DeleteState(key)),
+            BeginTime(stream, group, still), // The note has it still: one of that name that is made right now has all of its time, too.
+            new CommitChange.DestroyGroup(stream, group),
+        ];
         foreach (var part in changes.Chunk(StreamLimits.MaxCommitChanges))
         {
-            var commit = new Commit { Conditions = unmoved, Changes = part };
+            var commit = new Commit { Conditions = unmoved, Changes = part, IsUpkeep = true };
             if (!(await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
                 return false;
         }
@@ -111,6 +116,9 @@ internal sealed class AbandonedGroups(IStreamStore store)
     /// <summary>The document of a group that expires when it has stood still for too long.</summary>
     private static StateKey TimeOf(string stream, string group) => new(stream, $"millrace/still/{group}");
 
+    private static CommitChange BeginTime(string stream, string group, StillGroup still) =>
+        new CommitChange.PutState(TimeOf(stream, group), default, still.AbandonedAfter);
+
     /// <summary>Begins the time of groups. On a conflict another process has noted the like, and the next run sees what.</summary>
     private async ValueTask NoteAsync(
         string stream, StateDocument? before, Dictionary<string, StillGroup> still, IEnumerable<string> begun, CancellationToken cancellationToken)
@@ -122,7 +130,7 @@ internal sealed class AbandonedGroups(IStreamStore store)
             : new CommitChange.PutState(key, JsonSerializer.SerializeToUtf8Bytes(still, RetentionJson.Default.DictionaryStringStillGroup));
 
         // The note comes last, and so none knows a group whose time has not begun, however many commits it takes.
-        var times = begun.Select(CommitChange (group) => new CommitChange.PutState(TimeOf(stream, group), default, still[group].AbandonedAfter));
+        var times = begun.Select(group => BeginTime(stream, group, still[group]));
         foreach (var changes in times.Append(note).Chunk(StreamLimits.MaxCommitChanges))
         {
             var commit = new Commit { Conditions = [condition], Changes = changes, IsUpkeep = true };
@@ -135,8 +143,12 @@ internal sealed class AbandonedGroups(IStreamStore store)
 /// <summary>A group without a live consumer.</summary>
 /// <param name="LastDelivered">Where it stood.</param>
 /// <param name="Pending">How much was pending.</param>
+/// <param name="LastPrivate">
+/// The last ID of its private stream, which moves when somebody redrives to it; none where there is no such stream, and in a note of an older version: a group
+/// that has one begins its time anew.
+/// </param>
 /// <param name="AbandonedAfter">How long it may stand there.</param>
-internal sealed record StillGroup(EntryId LastDelivered, long Pending, TimeSpan AbandonedAfter);
+internal sealed record StillGroup(EntryId LastDelivered, long Pending, EntryId? LastPrivate, TimeSpan AbandonedAfter);
 
 /// <summary>How the document is written.</summary>
 [JsonSourceGenerationOptions(JsonSerializerDefaults.Web, Converters = [typeof(EntryIdJson)])]

@@ -54,19 +54,19 @@ public sealed class Retention
         var abandoned = await _abandoned.FindAsync(stream, [.. others], retention.AbandonedAfter, dryRun, cancellationToken).ConfigureAwait(false);
         if (!dryRun && retention.AbandonedGroups == AbandonedGroupPolicy.Delete)
         {
-            foreach (var group in groups.Where(group => abandoned.Contains(group.Name)))
+            foreach (var group in groups.Where(group => abandoned.ContainsKey(group.Name)))
             {
-                if (!await _abandoned.DeleteAsync(stream, group, cancellationToken).ConfigureAwait(false))
+                if (!await _abandoned.DeleteAsync(stream, group, abandoned[group.Name], cancellationToken).ConfigureAwait(false))
                     abandoned.Remove(group.Name);
             }
         }
 
         // Of those that were to be deleted none is left, and one of that name is another.
-        var passedOver = retention.AbandonedGroups switch
+        IReadOnlyCollection<string> passedOver = retention.AbandonedGroups switch
         {
             AbandonedGroupPolicy.Report => [],
             AbandonedGroupPolicy.Delete when !dryRun => [],
-            _ => abandoned,
+            _ => abandoned.Keys,
         };
         var (floor, holder) = await FindFloorAsync(stream, retention, passedOver, cancellationToken).ConfigureAwait(false);
         var (cut, isHeldBack) = await FindCutAsync(stream, retention, floor, cancellationToken).ConfigureAwait(false);
@@ -88,14 +88,14 @@ public sealed class Retention
                 : await _store.TrimAsync(stream, StreamTrim.ToMinId(cut), cancellationToken).ConfigureAwait(false),
             KeptFrom = cut,
             HeldBackBy = isHeldBack ? holder : null,
-            AbandonedGroups = abandoned,
+            AbandonedGroups = [.. abandoned.Keys],
             DeadLetters = await TrimDeadLettersAsync(stream, groups, retention.DeadLetters, dryRun, cancellationToken).ConfigureAwait(false),
         };
     }
 
     /// <summary>The first entry that a group has not settled, and that group; the largest ID when there is none, or they are not asked.</summary>
     private async ValueTask<(EntryId Floor, string? Holder)> FindFloorAsync(
-        string stream, StreamRetention retention, IReadOnlyList<string> passedOver, CancellationToken cancellationToken)
+        string stream, StreamRetention retention, IReadOnlyCollection<string> passedOver, CancellationToken cancellationToken)
     {
         var (floor, holder) = (EntryId.Max, (string?)null);
         if (!retention.KeepUnsettled)

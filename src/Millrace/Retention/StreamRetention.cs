@@ -28,7 +28,8 @@ public sealed class StreamRetention
 
     /// <summary>
     /// How long a group has no live consumer, and does not move, until it counts as abandoned, by the store's clock. Default 7 days; 1 minute to 3650 days.
-    /// Where it is changed the time begins anew. A consumer of another program keeps no document of its life: its group lives as long as it moves.
+    /// Where it is changed, and when dead letters are redriven to the group, the time begins anew. A consumer of another program keeps no document of its
+    /// life: its group lives as long as it moves.
     /// </summary>
     public TimeSpan AbandonedAfter { get; set; } = TimeSpan.FromDays(7);
 

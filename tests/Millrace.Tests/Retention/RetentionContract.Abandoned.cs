@@ -96,6 +96,93 @@ public abstract partial class RetentionContract
         Assert.Single(await Store.RangeAsync(Again, new()));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Group_that_an_operator_redrove_to_begins_its_time_anew(bool hasPrivateStream)
+    {
+        await AppendAsync(10);
+        await ReadAsync(Group, 6, settled: 3);
+        if (hasPrivateStream)
+            await RedriveAsync("first");
+        await Retention.ApplyAsync(_stream, Deleting);
+        await RedriveAsync("second");
+        await PassAsync(Group);
+
+        Assert.Empty((await Retention.ApplyAsync(_stream, Deleting)).AbandonedGroups);
+        Assert.Equal(hasPrivateStream ? 2 : 1, (await Store.RangeAsync(Again, new())).Count);
+
+        await PassAsync(Group);
+        Assert.Equal([Group], (await Retention.ApplyAsync(_stream, Deleting)).AbandonedGroups);
+    }
+
+    [Theory]
+    [InlineData(true, nameof(IStreamStore.CommitAsync))]
+    [InlineData(false, nameof(IStreamStore.CommitAsync))]
+    [InlineData(true, nameof(IStreamStore.GetGroupsAsync))]
+    [InlineData(false, nameof(IStreamStore.GetGroupsAsync))]
+    public async Task Letter_that_is_redriven_while_the_group_is_deleted_stays(bool hasPrivateStream, string call)
+    {
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        if (hasPrivateStream)
+            await RedriveAsync("first");
+        await Retention.ApplyAsync(_stream, Deleting);
+        await PassAsync(Group);
+        var isRedriven = false;
+        var store = FaultyStore.Wrap(Store, (member, arguments) =>
+        {
+            var isMoment = member == call && (call == nameof(IStreamStore.CommitAsync)
+                ? Commits(arguments).Any(change => change is CommitChange.DestroyGroup)
+                : (string)arguments[0]! == Again);
+            if (isMoment && !isRedriven)
+            {
+                isRedriven = true;
+                RedriveAsync("second").GetAwaiter().GetResult();
+            }
+
+            return FaultyStore.Fault.None;
+        });
+
+        var result = await new Millrace.Retention(store, _time).ApplyAsync(_stream, Deleting);
+
+        Assert.True(isRedriven);
+        Assert.Empty(result.AbandonedGroups);
+        Assert.Single(await Store.GetGroupsAsync(_stream));
+        Assert.Equal(hasPrivateStream ? 2 : 1, (await Store.RangeAsync(Again, new())).Count);
+    }
+
+    /// <summary>What the version before wrote: nothing of the private stream.</summary>
+    [Fact]
+    public async Task Note_of_an_older_version_is_read_and_groups_with_a_private_stream_begin_their_time_anew()
+    {
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Store.CreateGroupAsync(_stream, "plain", GroupStart.Beginning);
+        await RedriveAsync("first");
+        var stood = """{"lastDelivered":"0-0","pending":0,"abandonedAfter":"7.00:00:00"}""";
+        var note = System.Text.Encoding.UTF8.GetBytes($$"""{"{{Group}}":{{stood}},"plain":{{stood}}}""");
+        await Store.CommitAsync(new Commit { Changes = [new CommitChange.PutState(new(_stream, "millrace/still"), note)] });
+
+        Assert.Equal(["plain"], (await Retention.ApplyAsync(_stream, Deleting)).AbandonedGroups);
+        await PassAsync(Group);
+        Assert.Equal([Group], (await Retention.ApplyAsync(_stream, Deleting)).AbandonedGroups);
+    }
+
+    [Fact]
+    public async Task Group_that_is_made_again_after_it_was_deleted_as_abandoned_has_all_of_its_time()
+    {
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Retention.ApplyAsync(_stream, Deleting);
+        await PassAsync(Group);
+        Assert.Equal([Group], (await Retention.ApplyAsync(_stream, Deleting)).AbandonedGroups);
+
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+
+        Assert.Empty((await Retention.ApplyAsync(_stream, Deleting)).AbandonedGroups);
+        Assert.Single(await Store.GetGroupsAsync(_stream));
+        await PassAsync(Group);
+        Assert.Equal([Group], (await Retention.ApplyAsync(_stream, Deleting)).AbandonedGroups);
+    }
+
     /// <summary>Back after a long time, under another name: nothing that is noted of the group says that it is read.</summary>
     [Theory]
     [InlineData(null)]
@@ -134,6 +221,14 @@ public abstract partial class RetentionContract
 
         Assert.Empty(result.AbandonedGroups);
         Assert.Equal(1, (await Store.GetScheduleAsync(Again)).Count);
+    }
+
+    /// <summary>A dead letter of the group, which an operator sends back to it.</summary>
+    private async Task RedriveAsync(string letter)
+    {
+        var id = await Store.AppendAsync(StreamNames.DeadLetters(_stream, Group), EntryFields.Create(("type", "x"), ("data", letter)));
+        var result = await new Millrace.DeadLetters(Store, _time).Of(_stream, Group).RedriveAsync(id, new() { By = "operator" });
+        Assert.Equal(RedriveOutcome.Redriven, result.Outcome);
     }
 
     /// <summary>A group with a retry that waits, and nobody to read it for as long as it takes.</summary>
