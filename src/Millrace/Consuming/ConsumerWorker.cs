@@ -13,8 +13,6 @@ internal sealed class ConsumerWorker
     // A conflict means another writer got through, so a few reruns settle almost anything; beyond that the message waits like a failed one.
     private const int MaxReruns = 25;
 
-    private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
-
     // What a cancelled handler may take to notice, and a store to take entries back, when the process has to end.
     private static readonly TimeSpan CancelTimeout = TimeSpan.FromSeconds(2);
     private static readonly TimeSpan HandBackTimeout = TimeSpan.FromSeconds(5);
@@ -41,12 +39,12 @@ internal sealed class ConsumerWorker
     private readonly CancellationTokenSource _cutShort = new();
     private readonly CancellationTokenSource _abort = new();
     private readonly TimeSpan _drainTimeout;
-    private long? _lastLogged;
+    private readonly LogLimit _readFailures;
 
     public ConsumerWorker(
         MillraceCore core, IStreamStore store, GroupPlan plan, WorkerStatus status, HandlerInvoker invoker, ILogger logger)
     {
-        (_plan, _time, _logger, _drainTimeout) = (plan, core.Time, logger, core.Options.DrainTimeout);
+        (_plan, _time, _logger, _drainTimeout, _readFailures) = (plan, core.Time, logger, core.Options.DrainTimeout, new(core.Time));
         (Status, _gate) = (status, status.Gate);
         _stopReading.Token.UnsafeRegister(static gate => ((ReadGate)gate!).End(), _gate);
         Presence = new(core, store, plan, () => Load);
@@ -420,12 +418,8 @@ internal sealed class ConsumerWorker
     private Task WaitAfterFailureAsync(Exception exception, int failures, CancellationToken cancellationToken)
     {
         Status.Failed(exception);
-        if (_lastLogged is not { } last || _time.GetElapsedTime(last) >= LogInterval)
-        {
-            _lastLogged = _time.GetTimestamp();
+        if (_readFailures.Allows())
             LogMessages.ReadFailed(_logger, exception, _plan.Stream, _plan.Group);
-        }
-
         return Backoff.WaitForStoreAsync(failures, _time, cancellationToken);
     }
 }

@@ -10,6 +10,8 @@ namespace Millrace.Consuming;
 /// </summary>
 internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDeliveries held, TimeProvider time, ILogger logger)
 {
+    private readonly LogLimit _failures = new(time);
+
     public async Task RunAsync(CancellationToken cancellationToken)
     {
         var period = plan.Options.Lease / 3;
@@ -75,7 +77,8 @@ internal sealed class LeaseKeeper(IStreamStore store, GroupPlan plan, HeldDelive
         }
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
-            LogMessages.ExtendFailed(logger, exception, stream, plan.Group, deliveries.Count);
+            if (_failures.Allows())
+                LogMessages.ExtendFailed(logger, exception, stream, plan.Group, deliveries.Count);
             return false;
         }
     }

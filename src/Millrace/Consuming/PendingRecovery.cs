@@ -33,6 +33,7 @@ internal sealed class PendingRecovery(
     // What is left over waits for the next round; bounds the list after a disaster.
     private const int MaxSuspects = 1_000;
 
+    private readonly LogLimit _failures = new(time);
     private readonly Queue<Suspect> _suspects = [];
     private Task _page = Task.CompletedTask;
 
@@ -61,7 +62,8 @@ internal sealed class PendingRecovery(
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
-                LogMessages.RecoveryFailed(logger, exception, plan.Stream, plan.Group);
+                if (_failures.Allows())
+                    LogMessages.RecoveryFailed(logger, exception, plan.Stream, plan.Group);
             }
 
             await Task.Delay(plan.Options.Lease / 2, time, cancellationToken).ConfigureAwait(false);

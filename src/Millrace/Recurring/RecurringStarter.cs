@@ -15,6 +15,7 @@ internal sealed class RecurringStarter(
     // A tick that is late by this much is either lost, or in a queue where a second one of another chain does no harm.
     private static readonly TimeSpan Grace = TimeSpan.FromMinutes(2);
 
+    private readonly Dictionary<RecurringMessage, LogLimit> _failures = messages.ToDictionary(static message => message, _ => new LogLimit(core.Time));
     private readonly TaskCompletionSource _begun = new(TaskCreationOptions.RunContinuationsAsynchronously);
 
     /// <summary>Ends when every message has its chain.</summary>
@@ -57,7 +58,8 @@ internal sealed class RecurringStarter(
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
             // The store is away, or the state is of another program: looked at again soon.
-            LogMessages.ChainFailed(logger, exception, message.Name);
+            if (_failures[message].Allows())
+                LogMessages.ChainFailed(logger, exception, message.Name);
         }
     }
 }

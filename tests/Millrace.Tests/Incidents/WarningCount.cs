@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging;
 
 namespace Millrace.Tests.Incidents;
@@ -5,9 +6,12 @@ namespace Millrace.Tests.Incidents;
 /// <summary>Counts what a host logs as a warning, or as another level, or worse.</summary>
 internal sealed class WarningCount(LogLevel least = LogLevel.Warning) : ILoggerProvider, ILogger
 {
-    private int _count;
+    private readonly ConcurrentDictionary<int, int> _byEvent = [];
 
-    public int Count => Volatile.Read(ref _count);
+    public int Count => _byEvent.Values.Sum();
+
+    /// <summary>How often each event was logged.</summary>
+    public IReadOnlyDictionary<int, int> ByEvent => _byEvent;
 
     public ILogger CreateLogger(string categoryName) => this;
 
@@ -19,7 +23,7 @@ internal sealed class WarningCount(LogLevel least = LogLevel.Warning) : ILoggerP
     public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
     {
         if (IsEnabled(logLevel))
-            Interlocked.Increment(ref _count);
+            _byEvent.AddOrUpdate(eventId.Id, 1, static (_, count) => count + 1);
     }
 
     public void Dispose()

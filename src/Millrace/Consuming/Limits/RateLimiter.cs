@@ -27,6 +27,7 @@ internal sealed class RateLimiter
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
     private readonly StateKey _window;
+    private readonly LogLimit _failures;
     private readonly StateKey _taken;
     private readonly int _tokensPerWindow;
     private readonly TimeSpan _length;
@@ -38,7 +39,7 @@ internal sealed class RateLimiter
 
     public RateLimiter(IStreamStore store, GroupPlan plan, TimeProvider time, ILogger logger)
     {
-        (_store, _plan, _time, _logger) = (store, plan, time, logger);
+        (_store, _plan, _time, _logger, _failures) = (store, plan, time, logger, new(time));
         (_window, _taken) = KeysOf(plan.Home, plan.Group);
         var (limit, period) = (Math.Max(1, plan.Options.RateLimit), plan.Options.RatePeriod);
         _tokensPerWindow = (limit + 9) / 10;
@@ -117,7 +118,8 @@ internal sealed class RateLimiter
             }
             catch (StreamException exception) when (!cancellationToken.IsCancellationRequested)
             {
-                LogMessages.RateLimitFailed(_logger, exception, _plan.Stream, _plan.Group);
+                if (_failures.Allows())
+                    LogMessages.RateLimitFailed(_logger, exception, _plan.Stream, _plan.Group);
                 await Backoff.WaitForStoreAsync(failures, _time, cancellationToken).ConfigureAwait(false);
             }
         }

@@ -13,6 +13,8 @@ namespace Millrace.Consuming.Ordered;
 /// </summary>
 internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames names, TimeProvider time, ILogger logger)
 {
+    private readonly LogLimit _failures = new(time);
+
     // What this process wrote when it last took the lease: its name, and a number nobody else has.
     private byte[]? _mine;
 
@@ -78,7 +80,8 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
-                LogMessages.ReaderRenewalFailed(logger, exception, plan.Stream, plan.Group);
+                if (_failures.Allows())
+                    LogMessages.ReaderRenewalFailed(logger, exception, plan.Stream, plan.Group);
             }
         }
     }

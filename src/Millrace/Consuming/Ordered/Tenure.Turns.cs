@@ -27,7 +27,7 @@ internal sealed partial class Tenure
         }
         catch (Exception exception)
         {
-            if (!Over.IsCancellationRequested)
+            if (!Over.IsCancellationRequested && _turnFailures.Allows())
                 LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
         }
 
@@ -182,7 +182,8 @@ internal sealed partial class Tenure
             {
                 // At the end of the tenure either the note is still there, for the next one, or what it asks for is done.
                 cancellationToken.ThrowIfCancellationRequested();
-                LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
+                if (_turnFailures.Allows())
+                    LogMessages.TurnFailed(_logger, exception, _plan.Stream, _plan.Group, turn.Entry.Id);
                 await Backoff.WaitForStoreAsync(failures, _time, cancellationToken).ConfigureAwait(false);
             }
         }

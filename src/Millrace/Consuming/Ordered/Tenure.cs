@@ -15,7 +15,6 @@ internal sealed partial class Tenure
     private const int PageSize = 500;
 
     private static readonly TimeSpan Block = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan LogInterval = TimeSpan.FromMinutes(1);
 
     private readonly IStreamStore _store;
     private readonly GroupPlan _plan;
@@ -30,6 +29,8 @@ internal sealed partial class Tenure
     private readonly WorkerStatus _status;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly LogLimit _fullTold;
+    private readonly LogLimit _turnFailures;
     private readonly KeyQueue _queue;
     private readonly CancellationTokenSource _over = new();
 
@@ -39,7 +40,6 @@ internal sealed partial class Tenure
     // When a read last ended without its answer: what it was given is ours, and nobody here knows of it. One of an earlier tenure may have, when this began.
     private long? _answerLostAt;
     private EntryId _lastNote;
-    private long? _fullLoggedAt;
     private int _isLost;
 
     public Tenure(OrderedParts parts, CommitCondition.State fence)
@@ -48,6 +48,7 @@ internal sealed partial class Tenure
         (_reader, _settlement) = (parts.Reader, parts.Settlement);
         (_handle, _gate, _status, _time, _logger) = (parts.Handle, parts.Gate, parts.Status, parts.Time, parts.Logger);
         (_keys, _names, Fence) = (parts.Plan.OrderKeys!, parts.Plan.OrderNames!, fence);
+        (_fullTold, _turnFailures) = (new(_time), new(_time));
         _queue = new(parts.Plan.Options, parts.Reader.Ahead);
         _answerLostAt = _time.GetTimestamp();
         Over = _over.Token;
@@ -211,10 +212,8 @@ internal sealed partial class Tenure
     private void TellFull(int parked, int waiting)
     {
         _status.Full();
-        if (_fullLoggedAt is { } last && _time.GetElapsedTime(last) < LogInterval)
-            return;
-        _fullLoggedAt = _time.GetTimestamp();
-        LogMessages.OrderLimitReached(_logger, _plan.Stream, _plan.Group, parked, waiting);
+        if (_fullTold.Allows())
+            LogMessages.OrderLimitReached(_logger, _plan.Stream, _plan.Group, parked, waiting);
     }
 }
 
