@@ -48,6 +48,35 @@ public sealed class ServerClockJumpTests
         Assert.Equal(0, (await store.GetScheduleAsync("orders")).Count);
     }
 
+    /// <summary>On Redis the end of a window is a time of day, which is then far away.</summary>
+    [Theory]
+    [InlineData(ServerOfKind.Redis)]
+    [InlineData(ServerOfKind.Millrace)]
+    public async Task Clock_of_a_server_that_is_set_back_holds_up_no_group_with_a_rate_limit(string name)
+    {
+        await using var server = await ChaosServer.StartAsync(name);
+        await using var store = new RedisStreamStore(RedisOptions.Parse($"127.0.0.1:{server.Port}"));
+        await using var host = await ConsumerHost.StartAsync(
+            millrace => millrace.AddConsumer<OrderCreated>("orders", "billing", (order, _, _) =>
+            {
+                _handled.Enqueue(order.OrderId);
+                return Task.CompletedTask;
+            }, static options => (options.RateLimit, options.RatePeriod) = (Count, TimeSpan.FromSeconds(1))),
+            store);
+        await host.Publisher.PublishManyAsync<OrderCreated>("orders", [.. Enumerable.Range(0, 5 * Count).Select(i => new OrderCreated($"o{i}", i))]);
+
+        // Now and then there is no window just then, and nothing would be held up.
+        for (var round = 1; round <= 4; round++)
+        {
+            await HandledAsync(round * Count);
+            server.Jump(TimeSpan.FromHours(-1));
+        }
+
+        await HandledAsync(5 * Count);
+        await host.WhenSettledAsync("orders", "billing");
+        Assert.Equal(5 * Count, _handled.Distinct().Count());
+    }
+
     private static async Task ScheduleAsync(ConsumerHost host, string name, TimeSpan delay)
     {
         for (var i = 0; i < Count; i++)
