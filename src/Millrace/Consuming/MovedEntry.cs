@@ -36,7 +36,8 @@ internal static class MovedEntry
     /// A message the group gives up on. What another program wrote beyond the limits of a store is left out field by field, and the letter says so:
     /// otherwise it could go nowhere, and would come back for ever. See <see cref="IsCut"/>.
     /// </summary>
-    public static EntryFields ForDeadLetter(Delivery delivery, GroupPlan plan, string reason, Exception? failure, DateTimeOffset now)
+    public static EntryFields ForDeadLetter(
+        Delivery delivery, GroupPlan plan, string reason, Exception? failure, DateTimeOffset now, CommitCondition.Exists whole)
     {
         var error = failure is null ? null : Describe(failure);
         var writer = new EntryFieldsWriter();
@@ -60,17 +61,12 @@ internal static class MovedEntry
         writer.Add(EnvelopeFieldNames.DeadConsumer, plan.Consumer);
         EnvelopeCodec.WriteTime(writer, EnvelopeFieldNames.DeadTime, now);
         if (omittedFields > 0)
-        {
-            var (entry, stream) = delivery.IsAgain && !plan.Options.OwnsStream
-                ? (delivery.SourceId, plan.Stream)
-                : (delivery.Id, delivery.Stream);
-            writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes of entry {entry} of {stream}");
-        }
+            writer.Add(EnvelopeFieldNames.DeadOmitted, $"{omittedFields} fields, {omittedBytes} bytes of entry {whole.Id} of {whole.Stream}");
 
         return writer.ToFields();
     }
 
-    /// <summary>Whether a letter is not all of its message. The entry is the only whole one then, and stays where it is.</summary>
+    /// <summary>Whether a letter is not all of its message. The entry it names is the only whole one then, and stays where it is.</summary>
     public static bool IsCut(EntryFields letter) => letter.TryGet(EnvelopeFieldNames.DeadOmitted, out _);
 
     /// <summary>An entry that was not begun: as it is, this delivery not counted.</summary>

@@ -99,11 +99,7 @@ internal sealed partial class Settlement
                 return await CommitAsync(delivery, action, context, [schedule], keepsEffects: false).ConfigureAwait(false);
 
             case SettleAction.DeadLetter dead:
-                LogMessages.DeadLettered(_logger, dead.Error, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
-                var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, dead.Error, _core.Time.GetUtcNow());
-                var append = new CommitChange.Append(_plan.DeadLetters, letter);
-                return await CommitAsync(
-                    delivery, action, context, [append], keepsEffects: dead.KeepOutputs, keepsEntry: MovedEntry.IsCut(letter)).ConfigureAwait(false);
+                return await DeadLetterAsync(delivery, context, dead).ConfigureAwait(false);
 
             default:
                 LogMessages.Abandoned(_logger, _plan.Stream, _plan.Group, delivery.Id);
@@ -120,19 +116,10 @@ internal sealed partial class Settlement
     public async ValueTask<bool> SettleByHandAsync(
         Delivery delivery, MessageContext context, SettleAction action, CancellationToken cancellationToken)
     {
-        List<CommitChange> changes = [];
-        var keepsEntry = false;
-        if (action is SettleAction.DeadLetter dead)
-        {
-            LogMessages.DeadLettered(_logger, null, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
-            var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, null, _core.Time.GetUtcNow());
-            changes.Add(new CommitChange.Append(_plan.DeadLetters, letter));
-            keepsEntry = MovedEntry.IsCut(letter);
-        }
-
-        var settling = CommitAsync(
-            delivery, action, context, changes, isHandled: action is SettleAction.Ack, keepsEntry: keepsEntry, endsDelivery: false).AsTask();
-        var result = await settling.WaitAsync(cancellationToken).ConfigureAwait(false);
+        var settling = action is SettleAction.DeadLetter dead
+            ? DeadLetterAsync(delivery, context, dead, endsDelivery: false)
+            : CommitAsync(delivery, action, context, [], isHandled: action is SettleAction.Ack, endsDelivery: false);
+        var result = await settling.AsTask().WaitAsync(cancellationToken).ConfigureAwait(false);
         if (result.Conflict is { } conflict)
             throw new CommitConflictException(conflict);
         if (!result.IsApplied && delivery.IsInDoubt)
@@ -274,17 +261,42 @@ internal sealed partial class Settlement
         return result;
     }
 
+    /// <summary>
+    /// Gives a message up. One that its letter cannot have whole must be somewhere else: what came to the private stream is still in the one it came from,
+    /// unless that is the group's own, or was trimmed meanwhile, which settled entries may be.
+    /// </summary>
+    private async ValueTask<SettleResult> DeadLetterAsync(
+        Delivery delivery, MessageContext? context, SettleAction.DeadLetter dead, bool endsDelivery = true)
+    {
+        LogMessages.DeadLettered(_logger, dead.Error, _plan.Stream, _plan.Group, delivery.Id, dead.Reason);
+        var here = new CommitCondition.Exists(delivery.Stream, delivery.Id);
+        var whole = delivery.IsAgain && !_plan.Options.OwnsStream ? new(_plan.Stream, delivery.SourceId) : here;
+        var result = await DeadLetterAsync(delivery, context, dead, whole, endsDelivery).ConfigureAwait(false);
+        return whole != here && result.Conflict == whole
+            ? await DeadLetterAsync(delivery, context, dead, here, endsDelivery).ConfigureAwait(false)
+            : result;
+    }
+
+    private ValueTask<SettleResult> DeadLetterAsync(
+        Delivery delivery, MessageContext? context, SettleAction.DeadLetter dead, CommitCondition.Exists whole, bool endsDelivery)
+    {
+        var letter = MovedEntry.ForDeadLetter(delivery, _plan, dead.Reason, dead.Error, _core.Time.GetUtcNow(), whole);
+        return CommitAsync(
+            delivery, dead, context, [new CommitChange.Append(_plan.DeadLetters, letter)], keepsEffects: dead.KeepOutputs, endsDelivery: endsDelivery,
+            whole: MovedEntry.IsCut(letter) ? whole : null);
+    }
+
     /// <summary>Whether nobody else reads the stream of the entry: the group's private one, or one that is its own.</summary>
     private bool IsDeletedWhenDone(Delivery delivery) => delivery.IsAgain || _plan.Options.OwnsStream;
 
-    /// <param name="delivery">The delivery.</param>
-    /// <param name="keepsEntry">Whether the message is whole nowhere else; but what came to the private stream is still in the one it came from.</param>
-    private CommitChange AckChange(Delivery delivery, bool keepsEntry = false) =>
-        IsDeletedWhenDone(delivery) && !(keepsEntry && (!delivery.IsAgain || _plan.Options.OwnsStream))
+    private CommitChange AckChange(Delivery delivery, bool keepsEntry = false) => IsDeletedWhenDone(delivery) && !keepsEntry
         ? new CommitChange.AckAndDelete(delivery.Stream, _plan.Group, delivery.Id)
         : new CommitChange.Ack(delivery.Stream, _plan.Group, delivery.Id);
 
-    /// <summary>The one shape of a fenced settlement: still mine and state unchanged → effects, changes, ack.</summary>
+    /// <summary>
+    /// The one shape of a fenced settlement: still mine and state unchanged → effects, changes, ack. Of a message that is whole in one entry only, that one
+    /// is there and stays.
+    /// </summary>
     private async ValueTask<SettleResult> CommitAsync(
         Delivery delivery,
         SettleAction action,
@@ -292,12 +304,14 @@ internal sealed partial class Settlement
         List<CommitChange> changes,
         bool isHandled = false,
         bool keepsEffects = true,
-        bool keepsEntry = false,
-        bool endsDelivery = true)
+        bool endsDelivery = true,
+        CommitCondition.Exists? whole = null)
     {
         var conditions = StillOurs(delivery);
         if (keepsEffects)
             context?.AddEffectsTo(conditions, changes);
+        if (whole is not null && whole.Stream != delivery.Stream)
+            conditions.Add(whole);
 
         // All else is at most a copy of a message that the store has accepted, and documents: a group goes on with them also when the store is full.
         var isUpkeep = !keepsEffects || context is not { HasEffects: true };
@@ -310,7 +324,7 @@ internal sealed partial class Settlement
 
         if (delivery is { Tenure: { } tenure, Turn: { } turn })
             changes.AddRange(tenure.UnparkChanges(turn));
-        changes.Add(AckChange(delivery, keepsEntry));
+        changes.Add(AckChange(delivery, keepsEntry: whole?.Stream == delivery.Stream));
         var result = _plan.Options.OnSettling is not null && (isHandled || action is not SettleAction.Ack)
             ? await ApplyJoinedAsync(delivery, context ?? new(delivery, this), action, conditions, changes, isUpkeep).ConfigureAwait(false)
             : await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes, IsUpkeep = isUpkeep }).ConfigureAwait(false);

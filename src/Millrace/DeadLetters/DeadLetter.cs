@@ -43,6 +43,7 @@ public sealed class DeadLetter
     /// <summary>
     /// What had to be left out of an entry larger than any store of ours takes, and where that is, such as <c>3 fields, 20000000 bytes of entry 1700000000000-0
     /// of orders</c>, or <see langword="null"/>: nothing. The entry is kept there until the stream is trimmed, also where what is settled is otherwise deleted.
+    /// Where that is the group's private stream nobody trims it: delete the entry when it is not needed any more. Until then it counts as one that waits.
     /// </summary>
     public string? Omitted => Headers.Fields.GetText(EnvelopeFieldNames.DeadOmitted);
 

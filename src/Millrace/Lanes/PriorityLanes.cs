@@ -50,7 +50,7 @@ public sealed class PriorityLanes
         List<string> behind = [];
         foreach (var group in groups)
         {
-            // What is settled leaves the private stream.
+            // What is settled leaves the private stream, but for what is whole there only.
             var again = StreamNames.Again(source, group.Name);
             if (group.PendingCount > 0 || group.LastDeliveredId < last ||
                 (await _store.GetScheduleAsync(again, cancellationToken).ConfigureAwait(false)).Count > 0 ||

@@ -159,7 +159,10 @@ internal sealed class GroupSampler
         };
     }
 
-    /// <summary>What is settled leaves the private stream, so its first entry is unsettled; it knows the entry it once was.</summary>
+    /// <summary>
+    /// What is settled leaves the private stream, so its first entry is unsettled, or kept for a dead letter that somebody has to see to
+    /// (<see cref="DeadLetter.Omitted"/>); it knows the entry it once was.
+    /// </summary>
     private static EntryId? FirstOrigin(StreamInfo? again) => again?.FirstEntry is not { } first ? null
         : EntryId.TryParse(first.Fields.GetText(EnvelopeFieldNames.SourceId), null, out var origin) ? origin
         : first.Id;

@@ -24,7 +24,10 @@ internal sealed record GroupLedger
     /// <summary>Entries of the stream that were pending or not delivered, or <see langword="null"/>: not known.</summary>
     public required long? Unsettled { get; init; }
 
-    /// <summary>Entries in the group's private stream or scheduled for it, all of them unsettled.</summary>
+    /// <summary>
+    /// Entries in the group's private stream or scheduled for it: unsettled, or all there is of what a dead letter left out
+    /// (<see cref="DeadLetter.Omitted"/>), which is lost with the stream as well.
+    /// </summary>
     public required long Retries { get; init; }
 
     /// <summary>The last ID of the private stream.</summary>

@@ -26,6 +26,9 @@ public sealed class StreamLossEventArgs : EventArgs
     /// <summary>How many unsettled entries that were, or <see langword="null"/> when it is not known.</summary>
     public required long? MissingCount { get; init; }
 
-    /// <summary>Retries and handed-back entries that were waiting in the group's private stream and are gone.</summary>
+    /// <summary>
+    /// Retries and handed-back entries that were waiting in the group's private stream and are gone, with what was kept there for a dead letter
+    /// (<see cref="DeadLetter.Omitted"/>).
+    /// </summary>
     public required long MissingRetries { get; init; }
 }

@@ -42,6 +42,13 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
         [InlineData(10, 1024 * 1024)]
         public Task Entry_beyond_the_limits_that_was_handed_back_leaves_nothing_in_the_private_stream(int fields, int bytes) =>
             FailBeyondLimitsAsync(fields, bytes, ownsStream: false, isHandedBack: true);
+
+        /// <summary>It was acknowledged there when it was handed back, so retention may drop it: then the private stream has the only whole one.</summary>
+        [Theory]
+        [InlineData(1_030, 1)]
+        [InlineData(10, 1024 * 1024)]
+        public Task Entry_beyond_the_limits_that_was_handed_back_stays_in_the_private_stream_when_its_own_was_trimmed(int fields, int bytes) =>
+            FailBeyondLimitsAsync(fields, bytes, ownsStream: false, isHandedBack: true, isTrimmed: true);
     }
 
     public async ValueTask InitializeAsync() =>
@@ -114,12 +121,13 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
         Assert.All(foreign, field => Assert.Equal(field.Value, letter.Headers[$"foreign{field.Name}"]));
     }
 
-    private async Task FailBeyondLimitsAsync(int fields, int bytes, bool ownsStream, bool isHandedBack = false)
+    private async Task FailBeyondLimitsAsync(int fields, int bytes, bool ownsStream, bool isHandedBack = false, bool isTrimmed = false)
     {
         var arguments = new List<string> { "XADD", _stream, "*", "type", "order.created", "schemaversion", "2", "data", "{\"orderId\":\"o1\",\"total\":1}" };
         for (var i = 0; i < fields; i++)
             arguments.AddRange([$"f{i}", new string('x', bytes)]);
         var id = EntryId.Parse((await ((RedisStreamStore)_store).ExecuteAsync(arguments)).Text, null);
+        var original = Assert.Single(await _store.RangeAsync(_stream, new())).Fields;
         if (isHandedBack)
         {
             await _store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
@@ -127,18 +135,32 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
             await _store.CommitAsync(new Commit { Changes = [new CommitChange.Release(_stream, Group, new(id, 1))] });
         }
 
-        await using var host = await StartAsync(_ => throw new InvalidOperationException("never"), ownsStream);
+        await using var host = await StartAsync(
+            async _ =>
+            {
+                if (isTrimmed)
+                    await _store.TrimAsync(_stream, StreamTrim.ToLength(0));
+                throw new InvalidOperationException("never");
+            },
+            ownsStream);
         await host.ReadAsync(StreamNames.DeadLetters(_stream, Group));
 
         var letter = Assert.Single(await Letters.ListAsync().ToListAsync());
         Assert.Equal((DeadLetterReasons.TooLarge, id, "o1"), (letter.Reason, letter.Headers.SourceId, letter.Headers["data"]?[12..14]));
-        Assert.EndsWith($" bytes of entry {id} of {_stream}", letter.Omitted, StringComparison.Ordinal);
         Assert.Equal(0, (await _store.PendingSummaryAsync(_stream, Group)).Count);
-        Assert.Equal(fields + 3, Assert.Single(await _store.RangeAsync(_stream, new())).Fields.Count);
-        Assert.Equal(0, (await _store.GetStreamInfoAsync(StreamNames.Again(_stream, Group)))?.Length ?? 0);
         var redrive = await Letters.RedriveAsync(letter.Id, new() { By = "test" });
         Assert.Equal(RedriveOutcome.Refused, redrive.Outcome);
-        Assert.Contains(id.ToString(), redrive.Refusal, StringComparison.Ordinal);
+        Assert.Contains(letter.Omitted!, redrive.Refusal, StringComparison.Ordinal);
+
+        // The entry that the letter names is there, is whole, and is the only one.
+        var again = await _store.RangeAsync(StreamNames.Again(_stream, Group), new());
+        var (entries, stream) = isTrimmed ? (again, StreamNames.Again(_stream, Group)) : (await _store.RangeAsync(_stream, new()), _stream);
+        var whole = Assert.Single(entries);
+        Assert.EndsWith($" bytes of entry {whole.Id} of {stream}", letter.Omitted, StringComparison.Ordinal);
+        Assert.Equal(original.Select(field => field.NameText), whole.Fields.Take(original.Count).Select(field => field.NameText));
+        Assert.All(original.Zip(whole.Fields), pair => Assert.True(pair.First.Value.Span.SequenceEqual(pair.Second.Value.Span)));
+        Assert.Equal(isTrimmed ? 1 : 0, again.Count);
+        Assert.Equal(0, (await _store.PendingSummaryAsync(StreamNames.Again(_stream, Group), Group)).Count);
     }
 
     /// <summary>A message of so many fields and exactly so many bytes, or as few as it can have.</summary>

@@ -1,3 +1,3 @@
 # file: src/Millrace/Consuming/Settlement.cs
 # A dead letter leaves its entry pending.
-s/(                return await )CommitAsync\([^;]*\[append\][^;]*\)(\.ConfigureAwait)/                _held.Remove(delivery);\n\1ApplyAsync(delivery, new() { Changes = [append] })\2/
+s/return CommitAsync\([^;]*(\[new CommitChange\.Append\(_plan\.DeadLetters, letter\)\])[^;]*;/_held.Remove(delivery);\n        return ApplyAsync(delivery, new() { Changes = \1 });/
