@@ -66,6 +66,19 @@ internal static class MovedEntry
         return writer.ToFields();
     }
 
+    /// <summary>Whether a copy in the private stream can be retried, and end in a letter, whole. Otherwise its first failure would cut it.</summary>
+    public static bool StaysWhole(EntryFields copy)
+    {
+        var (fields, bytes) = (0, 0L);
+        foreach (var field in copy)
+        {
+            if (!EnvelopeFieldNames.IsHistory(field.Name.Span))
+                (fields, bytes) = (fields + 1, bytes + SizeOf(field.Name.Span, field.Value));
+        }
+
+        return fields <= StreamLimits.MaxFields && bytes <= MaxMessageBytes;
+    }
+
     /// <summary>Whether a letter is not all of its message. The entry it names is the only whole one then, and stays where it is.</summary>
     public static bool IsCut(EntryFields letter) => letter.TryGet(EnvelopeFieldNames.DeadOmitted, out _);
 
@@ -97,7 +110,7 @@ internal static class MovedEntry
                 continue;
             if (!isWhole && !EnvelopeFieldNames.IsHistory(name))
             {
-                var size = name.Length + field.Value.Length + FieldOverheadBytes;
+                var size = SizeOf(name, field.Value);
                 if (fields == StreamLimits.MaxFields || bytes + size > MaxMessageBytes)
                 {
                     (omittedFields, omittedBytes) = (omittedFields + 1, omittedBytes + field.Name.Length + field.Value.Length);
@@ -116,6 +129,8 @@ internal static class MovedEntry
             EnvelopeCodec.WriteNumber(writer, EntryFieldNames.PriorDeliveries, deaths);
         return (omittedFields, omittedBytes);
     }
+
+    private static int SizeOf(ReadOnlySpan<byte> name, ReadOnlyMemory<byte> value) => name.Length + value.Length + FieldOverheadBytes;
 
     /// <summary>Whether a field is copied, and under which name; not what is written anew or is over.</summary>
     private static bool ComesAlong(Delivery delivery, ReadOnlySpan<byte> name, bool isDead, out ReadOnlySpan<byte> nameInCopy)

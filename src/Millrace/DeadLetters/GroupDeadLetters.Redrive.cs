@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using Millrace.Consuming;
 using Millrace.Messages;
 using Millrace.Streams;
 
@@ -26,7 +27,10 @@ public sealed partial class GroupDeadLetters
 
     /// <summary>Sends one letter back with another payload. The original one stays in the audit.</summary>
     /// <param name="id">The letter.</param>
-    /// <param name="data">The new payload, of the letter's media type.</param>
+    /// <param name="data">
+    /// The new payload, of the letter's media type. With it the message must be no larger than an entry may be
+    /// (<see cref="StreamLimits.MaxEntryBytes"/>): otherwise <see cref="RedriveOutcome.Refused"/>.
+    /// </param>
     /// <param name="options">Who, how fast, and whether in earnest.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <exception cref="ArgumentException">The options are outside their bounds.</exception>
@@ -168,10 +172,16 @@ public sealed partial class GroupDeadLetters
                 $"The letter is not all of its message: left out were {omitted}, which is kept there. Redrive it with edited data, or read that entry.");
 
         var now = _time.GetUtcNow();
+        var redriven = FieldsOfRedrive(letter, options.By, data, now);
+        if (!MovedEntry.StaysWhole(redriven))
+            return new(letter.Id, RedriveOutcome.Refused, Refusal:
+                $"The message would have {redriven.Count} fields and {redriven.Packed.Length} bytes, and could not be kept whole if it failed again: " +
+                $"keep it within {StreamLimits.MaxFields} and {StreamLimits.MaxEntryBytes}.");
+
         var action = data is null ? DeadLetterNote.Redrive : DeadLetterNote.EditedRedrive;
         commit = TakeAway(
             letter.Id,
-            new CommitChange.Append(_again, FieldsOfRedrive(letter, options.By, data, now)),
+            new CommitChange.Append(_again, redriven),
             new CommitChange.Append(_audit, DeadLetterNote.Write(action, options.By, options.Note, letter, now)));
         try
         {

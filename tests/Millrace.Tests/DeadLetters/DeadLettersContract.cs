@@ -145,6 +145,32 @@ public abstract class DeadLettersContract
         Assert.Equal(("redrive edited", "{}"), (note.Action, System.Text.Encoding.UTF8.GetString(note.OriginalData!.Value.Span)));
     }
 
+    /// <summary>The commit would take it, with room for its history; but its next failure could not take it along.</summary>
+    [Fact]
+    public async Task Redrive_edited_to_more_than_could_fail_again_whole_is_refused()
+    {
+        await using var host = await FailingHostAsync(_ => throw new InvalidOperationException("no money"));
+        await host.Publisher.PublishAsync(_stream, new OrderCreated("o1", 1));
+        var dead = (await host.ReadAsync(Dead))[0];
+        byte[] Data(int bytes) => [.. "{\"orderId\":\""u8, .. Enumerable.Repeat((byte)'x', bytes), .. "\",\"total\":1}"u8];
+
+        foreach (var dryRun in new[] { true, false })
+        {
+            var refused = await Letters.RedriveEditedAsync(dead.Id, Data(StreamLimits.MaxEntryBytes + (20 * 1024)), ByAnn with { DryRun = dryRun });
+
+            Assert.Equal(RedriveOutcome.Refused, refused.Outcome);
+            Assert.Contains($"{StreamLimits.MaxEntryBytes}", refused.Refusal, StringComparison.Ordinal);
+            Assert.NotNull(await Letters.FindAsync(dead.Id));
+        }
+
+        var largest = Data(StreamLimits.MaxEntryBytes - 1024);
+        Assert.Equal(RedriveOutcome.Redriven, (await Letters.RedriveEditedAsync(dead.Id, largest, ByAnn)).Outcome);
+        await host.ReadAsync(Dead);
+        var back = Assert.Single(await Letters.ListAsync().ToListAsync());
+        Assert.Equal((null, 2), (back.Omitted, back.Headers.Attempt));
+        Assert.True(back.Data.Span.SequenceEqual(largest));
+    }
+
     [Fact]
     public async Task Redrive_all_does_not_meet_letters_that_come_back_meanwhile()
     {
