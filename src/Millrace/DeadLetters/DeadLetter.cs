@@ -64,7 +64,7 @@ public sealed class DeadLetter
     /// <summary>The redrives of this message, oldest first; the last five.</summary>
     public IReadOnlyList<DeadLetterRedrive> RedriveHistory => Read(EnvelopeFieldNames.Redriven, static item =>
         new DeadLetterRedrive(
-            Text(item, "by"u8) ?? "", Moment(item), item.TryGetProperty("edited"u8, out var edited) && edited.ValueKind == JsonValueKind.True));
+            Text(item, "by"u8) ?? "", Moment(item), Get(item, "edited"u8, static value => value.ValueKind == JsonValueKind.True)));
 
     private List<T> Read<T>(ReadOnlySpan<byte> field, Func<JsonElement, T> read)
     {
@@ -74,26 +74,27 @@ public sealed class DeadLetter
             : [.. items.RootElement.EnumerateArray().Where(item => item.ValueKind == JsonValueKind.Object).Select(read)];
     }
 
-    private static string? Text(JsonElement item, ReadOnlySpan<byte> name)
+    private static string? Text(JsonElement item, ReadOnlySpan<byte> name) =>
+        Get(item, name, static value => value.ValueKind == JsonValueKind.String ? value.GetString() : null);
+
+    private static int Number(JsonElement item, ReadOnlySpan<byte> name) =>
+        Get(item, name, static value => value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var number) ? number : 0);
+
+    private static DateTimeOffset? Moment(JsonElement item) => Get<DateTimeOffset?>(
+        item, "time"u8, static value => value.ValueKind == JsonValueKind.String && value.TryGetDateTimeOffset(out var time) ? time : null);
+
+    private static T? Get<T>(JsonElement item, ReadOnlySpan<byte> name, Func<JsonElement, T?> read)
     {
         try
         {
-            return item.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.String ? value.GetString() : null;
+            return item.TryGetProperty(name, out var value) ? read(value) : default;
         }
         catch (InvalidOperationException)
         {
-            // Half a surrogate pair or bytes that are no UTF-8, which JSON of other programs can have.
-            return null;
+            // Half a surrogate pair or bytes that are no UTF-8, which JSON of other programs can have, in names too.
+            return default;
         }
     }
-
-    private static int Number(JsonElement item, ReadOnlySpan<byte> name) =>
-        item.TryGetProperty(name, out var value) && value.ValueKind == JsonValueKind.Number && value.TryGetInt32(out var number) ? number : 0;
-
-    private static DateTimeOffset? Moment(JsonElement item) =>
-        item.TryGetProperty("time"u8, out var value) && value.ValueKind == JsonValueKind.String && value.TryGetDateTimeOffset(out var time)
-            ? time
-            : null;
 }
 
 /// <summary>One exception of a dead letter, its texts cut to some length.</summary>

@@ -1,4 +1,5 @@
 using System.Buffers;
+using System.Runtime.InteropServices;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Millrace.Streams;
@@ -41,7 +42,7 @@ internal static class JsonHistory
             json.WriteStartArray();
             using var earlier = Read(fields, name);
             foreach (var kept in earlier?.RootElement.EnumerateArray().TakeLast(MaxItems - 1) ?? [])
-                kept.WriteTo(json);
+                json.WriteRawValue(JsonMarshal.GetRawUtf8Value(kept), skipInputValidation: true); // As it is: what others wrote may be no text.
             json.WriteStartObject();
             write(json, item);
             json.WriteEndObject();

@@ -63,6 +63,18 @@ public sealed class DeadLetterConsumerTests
     }
 
     [Fact]
+    public async Task Letter_with_a_history_of_another_program_that_is_no_text_is_retried()
+    {
+        await using var host = await StartAsync(_ => { }, FailOnce);
+
+        await host.Store.AppendAsync(Dead, EntryFields.Create(
+            ("type", "order.created"), ("schemaversion", "2"), ("data", "{\"orderId\":\"o1\"}"),
+            ("errors", "[{\"error\":\"\\ud800\"}]"), ("deadreason", "theirs")));
+
+        Assert.Equal(["1 theirs", "2 theirs"], await SeenAsync(host));
+    }
+
+    [Fact]
     public async Task Letter_handled_by_a_group_of_the_same_name_publishes_messages_of_their_own()
     {
         await using var host = await ConsumerHost.StartAsync(m => m

@@ -263,18 +263,23 @@ public abstract class DeadLettersContract
         Assert.Equal(RedriveOutcome.Gone, (await Letters.RedriveAsync(new EntryId(1, 1), ByAnn)).Outcome);
     }
 
-    [Fact]
-    public async Task Entry_of_another_program_among_the_letters_is_shown_and_redriven_as_it_is()
+    [Theory]
+    [InlineData("[1,{\"error\":\"\\ud800\"}]", "{", 0)]
+    [InlineData("[{\"attempt\":\"\\ud800\",\"time\":\"\\ud800aaaa\"}]", "[{\"by\":\"\\ud800\",\"time\":\"\\ud800aaaa\"}]", 1)]
+    [InlineData("[{\"\\ud800 attempt\":1,\"\\ud800 error\":1}]", "[{\"\\ud800 edited\":true}, [\"\\ud800\"], \"\\ud800\"]", 1)]
+    public async Task Entry_of_another_program_among_the_letters_is_shown_and_redriven_as_it_is(string errors, string redriven, int redrives)
     {
-        var id = await Store.AppendAsync(Dead, EntryFields.Create(("errors", "[1,{\"error\":\"\\ud800\"}]"), ("redriven", "{"), ("x", "y")));
+        var id = await Store.AppendAsync(Dead, EntryFields.Create(("errors", errors), ("redriven", redriven), ("x", "y")));
 
         var letter = (await Letters.FindAsync(id))!;
 
         Assert.Equal(("", null, 0), (letter.Reason, letter.Error, letter.Redrives));
-        Assert.Equal("", Assert.Single(letter.Attempts).Error);
-        Assert.Empty(letter.RedriveHistory);
-        Assert.Equal(RedriveOutcome.Redriven, (await Letters.RedriveAsync(id, ByAnn)).Outcome);
-        Assert.Equal("y", (await Store.RangeAsync(Again, new()))[0].Fields.GetText("x"u8));
+        Assert.Equal(new(0, null, ""), Assert.Single(letter.Attempts));
+        Assert.Equal(Enumerable.Repeat(new DeadLetterRedrive("", null, false), redrives), letter.RedriveHistory);
+        Assert.Equal(RedriveOutcome.Redriven, Assert.Single(await Letters.RedriveAllAsync(DeadLetterFilter.All, ByAnn).ToListAsync()).Outcome);
+        var entry = Assert.Single(await Store.RangeAsync(Again, new()));
+        Assert.Equal(("y", errors), (entry.Fields.GetText("x"u8), entry.Fields.GetText("errors"u8)));
+        Assert.Equal("ann", new DeadLetter(entry).RedriveHistory[^1].By);
     }
 
     private Task<ConsumerHost> FailingHostAsync(Action<MessageContext> handle) => ConsumerHost.StartAsync(
