@@ -11,4 +11,12 @@ public sealed record DeadLetterRetention
 
     /// <summary>Drops audit notes older than this.</summary>
     public TimeSpan? AuditMaxAge { get; init; }
+
+    /// <exception cref="ArgumentOutOfRangeException">An age or number is negative.</exception>
+    internal void Check()
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(MaxAge ?? TimeSpan.Zero, TimeSpan.Zero, nameof(MaxAge));
+        ArgumentOutOfRangeException.ThrowIfNegative(MaxCount ?? 0, nameof(MaxCount));
+        ArgumentOutOfRangeException.ThrowIfLessThan(AuditMaxAge ?? TimeSpan.Zero, TimeSpan.Zero, nameof(AuditMaxAge));
+    }
 }

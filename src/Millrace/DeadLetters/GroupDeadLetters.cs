@@ -94,10 +94,7 @@ public sealed partial class GroupDeadLetters
     public async ValueTask<long> TrimAsync(DeadLetterRetention retention, CancellationToken cancellationToken = default)
     {
         ArgumentNullException.ThrowIfNull(retention);
-        foreach (var age in new[] { retention.MaxAge, retention.AuditMaxAge })
-            ArgumentOutOfRangeException.ThrowIfLessThan(age ?? TimeSpan.Zero, TimeSpan.Zero, nameof(retention));
-        ArgumentOutOfRangeException.ThrowIfNegative(retention.MaxCount ?? 0, nameof(retention));
-
+        retention.Check();
         long dropped = 0;
         if (retention.MaxAge is { } maxAge)
             dropped += await _store.TrimAsync(_letters, StreamTrim.ToMinId(Oldest(maxAge)), cancellationToken).ConfigureAwait(false);

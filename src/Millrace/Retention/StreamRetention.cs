@@ -50,5 +50,6 @@ public sealed class StreamRetention
         ArgumentOutOfRangeException.ThrowIfNegative(MaxBytes ?? 0, nameof(MaxBytes));
         ArgumentOutOfRangeException.ThrowIfLessThan(AbandonedAfter, MinAbandonedAfter, nameof(AbandonedAfter));
         ArgumentOutOfRangeException.ThrowIfGreaterThan(AbandonedAfter, StreamLimits.MaxDuration, nameof(AbandonedAfter));
+        DeadLetters?.Check();
     }
 }

@@ -278,11 +278,20 @@ public abstract partial class RetentionContract
     [Fact]
     public async Task Bounds_that_make_no_sense_are_refused()
     {
-        foreach (var retention in new StreamRetention[]
-        {
+        await AppendAsync(10);
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Now);
+        DeadLetterRetention[] letters = [new() { MaxAge = TimeSpan.FromTicks(-1) }, new() { MaxCount = -1 }, new() { AuditMaxAge = TimeSpan.FromTicks(-1) }];
+        StreamRetention[] retentions =
+        [
             new() { MaxAge = TimeSpan.FromTicks(-1) }, new() { MaxCount = -1 }, new() { MaxBytes = -1 }, new() { AbandonedAfter = TimeSpan.Zero },
-        })
+            .. letters.Select(bounds => new StreamRetention { MaxCount = 1, DeadLetters = bounds }),
+        ];
+        foreach (var retention in retentions)
             await Assert.ThrowsAsync<ArgumentOutOfRangeException>(async () => await Retention.ApplyAsync(_stream, retention));
+
+        foreach (var bounds in letters)
+            await Assert.ThrowsAsync<ArgumentOutOfRangeException>(async () => await new Millrace.DeadLetters(Store).Of(_stream, Group).TrimAsync(bounds));
+        Assert.Equal(10, (await IdsAsync()).Count);
     }
 
     [Fact]
