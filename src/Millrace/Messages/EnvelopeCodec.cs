@@ -153,7 +153,7 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
     {
         var end = mediaType.IndexOf((byte)';');
         var type = (end < 0 ? mediaType : mediaType[..end]).Trim((byte)' ');
-        return type.EndsWith("/json"u8) || type.EndsWith("+json"u8);
+        return type.Length >= 5 && type[^5] is (byte)'/' or (byte)'+' && Ascii.EqualsIgnoreCase(type[^4..], "json"u8);
     }
 }
 

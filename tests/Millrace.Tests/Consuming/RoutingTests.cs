@@ -54,6 +54,21 @@ public sealed class RoutingTests
             dead.Select(entry => entry.Fields.GetText("deadreason"u8)!).Order());
     }
 
+    [Theory]
+    [InlineData("application/json")]
+    [InlineData("application/JSON; charset=utf-8")]
+    [InlineData("Application/Vnd.Order+Json")]
+    public async Task Entry_of_a_media_type_of_json_is_a_message(string mediaType)
+    {
+        var seen = new TaskCompletionSource<OrderCreated>();
+        await using var host = await StartAsync(seen.SetResult);
+
+        await host.Store.AppendAsync(Stream, EntryFields.Create(
+            ("type", "order.created"), ("schemaversion", "2"), ("datacontenttype", mediaType), ("data", "{\"orderId\":\"o1\",\"total\":1}")));
+
+        Assert.Equal(new("o1", 1), await seen.Task.WaitAsync(Eventually.Deadline));
+    }
+
     [Fact]
     public async Task Older_version_is_brought_up_to_the_handlers()
     {
