@@ -13,8 +13,9 @@ public sealed partial class GroupDeadLetters
     // What of small letters one page has: large enough to amortize a round trip.
     private const int PageSize = 100;
 
-    // What a count by cause keeps in memory at most.
+    // What a count by cause keeps in memory at most: two letters of each, whole.
     private const int MaxCauses = 10_000;
+    private const long MaxCauseBytes = 128 * 1024 * 1024;
 
     private readonly IStreamStore _store;
     private readonly EntryPages _pages;
@@ -61,25 +62,35 @@ public sealed partial class GroupDeadLetters
         return found.Count == 0 ? null : new(found[0]);
     }
 
-    /// <summary>Counts letters by cause, the most frequent first. Reads all letters the filter leaves.</summary>
+    /// <summary>
+    /// Counts letters by cause, the most frequent first. Reads all letters the filter leaves, and keeps the first and the last one of each cause.
+    /// </summary>
     /// <param name="filter">Which. Default: all.</param>
     /// <param name="cancellationToken">Stops the counting.</param>
-    /// <exception cref="InvalidOperationException">There are more than 10,000 causes: count a shorter time.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// There are more than 10,000 causes, or their first and last letters have more than 128 MiB: count a shorter time.
+    /// </exception>
     /// <exception cref="StreamException">The store failed.</exception>
     public async ValueTask<IReadOnlyList<DeadLetterCause>> CountByCauseAsync(
         DeadLetterFilter? filter = null, CancellationToken cancellationToken = default)
     {
         var causes = new Dictionary<string, DeadLetterCause>(StringComparer.Ordinal);
+        var bytes = 0L;
         await foreach (var letter in ListAsync(filter, cancellationToken).ConfigureAwait(false))
         {
             var cause = letter.Cause;
             var known = causes.GetValueOrDefault(cause) ?? new(cause, 0, letter, letter);
             causes[cause] = known with { Count = known.Count + 1, Newest = letter };
-            if (causes.Count > MaxCauses)
-                throw new InvalidOperationException($"There are more than {MaxCauses:N0} causes; count a shorter time.");
+            bytes += SizeOf(letter) - (known.Count > 1 ? SizeOf(known.Newest) : 0);
+            if (causes.Count > MaxCauses || bytes > MaxCauseBytes)
+                throw new InvalidOperationException(
+                    $"There are more than {MaxCauses:N0} causes, or their first and last letters have more than {MaxCauseBytes >> 20} MiB: " +
+                    $"these are {causes.Count:N0} with {bytes >> 20} MiB. Count a shorter time.");
         }
 
         return [.. causes.Values.OrderByDescending(cause => cause.Count).ThenBy(cause => cause.Oldest.Id)];
+
+        static int SizeOf(DeadLetter letter) => letter.Headers.Fields.Packed.Length;
     }
 
     /// <summary>

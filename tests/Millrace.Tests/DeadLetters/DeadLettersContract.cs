@@ -228,6 +228,23 @@ public abstract class DeadLettersContract
     }
 
     [Fact]
+    public async Task Count_by_cause_ends_when_it_would_keep_too_much()
+    {
+        var data = new string('x', StreamLimits.MaxEntryBytes - 1024);
+        ValueTask<EntryId> AddLargeAsync(int cause) => Store.AppendAsync(Dead, EntryFields.Create(("data", data), ("deadcause", $"{cause}")));
+        foreach (var cause in Enumerable.Range(0, 15).Concat([0, 0, 0]))
+            await AddLargeAsync(cause);
+        var causes = await Letters.CountByCauseAsync();
+        Assert.Equal((15, 4L, "0"), (causes.Count, causes[0].Count, causes[0].Cause));
+
+        await AddLargeAsync(15);
+
+        var error = await Assert.ThrowsAsync<InvalidOperationException>(async () => await Letters.CountByCauseAsync());
+        Assert.Contains("128 MiB", error.Message, StringComparison.Ordinal);
+        await Store.DeleteStreamAsync(Dead);
+    }
+
+    [Fact]
     public async Task Trim_drops_by_number_and_by_age()
     {
         var ids = await AddAsync(5);
