@@ -11,11 +11,11 @@ namespace Millrace.Consuming;
 /// </summary>
 internal static class MovedEntry
 {
-    // What one error may take; with the five that are kept history stays below 6 KiB.
+    // What one error may take as it is written; with the five that are kept history stays below 6 KiB.
     private const int MaxErrorBytes = 1024;
 
-    // What a retry and a letter may take of their message, beside StreamLimits.MaxFields. The rest of what a copy may have is for its history, below 40 KiB
-    // each; an entry within the limits of a store is whole in both, also where each of its fields got a longer name.
+    // What a retry, a letter and a redrive may take of their message, beside StreamLimits.MaxFields. The rest of what a copy may have is for its history, below
+    // 32 KiB each; an entry within the limits of a store is whole in all of them, also where each of its fields got a longer name.
     private const int MaxMessageBytes = StreamLimits.MaxEntryBytes + (16 * 1024);
 
     // The lengths of a name and a value at most.
@@ -167,7 +167,7 @@ internal static class MovedEntry
         {
             json.WriteNumber("attempt"u8, item.Attempt);
             json.WriteString("time"u8, item.now.UtcDateTime);
-            json.WriteString("error"u8, Cut(item.error));
+            json.WriteString("error"u8, JsonHistory.Cut(item.error, MaxErrorBytes));
         });
 
     private static ReadOnlySpan<byte> Cut(string text)

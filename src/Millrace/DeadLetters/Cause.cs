@@ -1,8 +1,6 @@
 using System.Buffers;
-using System.Diagnostics.CodeAnalysis;
 using System.Security.Cryptography;
 using System.Text;
-using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 
@@ -11,13 +9,11 @@ namespace Millrace;
 /// <summary>What a dead letter keeps of the exception that ended it, and the fingerprint that letters of one cause share.</summary>
 internal static partial class Cause
 {
-    // All of it together stays below 20 KiB, whatever the exceptions say.
+    // As they are written: all of it together stays below 12 KiB, whatever the exceptions say.
     private const int MaxExceptions = 5;
-    private const int MaxTypeChars = 256;
-    private const int MaxMessageChars = 512;
-    private const int MaxStackChars = 1_024;
-
-    private static readonly JsonWriterOptions Format = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    private const int MaxTypeBytes = 256;
+    private const int MaxMessageBytes = 1_024;
+    private const int MaxStackBytes = 1_024;
 
     /// <summary>
     /// 16 hexadecimal digits of SHA-256 over the reason, the types of the exceptions and the innermost top frame. Line numbers are left out
@@ -42,16 +38,16 @@ internal static partial class Cause
     public static ReadOnlySpan<byte> WriteExceptions(Exception exception)
     {
         var buffer = new ArrayBufferWriter<byte>();
-        using (var json = new Utf8JsonWriter(buffer, Format))
+        using (var json = new Utf8JsonWriter(buffer, JsonHistory.Format))
         {
             json.WriteStartArray();
             foreach (var part in Chain(exception))
             {
                 json.WriteStartObject();
-                json.WriteString("type"u8, Cut(part.GetType().FullName ?? part.GetType().Name, MaxTypeChars));
-                json.WriteString("message"u8, Cut(part.Message, MaxMessageChars));
+                json.WriteString("type"u8, JsonHistory.Cut(part.GetType().FullName ?? part.GetType().Name, MaxTypeBytes));
+                json.WriteString("message"u8, JsonHistory.Cut(part.Message, MaxMessageBytes));
                 if (part.StackTrace is { } stack)
-                    json.WriteString("stack"u8, Cut(stack, MaxStackChars));
+                    json.WriteString("stack"u8, JsonHistory.Cut(stack, MaxStackBytes));
                 json.WriteEndObject();
             }
 
@@ -110,15 +106,5 @@ internal static partial class Cause
         }
 
         return kept.ToString();
-    }
-
-    [return: NotNullIfNotNull(nameof(text))]
-    private static string? Cut(string? text, int maxChars)
-    {
-        if (text is null || text.Length <= maxChars)
-            return text;
-
-        // Not between the halves of a pair: the rest would be no text.
-        return text[..(char.IsHighSurrogate(text[maxChars - 1]) ? maxChars - 1 : maxChars)];
     }
 }

@@ -7,6 +7,9 @@ namespace Millrace;
 
 public sealed partial class GroupDeadLetters
 {
+    // What goes with the message of who redrove it; the audit has all of it. With the five that are kept history stays below 6 KiB.
+    private const int MaxByBytes = 1024;
+
     /// <summary>
     /// Sends one letter back to this group, and to no other: it keeps its message ID, its source and its history, and has all attempts
     /// before it again.
@@ -230,7 +233,7 @@ public sealed partial class GroupDeadLetters
         writer.Add(EnvelopeFieldNames.Redriven, JsonHistory.Add(
             letter.Headers.Fields, EnvelopeFieldNames.Redriven, (by, now, IsEdited: data is not null), static (json, redrive) =>
             {
-                json.WriteString("by"u8, redrive.by);
+                json.WriteString("by"u8, JsonHistory.Cut(redrive.by, MaxByBytes));
                 json.WriteString("time"u8, redrive.now.UtcDateTime);
                 if (redrive.IsEdited)
                     json.WriteBoolean("edited"u8, true);

@@ -1,5 +1,6 @@
 using System.Buffers;
 using System.Runtime.InteropServices;
+using System.Text;
 using System.Text.Encodings.Web;
 using System.Text.Json;
 using Millrace.Streams;
@@ -11,7 +12,8 @@ internal static class JsonHistory
 {
     private const int MaxItems = 5;
 
-    private static readonly JsonWriterOptions Format = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+    /// <summary>How history is written.</summary>
+    public static JsonWriterOptions Format { get; } = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
 
     /// <summary>The array, or null when there is none; to be disposed.</summary>
     public static JsonDocument? Read(EntryFields fields, ReadOnlySpan<byte> name)
@@ -31,6 +33,15 @@ internal static class JsonHistory
             // Some other program's field of that name: history starts anew, the message itself is untouched.
             return null;
         }
+    }
+
+    /// <summary>As much of a text, in whole characters, as takes so many bytes at most when it is written: an escaped one takes up to six.</summary>
+    public static ReadOnlySpan<byte> Cut(string text, int maxBytes)
+    {
+        // A character takes a byte at least.
+        var bytes = Encoding.UTF8.GetBytes(text, 0, Math.Min(text.Length, maxBytes));
+        Format.Encoder!.EncodeUtf8(bytes, new byte[maxBytes], out var fits, out _);
+        return bytes.AsSpan(0, fits);
     }
 
     /// <summary>The array with one more item at its end, and the oldest ones dropped.</summary>

@@ -3,7 +3,7 @@ namespace Millrace;
 /// <summary>How dead letters go back to the group that gave up on them.</summary>
 public sealed record RedriveOptions
 {
-    /// <summary>Who does it: a person or a program. Kept in the audit and in the message's own history.</summary>
+    /// <summary>Who does it: a person or a program. Kept in the audit, and up to 1 KiB of it in the message's own history.</summary>
     public required string By { get; init; }
 
     /// <summary>Why, in the operator's words. Kept in the audit. Default: nothing.</summary>

@@ -83,7 +83,7 @@ public static class EnvelopeFieldNames
 
     /// <summary>
     /// The exception a dead letter died of and those inside it, outermost first: a JSON array of
-    /// <c>{"type":"…","message":"…","stack":"…"}</c>. At most five, below 20 KiB together.
+    /// <c>{"type":"…","message":"…","stack":"…"}</c>. At most five, below 12 KiB together.
     /// </summary>
     public static ReadOnlySpan<byte> DeadException => "deadexception"u8;
 
@@ -93,7 +93,9 @@ public static class EnvelopeFieldNames
     /// <summary>How often the message was redriven from the dead letters of its group, a decimal number. Missing: never.</summary>
     public static ReadOnlySpan<byte> Redrives => "redrives"u8;
 
-    /// <summary>The redrives, oldest first: a JSON array of <c>{"by":"…","time":"…","edited":true}</c>. The last five.</summary>
+    /// <summary>
+    /// The redrives, oldest first: a JSON array of <c>{"by":"…","time":"…","edited":true}</c>. The last five, of each name at most 1 KiB.
+    /// </summary>
     public static ReadOnlySpan<byte> Redriven => "redriven"u8;
 
     /// <summary>The entry's ID in the stream it was published to, on every copy the framework makes.</summary>

@@ -70,7 +70,12 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
     {
         var isMended = false;
         var handled = new TaskCompletionSource();
-        await using var host = await StartAsync(_ => isMended ? Task.FromResult(handled.TrySetResult()) : throw new InvalidOperationException("once more"));
+
+        // Written as JSON a control character takes six bytes.
+        Exception failure = new LoudException('\u0001');
+        for (var inner = 0; inner < 5; inner++)
+            failure = new LoudException('\u0001', failure);
+        await using var host = await StartAsync(_ => isMended ? Task.FromResult(handled.TrySetResult()) : throw failure);
         var entry = EntryOf(fields, bytes);
         var id = await _store.AppendAsync(_stream, entry);
 
@@ -86,7 +91,7 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
             Assert.Equal(0, (await _store.PendingSummaryAsync(_stream, Group)).Count);
 
             isMended = redrives == 1;
-            Assert.Equal(RedriveOutcome.Redriven, (await Letters.RedriveAsync(letter.Id, new() { By = "test" })).Outcome);
+            Assert.Equal(RedriveOutcome.Redriven, (await Letters.RedriveAsync(letter.Id, new() { By = new('\u0001', 100_000) })).Outcome);
         }
 
         await handled.Task.WaitAsync(Eventually.Deadline);
