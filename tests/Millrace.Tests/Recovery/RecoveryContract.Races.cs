@@ -147,14 +147,17 @@ public abstract partial class RecoveryContract
         var id = await PublishAsync(host, "o2");
         await WhenNotedAsync(id);
 
+        var listens = new TaskCompletionSource();
         var begins = HookedStore.Wrap(Store, async (member, args) =>
         {
             if (member != nameof(IStreamStore.GetStreamInfoAsync) || (string)args[0]! != _stream || Interlocked.Exchange(ref isForgotten, 1) == 1)
                 return;
+            await listens.Task;
             await ForgetAsync();
             await AppendAsync("o3");
         });
         await using var other = await StartAsync(instance: "b", store: begins);
+        listens.SetResult();
         try
         {
             await Eventually.TrueAsync("the other notes a loss", async () => await NotedAsync() is { Losses: 1, ToldBy: "b" });
