@@ -183,8 +183,8 @@ public sealed class MillraceBuilder
     /// </summary>
     /// <remarks>
     /// Costs one commit a firing, and in each process a blocked read. A process that starts with another recurrence under the same name begins the
-    /// chain anew. A message that is not added any more stops at the next firing; added again later, it makes up for what it missed as
-    /// <paramref name="missed"/> says.
+    /// chain anew, from then on: what the old one still owed is not made. With another <paramref name="missed"/> alone it goes on. A message that
+    /// is not added any more stops at the next firing; added again later, it makes up for what it missed as <paramref name="missed"/> says.
     /// </remarks>
     /// <typeparam name="TMessage">The message type.</typeparam>
     /// <param name="name">Its name, unique in the stream.</param>

@@ -7,11 +7,13 @@ namespace Millrace.Recurring;
 /// <remarks>
 /// The chain lives in the store: its tick waits in the schedule of a stream of its own, a state document says which moment is next, and one
 /// commit takes the tick, publishes the message, moves the document on and schedules the next tick. So a firing happens once, whoever makes it
-/// and whatever dies in between. No clock of a process makes a firing before the store says that it is time: the ID of the tick does.
+/// and whatever dies in between. No clock of a process makes a firing before the store says that it is time: the ID of the tick does. The first
+/// tick of a recurrence makes no message. It only says from when on the recurrence counts, by the clock of who began it or the store's, whichever is
+/// behind, and never again what was made already.
 /// <code>
 /// {reports}:recurring:daily              ticks that are due, deleted when they have fired; one consumer group of all processes
 /// {reports}:recurring:daily:scheduled    the tick that waits
-/// {reports}:state:recurring/daily        recurrence, epoch, next
+/// {reports}:state:recurring/daily        recurrence, epoch, next, last
 /// </code>
 /// </remarks>
 internal sealed class RecurringMessage
@@ -31,6 +33,9 @@ internal sealed class RecurringMessage
     private readonly MissedFirings _missed;
     private readonly Action<MessageContext, string, DateTimeOffset, string> _publish;
     private readonly StateKey _state;
+
+    // Whether this process has seen to the chain since it started. Until then a tick may come that another version scheduled.
+    private volatile bool _hasStarted;
 
     public RecurringMessage(
         string name,
@@ -79,10 +84,13 @@ internal sealed class RecurringMessage
     {
         for (var conflicts = 1; ; conflicts++)
         {
-            if (await TryEnsureAsync(publisher, now, isStart, grace, cancellationToken).ConfigureAwait(false) is not { } result)
-                return false;
-            if (result.IsApplied)
-                return true;
+            var result = await TryEnsureAsync(publisher, now, isStart, grace, cancellationToken).ConfigureAwait(false);
+            if (result is not { IsApplied: false })
+            {
+                _hasStarted = true;
+                return result is not null;
+            }
+
             if (conflicts == MaxConflicts)
                 throw new CommitConflictException(result.Conflict!);
         }
@@ -94,21 +102,33 @@ internal sealed class RecurringMessage
     {
         var commit = publisher.NewCommit(Stream);
         var state = await commit.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
-        var isChanged = state is null || (isStart && (state.Recurrence != _recurrence.ToString() || state.Missed != _missed));
+        var isChanged = state is null || (isStart && IsChanged(state));
 
         // One that makes up for what it missed, or was begun anew just now, is late and not broken. What moved in the future says nothing.
         var hasMoved = state?.MovedAt is { } moved && (now - moved).Duration() < grace;
-        var isBroken = state?.Next < now - grace && !hasMoved;
+        var isBroken = (state is { IsNew: true } || state?.Next < now - grace) && !hasMoved;
         if (!isChanged && !isBroken)
             return null;
 
-        // A chain that broke goes on where it was; a new recurrence begins with its next moment.
-        var next = isChanged ? _recurrence.Next(now) : state!.Next;
-        var begun = new RecurringState(_recurrence.ToString(), _missed, (state?.Epoch ?? 0) + 1, next, now);
+        var begun = Begin(state, now, isStart);
         commit.State.Put(_state, begun);
-        if (next is { } due)
-            commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), new() { Delay = Until(due, now) });
+        if (begun.Next is { } due)
+            commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), begun.IsNew ? null : new() { Delay = Until(due, now) });
         return await commit.CommitAsync(cancellationToken).ConfigureAwait(false);
+    }
+
+    private bool IsChanged(RecurringState state) => state.Recurrence != _recurrence.ToString() || state.Missed != _missed;
+
+    /// <summary>A chain that broke, or makes up for missed firings in another way now, goes on where it was. Only another recurrence begins now.</summary>
+    private RecurringState Begin(RecurringState? state, DateTimeOffset now, bool isStart)
+    {
+        var epoch = (state?.Epoch ?? 0) + 1;
+        if (state is not null && !isStart)
+            return state with { Epoch = epoch, MovedAt = now }; // Perhaps of another version of the application.
+        var recurrence = _recurrence.ToString();
+        return state is { IsNew: true } || state?.Recurrence == recurrence
+            ? state with { Recurrence = recurrence, Missed = _missed, Epoch = epoch, MovedAt = now }
+            : new(recurrence, _missed, epoch, now, now, state?.Last, IsNew: true);
     }
 
     private async Task FireAsync(RecurringTick tick, MessageContext context, CancellationToken cancellationToken)
@@ -116,30 +136,51 @@ internal sealed class RecurringMessage
         var state = await context.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
         if (state is null || state.Epoch != tick.Epoch || state.Next != tick.Due)
             return; // Of a chain that is none any more.
+        if (!_hasStarted && IsChanged(state))
+        {
+            // This came before our own look at the chain, and what this version says of it counts already.
+            var begun = Begin(state, context.Clock.GetUtcNow(), isStart: true);
+            MoveOn(context, begun, begun.Next, context.Clock.GetUtcNow());
+            return;
+        }
 
+        // What the store says counts: another version of the application may have begun the chain.
+        var recurrence = state.Recurrence == _recurrence.ToString() ? _recurrence : Recurrence.Parse(state.Recurrence);
         var (now, ofStore) = (context.Clock.GetUtcNow(), TimeOf(context.EntryId));
+        if (state.IsNew)
+        {
+            // However late this comes: the store said when the chain was begun, by the ID that the tick had first.
+            var from = Min(tick.Due, TimeOf(context.Headers.SourceId));
+            MoveOn(context, state with { IsNew = false }, recurrence.Next(from < state.Last ? state.Last.Value : from), now);
+            return;
+        }
+
         if (now - ofStore > LateBy && !tick.IsDated)
         {
             context.Publish(Ticks, tick with { IsDated = true }, new() { Delay = TimeSpan.Zero });
             return;
         }
 
-        now = now < ofStore ? now : ofStore;
+        now = Min(now, ofStore);
         if (tick.Due - now > EarlyBy)
         {
             context.Publish(Ticks, tick with { IsDated = false }, new() { Delay = Until(tick.Due, now) });
             return;
         }
 
-        // What the store says counts: another version of the application may have begun the chain.
-        var recurrence = state.Recurrence == _recurrence.ToString() ? _recurrence : Recurrence.Parse(state.Recurrence);
         var due = state.Missed == MissedFirings.Latest ? recurrence.LastUntil(tick.Due, now) : tick.Due;
         _publish(context, Stream, due, $"{Name}@{due.UtcDateTime:O}");
-        var next = recurrence.Next(due);
-        context.State.Put(_state, state with { Next = next, MovedAt = now });
-        if (next is { } following)
-            context.Publish(Ticks, new RecurringTick(following, state.Epoch), new() { Delay = Until(following, now) });
+        MoveOn(context, state with { Last = due }, recurrence.Next(due), now);
     }
+
+    private void MoveOn(MessageContext context, RecurringState state, DateTimeOffset? next, DateTimeOffset now)
+    {
+        context.State.Put(_state, state with { Next = next, MovedAt = now });
+        if (next is { } due)
+            context.Publish(Ticks, new RecurringTick(due, state.Epoch), state.IsNew ? null : new() { Delay = Until(due, now) });
+    }
+
+    private static DateTimeOffset Min(DateTimeOffset one, DateTimeOffset other) => one < other ? one : other;
 
     private static DateTimeOffset TimeOf(EntryId id) =>
         DateTimeOffset.FromUnixTimeMilliseconds((long)Math.Min(id.Milliseconds, (ulong)DateTimeOffset.MaxValue.ToUnixTimeMilliseconds()));

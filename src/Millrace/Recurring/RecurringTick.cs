@@ -3,7 +3,7 @@ using System.Text.Json.Serialization;
 namespace Millrace.Recurring;
 
 /// <summary>The scheduled entry that makes a recurring message and schedules the next of its kind.</summary>
-/// <param name="Due">The moment that is due.</param>
+/// <param name="Due">The moment that is due, or, for the first tick of a recurrence, when it was begun.</param>
 /// <param name="Epoch">Which chain it belongs to; a tick of an earlier one does nothing.</param>
 /// <param name="IsDated">Whether it was sent round only for the store to say, by its new ID, what time it is.</param>
 [Message("millrace.tick")]
@@ -18,12 +18,18 @@ internal sealed record RecurringTick(
 /// <param name="Epoch">The chain that is valid.</param>
 /// <param name="Next">The next moment that has not been made a message of, or <see langword="null"/>: there is none any more.</param>
 /// <param name="MovedAt">When the chain was begun, by the clock of who began it, or last fired, no later than by the store's.</param>
+/// <param name="Last">The last moment that was made a message of, in whichever chain.</param>
+/// <param name="IsNew">
+/// Whether the recurrence has seen no tick yet. <paramref name="Next"/> is no moment of it then, but when it was begun, by the clock of who began it.
+/// </param>
 internal sealed record RecurringState(
     [property: JsonPropertyName("recurrence")] string Recurrence,
     [property: JsonPropertyName("missed"), JsonConverter(typeof(JsonStringEnumConverter<MissedFirings>))] MissedFirings Missed,
     [property: JsonPropertyName("epoch")] long Epoch,
     [property: JsonPropertyName("next")] DateTimeOffset? Next,
-    [property: JsonPropertyName("moved")] DateTimeOffset? MovedAt = null);
+    [property: JsonPropertyName("moved")] DateTimeOffset? MovedAt = null,
+    [property: JsonPropertyName("last")] DateTimeOffset? Last = null,
+    [property: JsonPropertyName("new"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] bool IsNew = false);
 
 [JsonSerializable(typeof(RecurringTick))]
 [JsonSerializable(typeof(RecurringState))]

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Embedded;
 using Millrace.Redis;
@@ -88,12 +89,15 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         Assert.InRange((await store.GetStreamInfoAsync(StreamNames.Derive(stream, "recurring:daily")))!.Length, 0, 1);
     }
 
+    /// <summary>How they are made up for is for the process to say that starts afterwards.</summary>
     [Theory]
-    [InlineData(MissedFirings.All, new[] { "12:10", "12:20", "12:30", "12:40", "12:50" })]
-    [InlineData(MissedFirings.Latest, new[] { "12:10", "12:40", "12:50" })]
-    public async Task Firings_missed_while_no_process_ran_are_made_up_for(MissedFirings missed, string[] expected)
+    [InlineData(MissedFirings.All, MissedFirings.All, new[] { "12:10", "12:20", "12:30", "12:40", "12:50" })]
+    [InlineData(MissedFirings.Latest, MissedFirings.Latest, new[] { "12:10", "12:40", "12:50" })]
+    [InlineData(MissedFirings.Latest, MissedFirings.All, new[] { "12:10", "12:20", "12:30", "12:40", "12:50" })]
+    [InlineData(MissedFirings.All, MissedFirings.Latest, new[] { "12:10", "12:40", "12:50" })]
+    public async Task Firings_missed_while_no_process_ran_are_made_up_for(MissedFirings before, MissedFirings missed, string[] expected)
     {
-        await using (var killed = await StartAsync(missed: missed))
+        await using (var killed = await StartAsync(missed: before))
         {
             await NextAsync(killed);
             await killed.ReadAsync("reports");
@@ -124,6 +128,25 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         await NextAsync(host);
 
         Assert.Equal(["12:05", "13:05"], (await host.ReadAsync("reports", 2)).Select(Due));
+    }
+
+    [Fact]
+    public async Task Recurrence_of_a_process_that_died_before_its_first_tick_counts_from_its_start()
+    {
+        var deaf = FaultyStore.Wrap(Store, static (member, arguments) =>
+            member == nameof(IStreamStore.ReadGroupAsync) && ((GroupRead)arguments[0]!).Streams.Contains(Ticks)
+                ? FaultyStore.Fault.Before
+                : FaultyStore.Fault.None);
+        await using (var killed = await StartAsync(store: deaf))
+        {
+            await WhenBegunAsync(1);
+            await killed.AbortAsync();
+        }
+
+        _time.Advance(2.5 * Period);
+        await using var host = await StartAsync();
+
+        Assert.Equal(["12:10", "12:20"], (await host.ReadAsync("reports", 2)).Select(Due));
     }
 
     /// <summary>A firing of any process moves the document on; what the new version says must not be lost over it.</summary>
@@ -179,13 +202,32 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         Assert.Equal(["12:10", "12:20"], (await host.ReadAsync("reports", 2)).Select(Due));
     }
 
+    /// <summary>In a rolling deployment the version that was there before may be the one that finds the chain broken.</summary>
+    [Fact]
+    public async Task Chain_that_broke_is_begun_again_with_the_recurrence_of_the_store()
+    {
+        await using var old = await StartAsync("old");
+        await WhenWaitingAsync(1);
+        await using (await StartAsync("new", recurrence: Recurrence.Cron("5 * * * *")))
+            await WhenWaitingAsync(2);
+        DeleteKey(StreamNames.Schedule(Ticks));
+
+        while (await Store.GetStreamInfoAsync("reports") is not { Length: >= 2 })
+        {
+            await _time.WaitForTimerAsync(TimeSpan.FromMilliseconds(1), TimeSpan.FromMinutes(1));
+            _time.Advance(TimeSpan.FromSeconds(20));
+        }
+
+        Assert.Equal(["12:05", "13:05"], (await old.ReadAsync("reports", 2)).Select(Due));
+    }
+
     /// <summary>While ticks cannot run, every process takes the chain for broken; it is begun anew once in a while, not by each of them each minute.</summary>
     [Fact]
     public async Task Chain_that_cannot_fire_is_not_begun_anew_by_every_process_each_minute()
     {
         await using var one = await StartAsync("one");
         await using var two = await StartAsync("two");
-        await WhenBegunAsync(1);
+        await WhenWaitingAsync(1);
         foreach (var host in new[] { one, two })
             Assert.True(host.Host.Services.GetRequiredService<ConsumerControl>().Pause(Ticks, "millrace"));
 
@@ -195,8 +237,7 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
             _time.Advance(TimeSpan.FromMinutes(1));
         }
 
-        var state = await Store.GetStateAsync(new("reports", "recurring/daily"));
-        Assert.InRange(System.Text.Json.JsonDocument.Parse(state!.Payload).RootElement.GetProperty("epoch").GetInt64(), 1, 6);
+        Assert.InRange((await StateAsync(Store))!.Value.GetProperty("epoch").GetInt64(), 1, 6);
     }
 
     [Fact]
@@ -257,27 +298,40 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         await Eventually.TrueAsync("the first tick waits", async () => (await store.GetScheduleAsync(Ticks)).Count == 1);
 
         time.Jump(TimeSpan.FromHours(25));
-        await MoveAsync(12);
+        await MoveAsync(host, time, ofStore, 12);
         time.Jump(TimeSpan.FromHours(-25));
-        await MoveAsync(60);
+        await MoveAsync(host, time, ofStore, 60);
 
         var moments = (await store.RangeAsync("reports", new() { Count = 1_000 })).Select(At).ToList();
         Assert.Equal(Enumerable.Range(1, 7).Select(i => begun + (i * Period)), moments);
+    }
 
-        async Task MoveAsync(int minutes)
+    /// <summary>From when on another recurrence counts is not for the clock of one process to say, nor what was made already.</summary>
+    [Theory]
+    [InlineData(25)]
+    [InlineData(-25)]
+    public async Task Recurrence_begun_by_a_process_whose_clock_is_wrong_leaves_out_no_moment_and_makes_none_twice(int hours)
+    {
+        var (time, ofStore) = (new ManualTime(), new ManualTime());
+        await using var store = new EmbeddedStreamStore(new(), ofStore);
+        var begun = time.GetUtcNow();
+        await using (var old = await StartAsync(store: store, time: time))
         {
-            for (var minute = 0; minute < minutes; minute++)
-            {
-                time.Move(TimeSpan.FromMinutes(1));
-                ofStore.Move(TimeSpan.FromMinutes(1));
-                await Eventually.TrueAsync("none is due", async () =>
-                {
-                    ofStore.Move(TimeSpan.Zero);
-                    return (await store.GetScheduleAsync(Ticks)).NextIn > TimeSpan.Zero; // A process that is ahead may have begun the chain anew.
-                });
-                await host.WhenSettledAsync(Ticks, "millrace");
-            }
+            await WhenWaitingAsync(1, store);
+            await MoveAsync(old, time, ofStore, 60);
         }
+
+        time.Jump(TimeSpan.FromHours(hours));
+        await using var host = await StartAsync(recurrence: Recurrence.Every(Period / 2), store: store, time: time);
+        await WhenWaitingAsync(2, store);
+        await MoveAsync(host, time, ofStore, 12);
+        time.Jump(TimeSpan.FromHours(-hours));
+        await MoveAsync(host, time, ofStore, 60);
+
+        var moments = (await store.RangeAsync("reports", new() { Count = 1_000 })).Select(At).ToList();
+        Assert.Equal(
+            [.. Enumerable.Range(1, 6).Select(i => begun + (i * Period)), .. Enumerable.Range(13, 14).Select(i => begun + (i * Period / 2))],
+            moments);
     }
 
     [Fact]
@@ -341,7 +395,7 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
 
     private static string Ticks => StreamNames.Derive("reports", "recurring:daily");
 
-    private static DateTimeOffset At(StreamEntry entry) => System.Text.Json.JsonDocument.Parse(entry.Fields.GetText("data"u8)!).RootElement
+    private static DateTimeOffset At(StreamEntry entry) => JsonDocument.Parse(entry.Fields.GetText("data"u8)!).RootElement
         .GetProperty("at").GetDateTimeOffset();
 
     private static string Due(StreamEntry entry) => At(entry).ToString("HH:mm", CultureInfo.InvariantCulture);
@@ -365,9 +419,31 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         _time.Advance((await host.Store.GetScheduleAsync(Ticks)).NextIn!.Value);
     }
 
+    /// <summary>Lets time pass by both clocks, and firings happen.</summary>
+    private static async Task MoveAsync(ConsumerHost host, ManualTime time, ManualTime ofStore, int minutes)
+    {
+        for (var minute = 0; minute < minutes; minute++)
+        {
+            time.Move(TimeSpan.FromMinutes(1));
+            ofStore.Move(TimeSpan.FromMinutes(1));
+            await Eventually.TrueAsync("none is due", async () =>
+            {
+                ofStore.Move(TimeSpan.Zero);
+                return (await host.Store.GetScheduleAsync(Ticks)).NextIn > TimeSpan.Zero; // A process that is ahead may have begun the chain anew.
+            });
+            await host.WhenSettledAsync(Ticks, "millrace");
+        }
+    }
+
     private Task WhenBegunAsync(int epoch) => Eventually.TrueAsync($"chain {epoch} has begun", async () =>
-        await Store.GetStateAsync(new("reports", "recurring/daily")) is { } state &&
-        System.Text.Json.JsonDocument.Parse(state.Payload).RootElement.GetProperty("epoch").GetInt64() == epoch);
+        await StateAsync(Store) is { } state && state.GetProperty("epoch").GetInt64() == epoch);
+
+    /// <summary>Ends when a chain has seen its first tick, and the one of its first moment waits.</summary>
+    private Task WhenWaitingAsync(int epoch, IStreamStore? store = null) => Eventually.TrueAsync($"chain {epoch} waits", async () =>
+        await StateAsync(store ?? Store) is { } state && state.GetProperty("epoch").GetInt64() == epoch && !state.TryGetProperty("new", out _));
+
+    private static async Task<JsonElement?> StateAsync(IStreamStore store) =>
+        await store.GetStateAsync(new("reports", "recurring/daily")) is { } state ? JsonDocument.Parse(state.Payload).RootElement : null;
 
     private void DeleteKey(string key)
     {
