@@ -65,6 +65,9 @@ internal sealed class CronExpression
         };
     }
 
+    /// <summary>Whether a word can be the field of seconds, which has no names, and not one of the name of a time zone.</summary>
+    public static bool IsSecond(string word) => word.All(static character => char.IsAsciiDigit(character) || character is '*' or '/' or '-' or ',');
+
     /// <summary>The first moment after another, in UTC, or <see langword="null"/>: there is none in the next ten years.</summary>
     public DateTimeOffset? Next(DateTimeOffset after, TimeZoneInfo zone)
     {

@@ -43,12 +43,23 @@ public abstract class Recurrence
     /// <summary>Reads what <see cref="ToString"/> wrote.</summary>
     /// <exception cref="FormatException">It is neither.</exception>
     /// <exception cref="TimeZoneNotFoundException">This machine does not know the zone.</exception>
-    internal static Recurrence Parse(string text) => text.Split(' ', 3) switch
+    internal static Recurrence Parse(string text)
     {
-        ["every", var period] => Every(TimeSpan.ParseExact(period, "c", CultureInfo.InvariantCulture)),
-        ["cron", var zone, var expression] => Cron(expression, TimeZoneInfo.FindSystemTimeZoneById(zone)),
-        _ => throw new FormatException($"'{text}' is no recurrence."),
-    };
+        switch (text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
+        {
+            case ["every", var period]:
+                return Every(TimeSpan.ParseExact(period, "c", CultureInfo.InvariantCulture));
+
+            // The zone may be of several words, as in "W. Europe Standard Time": the expression is what there is at the end.
+            case ["cron", _, _, ..] and var words:
+                var fields = words[^1][0] == '@' ? 1 : words.Length > 7 && CronExpression.IsSecond(words[^6]) ? 6 : 5;
+                if (words.Length < fields + 2)
+                    break;
+                return Cron(string.Join(' ', words[^fields..]), TimeZoneInfo.FindSystemTimeZoneById(string.Join(' ', words[1..^fields])));
+        }
+
+        throw new FormatException($"'{text}' is no recurrence.");
+    }
 
     /// <summary>The last moment up to another, given one that is not after it.</summary>
     internal virtual DateTimeOffset LastUntil(DateTimeOffset first, DateTimeOffset until)

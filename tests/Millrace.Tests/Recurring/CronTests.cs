@@ -85,7 +85,35 @@ public sealed class CronTests
     [InlineData("every 00:15:00")]
     [InlineData("every 1.00:00:00.1000000")]
     [InlineData("cron UTC 0 3 * * *")]
+    [InlineData("cron UTC */30 0 3 * * MON")]
+    [InlineData("cron UTC @daily")]
     public void Text_is_read_back(string text) => Assert.Equal(text, Recurrence.Parse(text).ToString());
+
+    /// <summary>The names that Windows has. Where the machine does not know them, it says which it does not.</summary>
+    [Theory]
+    [InlineData("W. Europe Standard Time", "0 3 * * *")]
+    [InlineData("UTC-11", "15 0 3 * * *")]
+    [InlineData("Romance Standard Time", "*/30 0 3 * * MON-FRI")]
+    [InlineData("Central America Standard Time", "@daily")]
+    public void Text_with_the_name_of_a_time_zone_that_has_spaces_is_read_back(string zone, string expression)
+    {
+        var text = Recurrence.Cron(expression, TimeZoneInfo.CreateCustomTimeZone(zone, TimeSpan.FromHours(1), null, null)).ToString();
+        try
+        {
+            Assert.Equal(text, Recurrence.Parse(text).ToString());
+        }
+        catch (TimeZoneNotFoundException error)
+        {
+            Assert.Contains($"'{zone}'", error.Message, StringComparison.Ordinal);
+        }
+    }
+
+    [Theory]
+    [InlineData("cron 0 3 * * *")]
+    [InlineData("cron UTC")]
+    [InlineData("cron @daily")]
+    [InlineData("daily")]
+    public void Text_that_is_no_recurrence_is_refused(string text) => Assert.Throws<FormatException>(() => Recurrence.Parse(text));
 
     private static string[] Following(Recurrence recurrence, DateTimeOffset after, int count)
     {
