@@ -60,7 +60,7 @@ internal sealed class ConsumerWorker
         _admission = new(_gate, plan.Lane, new(store, plan, core.Time, logger), _breaker);
         _deduplication = new(core, store, plan, logger, _abort.Token);
         var undecodable = new UndecodableEntries(plan, _gate, core.Meter, logger);
-        var batches = new BatchHandlers(invoker, plan.Options, core.Time, _stopReading.Token);
+        var batches = new BatchHandlers(invoker, plan.Options, core.Time, _admission);
         _pipeline = new(core, plan, invoker, batches, _settlement, undecodable, _deduplication, logger);
         if (plan.OrderKeys is not null)
             _ordered = new(OrderedParts(store), WaitAfterFailureAsync, _abort.Token);
@@ -315,12 +315,12 @@ internal sealed class ConsumerWorker
     /// <summary>Steps 7 to 9. What has not begun when the worker stops is left to be handed back.</summary>
     private async Task HandleAsync(Delivery delivery)
     {
-        var isIn = false;
+        var (isIn, hasBegun) = (false, true);
         try
         {
             isIn = await _admission.EnterAsync(delivery, _stopReading.Token).ConfigureAwait(false);
             if (isIn && !_leases.LoseIfOver(delivery) && delivery.TryStart())
-                await ProcessAsync(delivery).ConfigureAwait(false);
+                hasBegun = await ProcessAsync(delivery).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
@@ -332,15 +332,31 @@ internal sealed class ConsumerWorker
 
         if (isIn)
             _admission.Leave(delivery);
+        if (!hasBegun)
+            await WaitAgainAsync(delivery).ConfigureAwait(false);
+    }
+
+    /// <summary>The gate closed while it waited for its batch: it waits there again, or goes back with the rest on a pause or stop.</summary>
+    private async Task WaitAgainAsync(Delivery delivery)
+    {
+        delivery.ReturnToQueue();
+        if (delivery.IsLost && delivery.TryHandBack())
+            _held.Remove(delivery); // In this very moment, when there was no queue to take it out of.
+        if (_gate.IsClosedFor(WorkerState.Paused) && !_stopReading.IsCancellationRequested)
+            await HandBackAsync().ConfigureAwait(false);
+        await StartLaterAsync(delivery, TimeSpan.Zero).ConfigureAwait(false);
     }
 
     /// <summary>Runs one delivery to its settlement, again where state it read has changed.</summary>
-    private async Task ProcessAsync(Delivery delivery)
+    /// <returns>Whether it began. Otherwise nothing is settled.</returns>
+    private async Task<bool> ProcessAsync(Delivery delivery)
     {
         using var turn = await _deduplication.EnterAsync(delivery).ConfigureAwait(false);
         for (var run = 1; ; run++)
         {
-            var (action, context, failure) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);
+            var (action, context, failure, hasBegun) = await _pipeline.RunAsync(delivery).ConfigureAwait(false);
+            if (!hasBegun)
+                return false;
             var result = failure is CommitConflictException conflict && action is not SettleAction.Abandon && run < MaxReruns
                 ? new SettleResult { Conflict = conflict.Condition }
                 : await SettleAsync(delivery, context, action).ConfigureAwait(false);
@@ -354,7 +370,7 @@ internal sealed class ConsumerWorker
 
             if ((result.Conflict is { } last ? new CommitConflictException(last) : (Exception?)result.Refusal) is { } refusal)
                 await SettleRefusedAsync(delivery, refusal).ConfigureAwait(false);
-            return;
+            return true;
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Diagnostics.CodeAnalysis;
 using Microsoft.Extensions.Logging;
 using Millrace.Hosting;
@@ -52,6 +53,12 @@ internal sealed class DeliveryPipeline(
         finally
         {
             delivery.EndRun(_tokens);
+        }
+
+        if (ReferenceEquals(failure, BatchHandlers.NotBegun) && delivery.Cause == CancelCause.None)
+        {
+            activity?.ActivityTraceFlags = ActivityTraceFlags.None; // Not to be exported: no handler ran.
+            return new(SettleAction.Abandon.Instance, HasBegun: false);
         }
 
         core.Meter.EndProcess(started, plan, type, failure);
@@ -150,4 +157,6 @@ internal sealed class DeliveryPipeline(
 /// <param name="Action">What is to become of the delivery.</param>
 /// <param name="Context">What the handler left, if one ran.</param>
 /// <param name="Failure">What the handler threw, if it did.</param>
-internal readonly record struct PipelineResult(SettleAction Action, MessageContext? Context = null, Exception? Failure = null);
+/// <param name="HasBegun">Whether it went its way. Otherwise the gate closed on it, and it is to wait there again.</param>
+internal readonly record struct PipelineResult(
+    SettleAction Action, MessageContext? Context = null, Exception? Failure = null, bool HasBegun = true);

@@ -23,6 +23,8 @@ public sealed class MessageContext
 
     internal MessageContext(Delivery delivery, Settlement settlement) => (_delivery, _settlement) = (delivery, settlement);
 
+    internal Delivery Delivery => _delivery;
+
     /// <summary>The stream the message was published to, also when it comes back from a retry.</summary>
     public string Stream => Plan.Home;
 

@@ -9,11 +9,14 @@ namespace Millrace.Consuming;
 /// </summary>
 /// <remarks>
 /// A batch runs when it is full, when its first message has waited long enough, or when the worker stops; at most
-/// <see cref="ConsumerOptions.Concurrency"/> at once. A message that was delivered before and never settled may be what killed the process,
-/// so it runs alone.
+/// <see cref="ConsumerOptions.Concurrency"/> at once. What waits for that when the gate closes does not begin. A message that was delivered
+/// before and never settled may be what killed the process, so it runs alone.
 /// </remarks>
-internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions options, TimeProvider time, CancellationToken stop)
+internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions options, TimeProvider time, Admission admission)
 {
+    /// <summary>The outcome of a message that no handler has seen, because the gate closed. It may be invoked again.</summary>
+    public static readonly Exception NotBegun = new InvalidOperationException("The gate closed before the batch began.");
+
     private readonly Lock _lock = new();
     private readonly Dictionary<ConsumerRegistration, Batch> _gathering = [];
     private readonly SemaphoreSlim _running = new(options.Concurrency);
@@ -52,7 +55,7 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
 
     private async Task GatherAsync(ConsumerRegistration handler, Batch batch)
     {
-        await batch.Full.Task.WaitAsync(options.BatchWait, time, stop)
+        await batch.Full.Task.WaitAsync(options.BatchWait, time, admission.Closing)
             .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing | ConfigureAwaitOptions.ForceYielding);
         lock (_lock)
         {
@@ -65,7 +68,8 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
 
     private async Task RunAsync(ConsumerRegistration handler, List<Item> items)
     {
-        await _running.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+        using (admission.Closing.UnsafeRegister(_ => EndBarred(items), null))
+            await _running.WaitAsync(CancellationToken.None).ConfigureAwait(false);
         try
         {
             await RunCoreAsync(handler, items).ConfigureAwait(false);
@@ -78,6 +82,7 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
 
     private async Task RunCoreAsync(ConsumerRegistration handler, List<Item> items)
     {
+        EndBarred(items);
         items.RemoveAll(static item => !item.TryTake());
         if (items.Count == 0)
             return;
@@ -95,6 +100,16 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
             items[i].Outcome.SetResult(batch.Outcome(i, thrown));
     }
 
+    /// <summary>Ends what may not begin any more. The others wait on.</summary>
+    private void EndBarred(List<Item> items)
+    {
+        foreach (var item in items)
+        {
+            if (!admission.MayStillBegin(item.Context.Delivery))
+                item.End(NotBegun);
+        }
+    }
+
     private sealed class Batch
     {
         public List<Item> Items { get; } = [];
@@ -109,7 +124,9 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
         public Item(object message, MessageContext context, CancellationToken cancellationToken)
         {
             (Message, Context, CancellationToken) = (message, context, cancellationToken);
-            cancellationToken.UnsafeRegister(static item => ((Item)item!).Cancel(), this);
+
+            // Its lease is lost, or it has to be handed back.
+            cancellationToken.UnsafeRegister(static (item, token) => ((Item)item!).End(new OperationCanceledException(token)), this);
         }
 
         public object Message { get; }
@@ -123,11 +140,11 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
         /// <summary>Takes it into the batch that begins now, or out of it.</summary>
         public bool TryTake() => Interlocked.Exchange(ref _isTaken, 1) == 0;
 
-        /// <summary>Its lease is lost, or it has to be handed back: unless its batch has begun, it does not wait for that.</summary>
-        private void Cancel()
+        /// <summary>Ends it, unless its batch has begun.</summary>
+        public void End(Exception outcome)
         {
             if (TryTake())
-                Outcome.SetResult(new OperationCanceledException(CancellationToken));
+                Outcome.SetResult(outcome);
         }
     }
 

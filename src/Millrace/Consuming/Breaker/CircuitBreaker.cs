@@ -60,6 +60,13 @@ internal sealed class CircuitBreaker
         }
     }
 
+    /// <summary>Whether this is the message that is tried, for which the gate is closed to all others.</summary>
+    public bool IsTried(Delivery delivery)
+    {
+        lock (_lock)
+            return ReferenceEquals(_probe, delivery);
+    }
+
     /// <summary>A message that began is through, whatever became of it. A try that says nothing is made again with another message.</summary>
     public void Leave(Delivery delivery)
     {

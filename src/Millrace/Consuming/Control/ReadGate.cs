@@ -45,6 +45,13 @@ internal sealed class ReadGate(TimeProvider time)
             return _closures.Exists(closure => closure.State == state);
     }
 
+    /// <summary>Whether it is open but for this reason.</summary>
+    public bool IsOpenBesides(WorkerState state)
+    {
+        lock (_lock)
+            return _closures.TrueForAll(closure => closure.State == state);
+    }
+
     public async Task WhenOpenAsync(CancellationToken cancellationToken)
     {
         while (!_isOpen)

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text.Json;
+using Microsoft.Extensions.DependencyInjection;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
 
@@ -162,11 +163,92 @@ public abstract class BatchContract
             ValueTask.FromResult(_batches.Skip(1).Sum(batch => batch.Length) == 2));
     }
 
+    [Fact]
+    public async Task Batch_that_gathers_is_handed_back_on_a_pause_and_does_not_begin()
+    {
+        var begun = 0;
+        await using var host = await StartAsync((_, _, _) =>
+        {
+            Interlocked.Increment(ref begun);
+            return Task.CompletedTask;
+        }, o => (o.BatchSize, o.BatchWait) = (10, LongWait));
+        await PublishAsync(host, 3);
+        await Eventually.TrueAsync("all are delivered", async () => await Store.GetGroupsAsync(_stream) is [{ PendingCount: 3 }]);
+
+        Pause(host);
+        await using var other = await StartAsync((_, _, _) => Task.CompletedTask, o => o.BatchWait = TimeSpan.FromMilliseconds(20), "other");
+        await Eventually.TrueAsync("the other process handles them", () => ValueTask.FromResult(_batches.Sum(batch => batch.Length) == 3));
+
+        Assert.Equal(0, begun);
+        await host.WhenSettledAsync(_stream, Group);
+    }
+
+    [Fact]
+    public async Task Batches_that_wait_for_their_turn_are_handed_back_on_a_pause()
+    {
+        // Of a process that died, so that each runs alone, and two wait for the one that runs.
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Store.AppendManyAsync(_stream, [.. Enumerable.Range(0, 3).Select(i => EntryFields.Create(
+            ("type", "order.created"), ("schemaversion", "2"), ("data", $"{{\"orderId\":\"o{i}\"}}")))]);
+        await Store.ReadGroupAsync(new() { Group = Group, Consumer = "local", Streams = [_stream], Count = 3 });
+        var (started, finish) = (new TaskCompletionSource(), new TaskCompletionSource());
+        await using var host = await StartAsync((_, _, _) =>
+        {
+            started.TrySetResult();
+            return finish.Task;
+        }, o => (o.BatchSize, o.Concurrency, o.HandlerTimeout) = (3, 1, LongWait));
+        await started.Task.WaitAsync(Eventually.Deadline);
+
+        Pause(host);
+        await using var other = await StartAsync((_, _, _) => Task.CompletedTask, o => o.BatchWait = TimeSpan.FromMilliseconds(20), "other");
+        await Eventually.TrueAsync("the other process handles two", () => ValueTask.FromResult(_batches.Sum(batch => batch.Length) == 3));
+
+        finish.SetResult();
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(["o0", "o1", "o2"], _batches.SelectMany(batch => batch).Order());
+    }
+
+    /// <summary>The message that is tried closes the gate for all others, and begins all the same.</summary>
+    [Fact]
+    public async Task Messages_of_an_outage_are_handled_in_batches_after_it()
+    {
+        const int messages = 20;
+        var isDown = true;
+        var handled = new ConcurrentQueue<string>();
+        await using var host = await StartAsync(
+            (orders, _, _) =>
+            {
+                if (Volatile.Read(ref isDown))
+                    throw new TimeoutException("down");
+                foreach (var order in orders)
+                    handled.Enqueue(order.OrderId);
+                return Task.CompletedTask;
+            },
+            o =>
+            {
+                (o.BatchSize, o.BatchWait, o.BreakerFailures, o.MaxAttempts) = (4, TimeSpan.FromMilliseconds(20), 4, 3);
+                (o.BreakerPause, o.BreakerMaxPause) = (TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(4));
+            });
+        await PublishAsync(host, messages);
+
+        // More tries than any message has attempts, however they fall.
+        await Eventually.TrueAsync("messages were tried again and again", () =>
+            ValueTask.FromResult(_batches.Sum(batch => batch.Length) > 3 * messages));
+
+        Volatile.Write(ref isDown, false);
+        await Eventually.TrueAsync("all are handled", () => ValueTask.FromResult(handled.Distinct().Count() == messages));
+        Assert.Null(await Store.GetStreamInfoAsync(StreamNames.DeadLetters(_stream, Group)));
+    }
+
+    private void Pause(ConsumerHost host) => Assert.True(host.Host.Services.GetRequiredService<ConsumerControl>().Pause(_stream, Group));
+
     private async Task PublishAsync(ConsumerHost host, int count) =>
         await host.Publisher.PublishManyAsync(_stream, Enumerable.Range(0, count).Select(i => new OrderCreated($"o{i}", i)).ToList());
 
     private Task<ConsumerHost> StartAsync(
-        Func<IReadOnlyList<OrderCreated>, BatchContext, CancellationToken, Task> handle, Action<ConsumerOptions> configure) => ConsumerHost.StartAsync(
+        Func<IReadOnlyList<OrderCreated>, BatchContext, CancellationToken, Task> handle,
+        Action<ConsumerOptions> configure,
+        string instance = "local") => ConsumerHost.StartAsync(
         m => m.AddMessage<OrderPaid>().AddBatchConsumer<OrderCreated>(
             _stream,
             Group,
@@ -181,5 +263,6 @@ public abstract class BatchContract
                 o.RetryBaseDelay = TimeSpan.FromMilliseconds(1);
                 configure(o);
             }),
-        Store);
+        Store,
+        instance: instance);
 }
