@@ -28,9 +28,12 @@ internal sealed class InFlight
     public bool IsNoneBesideHandlers => _recurringHasBegun &&
         _groups.TrueForAll(work => Handlers.Any(run => run.Stream == work.Plan.Home && run.Group == work.Plan.Group));
 
-    /// <summary>Whether nothing will happen, as far as one can see, before time passes: what is pending is in nobody's hands.</summary>
+    /// <summary>
+    /// Whether nothing will happen, as far as one can see, before time passes: what is pending is in nobody's hands, and what is unread behind it may
+    /// have no room before some of that is handled.
+    /// </summary>
     public bool MayWaitForTime => Handlers.Count == 0 && _recurringHasBegun &&
-        _groups.TrueForAll(static work => !work.IsMissing && (work.Unread == 0 || work.State == WorkerState.Failing));
+        _groups.TrueForAll(static work => !work.IsMissing && (work.Unread == 0 || work.Pending > 0 || work.State == WorkerState.Failing));
 
     public static async ValueTask<InFlight> LookAsync(IStreamStore store, MillraceService service, HandlerWatch handlers)
     {

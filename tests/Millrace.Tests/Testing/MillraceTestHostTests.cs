@@ -323,6 +323,44 @@ public sealed class MillraceTestHostTests
         Assert.NotEmpty(host.Failed);
     }
 
+    /// <summary>What is unread behind what waits for its time waits as well.</summary>
+    [Fact]
+    public async Task Time_passes_for_a_rate_limit_with_more_unread_than_the_group_holds()
+    {
+        const int count = 100;
+        await using var host = await MillraceTestHost.StartAsync(
+            static m => m.AddConsumer<TripBooked>("trips", "booking", static (_, _, _) => Task.CompletedTask, static options => options.RateLimit = 400),
+            options: new() { Deadline = TimeSpan.FromSeconds(10) });
+        await host.PublishManyAsync("trips", Enumerable.Range(0, count).Select(static i => new TripBooked($"t{i}", i)).ToList());
+
+        await host.AdvanceAsync(TimeSpan.FromSeconds(1));
+
+        Assert.Equal(count, host.Handled<TripBooked>().Count);
+    }
+
+    [Fact]
+    public async Task Time_passes_for_batches_of_several_types_with_more_unread_than_the_group_holds()
+    {
+        const int count = 20;
+        await using var host = await MillraceTestHost.StartAsync(
+            static m => m
+                .AddBatchConsumer<TripBooked>("trips", "booking", static (_, _, _) => Task.CompletedTask, Configure)
+                .AddBatchConsumer<SeatTaken>("trips", "booking", static (_, _, _) => Task.CompletedTask),
+            options: new() { Deadline = TimeSpan.FromSeconds(10) });
+        for (var i = 0; i < count; i++)
+        {
+            await host.PublishAsync("trips", new TripBooked($"t{i}", 1));
+            await host.PublishAsync("trips", new SeatTaken($"t{i}"));
+        }
+
+        await host.AdvanceAsync(TimeSpan.FromMinutes(1));
+
+        Assert.Equal(count, host.Handled<TripBooked>().Count);
+        Assert.Equal(count, host.Handled<SeatTaken>().Count);
+
+        static void Configure(ConsumerOptions options) => (options.Concurrency, options.BatchSize, options.Prefetch) = (1, 10, 2);
+    }
+
     [Fact]
     public async Task Store_and_clock_the_application_chose_are_passed_over()
     {
