@@ -141,7 +141,8 @@ internal sealed class CircuitBreaker
         _pause = NextPause();
         (_state, _probe) = (BreakerState.Open, null);
         var kind = MessageMeter.ErrorType(error);
-        _gate.Close(WorkerState.Tripped, kind);
+        if (!_gate.Close(WorkerState.Tripped, kind))
+            _gate.Explain(WorkerState.Tripped, kind); // Closed for the message that was tried.
         LogMessages.BreakerOpened(_logger, error, _plan.Stream, _plan.Group, _pause);
         _timer?.Dispose();
         _timer = _time.CreateTimer(static breaker => ((CircuitBreaker)breaker!).EndPause(), this, _pause, Timeout.InfiniteTimeSpan);

@@ -85,6 +85,17 @@ internal sealed class ReadGate(TimeProvider time)
         return true;
     }
 
+    /// <summary>Says something else of a reason for which it is closed.</summary>
+    public void Explain(WorkerState state, string detail)
+    {
+        lock (_lock)
+        {
+            var index = _closures.FindIndex(closure => closure.State == state);
+            if (index >= 0)
+                _closures[index] = _closures[index] with { Detail = detail };
+        }
+    }
+
     /// <summary>Takes a reason away.</summary>
     /// <returns>Whether it was there.</returns>
     public bool Open(WorkerState state)

@@ -74,6 +74,20 @@ public abstract class BreakerContract
         await Eventually.TrueAsync("what had not begun is handled", () => ValueTask.FromResult(Volatile.Read(ref _handled) >= 12 - before));
     }
 
+    [Fact]
+    public async Task Report_says_what_failed_last_also_after_a_message_was_tried()
+    {
+        await using var host = await StartAsync(_ => true, o => (o.Concurrency, o.BreakerFailures, o.BreakerMaxPause) = (1, 2, TimeSpan.FromMinutes(1)));
+        await host.Publisher.PublishManyAsync(_stream, Enumerable.Range(0, 12).Select(i => new OrderCreated($"o{i}", i)).ToList());
+
+        // Pauses double, so that one is soon long enough to be seen.
+        await Eventually.TrueAsync("two tries have failed, and the report says of what", () => ValueTask.FromResult(
+            Volatile.Read(ref _calls) >= 2 + 2 && host.Host.Services.GetRequiredService<ConsumerControl>().Consumers[0] is
+            {
+                State: WorkerState.Tripped, Detail: "System.TimeoutException",
+            }));
+    }
+
     protected static Task WhenAsync(ConsumerHost host, WorkerState state) => Eventually.TrueAsync($"the consumer is {state}", () =>
         ValueTask.FromResult(host.Host.Services.GetRequiredService<ConsumerControl>().Consumers[0].State == state));
 
