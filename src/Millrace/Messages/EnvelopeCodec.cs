@@ -53,7 +53,10 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
         return fields;
     }
 
-    /// <summary>The fields of an entry for a place where it gets another ID: what its own ID said of the message, they say.</summary>
+    /// <summary>
+    /// The fields of an entry for a place where it gets another ID: what its own ID said of the message, they say. One of another program that leaves no
+    /// room for that goes as it is.
+    /// </summary>
     /// <param name="entry">The entry.</param>
     /// <param name="lane">The stream of the priority lane it is in, if it is.</param>
     public static EntryFields Keep(StreamEntry entry, string? lane)
@@ -61,7 +64,7 @@ internal sealed class EnvelopeCodec(MessageRegistry registry, MessageSerializer 
         var headers = new MessageHeaders(entry.Id, entry.Fields, isOriginal: true, lane);
         var hasId = entry.Fields.TryGet(EnvelopeFieldNames.Id, out _);
         var hasTime = entry.Fields.TryGet(EnvelopeFieldNames.Time, out _);
-        if (hasId && hasTime)
+        if ((hasId && hasTime) || entry.Fields.Count > MaxFields || entry.Fields.Packed.Length > MaxBytes)
             return entry.Fields;
 
         var writer = new EntryFieldsWriter();

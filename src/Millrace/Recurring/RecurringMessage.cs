@@ -112,8 +112,8 @@ internal sealed class RecurringMessage
 
         var begun = Begin(state, now, isStart);
         commit.State.Put(_state, begun);
-        if (begun.Next is { } due)
-            commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), begun.IsNew ? null : new() { Delay = Until(due, now) });
+        if (begun.NextTick is { } due)
+            commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), Delayed(begun, now));
         return await commit.CommitAsync(cancellationToken).ConfigureAwait(false);
     }
 
@@ -126,21 +126,20 @@ internal sealed class RecurringMessage
         if (state is not null && !isStart)
             return state with { Epoch = epoch, MovedAt = now }; // Perhaps of another version of the application.
         var recurrence = _recurrence.ToString();
-        return state is { IsNew: true } || state?.Recurrence == recurrence
-            ? state with { Recurrence = recurrence, Missed = _missed, Epoch = epoch, MovedAt = now }
-            : new(recurrence, _missed, epoch, now, now, state?.Last, IsNew: true);
+        return state?.Recurrence == recurrence
+            ? state with { Missed = _missed, Epoch = epoch, MovedAt = now }
+            : new(recurrence, _missed, epoch, Next: null, now, state?.Last, BegunAt: now);
     }
 
     private async Task FireAsync(RecurringTick tick, MessageContext context, CancellationToken cancellationToken)
     {
         var state = await context.State.GetAsync<RecurringState>(_state, cancellationToken).ConfigureAwait(false);
-        if (state is null || state.Epoch != tick.Epoch || state.Next != tick.Due)
+        if (state is null || state.Epoch != tick.Epoch || state.NextTick != tick.Due)
             return; // Of a chain that is none any more.
         if (!_hasStarted && IsChanged(state))
         {
             // This came before our own look at the chain, and what this version says of it counts already.
-            var begun = Begin(state, context.Clock.GetUtcNow(), isStart: true);
-            MoveOn(context, begun, begun.Next, context.Clock.GetUtcNow());
+            MoveOn(context, Begin(state, context.Clock.GetUtcNow(), isStart: true), context.Clock.GetUtcNow());
             return;
         }
 
@@ -151,7 +150,7 @@ internal sealed class RecurringMessage
         {
             // However late this comes: the store said when the chain was begun, by the ID that the tick had first.
             var from = Min(tick.Due, TimeOf(context.Headers.SourceId));
-            MoveOn(context, state with { IsNew = false }, recurrence.Next(from < state.Last ? state.Last.Value : from), now);
+            MoveOn(context, state with { BegunAt = null, Next = recurrence.Next(from < state.Last ? state.Last.Value : from) }, now);
             return;
         }
 
@@ -170,15 +169,19 @@ internal sealed class RecurringMessage
 
         var due = state.Missed == MissedFirings.Latest ? recurrence.LastUntil(tick.Due, now) : tick.Due;
         _publish(context, Stream, due, $"{Name}@{due.UtcDateTime:O}");
-        MoveOn(context, state with { Last = due }, recurrence.Next(due), now);
+        MoveOn(context, state with { Last = due, Next = recurrence.Next(due) }, now);
     }
 
-    private void MoveOn(MessageContext context, RecurringState state, DateTimeOffset? next, DateTimeOffset now)
+    private void MoveOn(MessageContext context, RecurringState state, DateTimeOffset now)
     {
-        context.State.Put(_state, state with { Next = next, MovedAt = now });
-        if (next is { } due)
-            context.Publish(Ticks, new RecurringTick(due, state.Epoch), state.IsNew ? null : new() { Delay = Until(due, now) });
+        context.State.Put(_state, state with { MovedAt = now });
+        if (state.NextTick is { } due)
+            context.Publish(Ticks, new RecurringTick(due, state.Epoch), Delayed(state, now));
     }
+
+    /// <summary>The first tick comes at once.</summary>
+    private static PublishOptions? Delayed(RecurringState state, DateTimeOffset now) =>
+        state is { IsNew: false, Next: { } due } ? new() { Delay = Until(due, now) } : null;
 
     private static DateTimeOffset Min(DateTimeOffset one, DateTimeOffset other) => one < other ? one : other;
 

@@ -19,8 +19,9 @@ internal sealed record RecurringTick(
 /// <param name="Next">The next moment that has not been made a message of, or <see langword="null"/>: there is none any more.</param>
 /// <param name="MovedAt">When the chain was begun, by the clock of who began it, or last fired, no later than by the store's.</param>
 /// <param name="Last">The last moment that was made a message of, in whichever chain.</param>
-/// <param name="IsNew">
-/// Whether the recurrence has seen no tick yet. <paramref name="Next"/> is no moment of it then, but when it was begun, by the clock of who began it.
+/// <param name="BegunAt">
+/// When the recurrence was begun, by the clock of who began it, until its first tick has come; it has no <paramref name="Next"/> before. A process of a
+/// version that does not know of it finds that tick to be of no chain.
 /// </param>
 internal sealed record RecurringState(
     [property: JsonPropertyName("recurrence")] string Recurrence,
@@ -29,7 +30,15 @@ internal sealed record RecurringState(
     [property: JsonPropertyName("next")] DateTimeOffset? Next,
     [property: JsonPropertyName("moved")] DateTimeOffset? MovedAt = null,
     [property: JsonPropertyName("last")] DateTimeOffset? Last = null,
-    [property: JsonPropertyName("new"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingDefault)] bool IsNew = false);
+    [property: JsonPropertyName("begun"), JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)] DateTimeOffset? BegunAt = null)
+{
+    [JsonIgnore]
+    public bool IsNew => BegunAt is not null;
+
+    /// <summary>What the tick that is under way says.</summary>
+    [JsonIgnore]
+    public DateTimeOffset? NextTick => BegunAt ?? Next;
+}
 
 [JsonSerializable(typeof(RecurringTick))]
 [JsonSerializable(typeof(RecurringState))]

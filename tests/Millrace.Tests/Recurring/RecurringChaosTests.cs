@@ -36,7 +36,7 @@ public sealed class RecurringChaosTests
             place, seed, millrace => millrace.AddRecurring("bell", "bells", recurrence, static due => new BellRung(due)), static _ => { });
         var state = new StateKey("bells", "recurring/bell");
         await chaos.UntilAsync("the chain waits for its first moment", MaxSteps, async () =>
-            await chaos.Store.GetStateAsync(state) is { } found && !JsonDocument.Parse(found.Payload).RootElement.TryGetProperty("new", out _));
+            await chaos.Store.GetStateAsync(state) is { } found && !JsonDocument.Parse(found.Payload).RootElement.TryGetProperty("begun", out _));
         var known = (await NextAsync())!.Value;
         chaos.Begin();
         for (var step = 0; step < (place == PatternChaos.Embedded ? VirtualSteps : Steps); step++)

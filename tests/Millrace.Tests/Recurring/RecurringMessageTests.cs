@@ -149,6 +149,27 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         Assert.Equal(["12:10", "12:20"], (await host.ReadAsync("reports", 2)).Select(Due));
     }
 
+    [Fact]
+    public async Task Recurrence_that_replaces_one_that_saw_no_tick_counts_from_its_own_start()
+    {
+        var deaf = FaultyStore.Wrap(Store, static (member, arguments) =>
+            member == nameof(IStreamStore.ReadGroupAsync) && ((GroupRead)arguments[0]!).Streams.Contains(Ticks)
+                ? FaultyStore.Fault.Before
+                : FaultyStore.Fault.None);
+        await using (var killed = await StartAsync(store: deaf))
+        {
+            await WhenBegunAsync(1);
+            await killed.AbortAsync();
+        }
+
+        _time.Advance(2.5 * Period);
+        await using var host = await StartAsync(recurrence: Recurrence.Cron("*/5 * * * *"));
+        await WhenWaitingAsync(2);
+        _time.Advance(Period / 2);
+
+        Assert.Equal("12:30", Due((await host.ReadAsync("reports", 1))[0]));
+    }
+
     /// <summary>A firing of any process moves the document on; what the new version says must not be lost over it.</summary>
     [Theory]
     [InlineData(1)]
@@ -440,7 +461,7 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
 
     /// <summary>Ends when a chain has seen its first tick, and the one of its first moment waits.</summary>
     private Task WhenWaitingAsync(int epoch, IStreamStore? store = null) => Eventually.TrueAsync($"chain {epoch} waits", async () =>
-        await StateAsync(store ?? Store) is { } state && state.GetProperty("epoch").GetInt64() == epoch && !state.TryGetProperty("new", out _));
+        await StateAsync(store ?? Store) is { } state && state.GetProperty("epoch").GetInt64() == epoch && !state.TryGetProperty("begun", out _));
 
     private static async Task<JsonElement?> StateAsync(IStreamStore store) =>
         await store.GetStateAsync(new("reports", "recurring/daily")) is { } state ? JsonDocument.Parse(state.Payload).RootElement : null;
