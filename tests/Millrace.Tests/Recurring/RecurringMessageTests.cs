@@ -133,16 +133,7 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
     [Fact]
     public async Task Recurrence_of_a_process_that_died_before_its_first_tick_counts_from_its_start()
     {
-        var deaf = FaultyStore.Wrap(Store, static (member, arguments) =>
-            member == nameof(IStreamStore.ReadGroupAsync) && ((GroupRead)arguments[0]!).Streams.Contains(Ticks)
-                ? FaultyStore.Fault.Before
-                : FaultyStore.Fault.None);
-        await using (var killed = await StartAsync(store: deaf))
-        {
-            await WhenBegunAsync(1);
-            await killed.AbortAsync();
-        }
-
+        await BeginAndDieAsync();
         _time.Advance(2.5 * Period);
         await using var host = await StartAsync();
 
@@ -152,16 +143,7 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
     [Fact]
     public async Task Recurrence_that_replaces_one_that_saw_no_tick_counts_from_its_own_start()
     {
-        var deaf = FaultyStore.Wrap(Store, static (member, arguments) =>
-            member == nameof(IStreamStore.ReadGroupAsync) && ((GroupRead)arguments[0]!).Streams.Contains(Ticks)
-                ? FaultyStore.Fault.Before
-                : FaultyStore.Fault.None);
-        await using (var killed = await StartAsync(store: deaf))
-        {
-            await WhenBegunAsync(1);
-            await killed.AbortAsync();
-        }
-
+        await BeginAndDieAsync();
         _time.Advance(2.5 * Period);
         await using var host = await StartAsync(recurrence: Recurrence.Cron("*/5 * * * *"));
         await WhenWaitingAsync(2);
@@ -458,6 +440,20 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
 
     private Task WhenBegunAsync(int epoch) => Eventually.TrueAsync($"chain {epoch} has begun", async () =>
         await StateAsync(Store) is { } state && state.GetProperty("epoch").GetInt64() == epoch);
+
+    /// <summary>A process begins the chain and dies before it is given the first tick.</summary>
+    private async Task BeginAndDieAsync()
+    {
+        var deaf = FaultyStore.Wrap(Store, static (member, arguments) =>
+            member == nameof(IStreamStore.ReadGroupAsync) && ((GroupRead)arguments[0]!).Streams.Contains(Ticks)
+                ? FaultyStore.Fault.Before
+                : FaultyStore.Fault.None);
+        await using (var killed = await StartAsync(store: deaf))
+        {
+            await WhenBegunAsync(1);
+            await killed.AbortAsync();
+        }
+    }
 
     /// <summary>Ends when a chain has seen its first tick, and the one of its first moment waits.</summary>
     private Task WhenWaitingAsync(int epoch, IStreamStore? store = null) => Eventually.TrueAsync($"chain {epoch} waits", async () =>
