@@ -70,6 +70,8 @@ public sealed class SecondSignalTests
 
         await Eventually.TrueAsync("it holds what it runs, and one more", async () =>
             (await store.GetGroupsAsync(ChaosWorkload.Jobs)).FirstOrDefault(group => group.Name == ChaosWorkload.Work) is { PendingCount: Running + 1 });
+        await Eventually.TrueAsync("its handlers run", () => ValueTask.FromResult(
+            FileHistory.Read(history).Count(happened => happened is { What: Happened.Begin, Group: ChaosWorkload.Work }) == Running));
         worker.Signal();
         await Eventually.TrueAsync("it drains", async () =>
             await store.GetStreamInfoAsync(StreamNames.Again(ChaosWorkload.Jobs, ChaosWorkload.Work)) is { EntriesAdded: 1 });
