@@ -21,13 +21,7 @@ public sealed class ServerClockJumpTests
     {
         await using var server = await ChaosServer.StartAsync(name);
         await using var store = new RedisStreamStore(RedisOptions.Parse($"127.0.0.1:{server.Port}"));
-        await using var host = await ConsumerHost.StartAsync(
-            millrace => millrace.AddConsumer<OrderCreated>("orders", "billing", (order, _, _) =>
-            {
-                _handled.Enqueue(order.OrderId);
-                return Task.CompletedTask;
-            }),
-            store);
+        await using var host = await StartAsync(store);
 
         await ScheduleAsync(host, "hour", TimeSpan.FromHours(1));
         server.Jump(TimeSpan.FromHours(2));
@@ -56,13 +50,7 @@ public sealed class ServerClockJumpTests
     {
         await using var server = await ChaosServer.StartAsync(name);
         await using var store = new RedisStreamStore(RedisOptions.Parse($"127.0.0.1:{server.Port}"));
-        await using var host = await ConsumerHost.StartAsync(
-            millrace => millrace.AddConsumer<OrderCreated>("orders", "billing", (order, _, _) =>
-            {
-                _handled.Enqueue(order.OrderId);
-                return Task.CompletedTask;
-            }, static options => (options.RateLimit, options.RatePeriod) = (Count, TimeSpan.FromSeconds(1))),
-            store);
+        await using var host = await StartAsync(store, static options => (options.RateLimit, options.RatePeriod) = (Count, TimeSpan.FromSeconds(1)));
         await host.Publisher.PublishManyAsync<OrderCreated>("orders", [.. Enumerable.Range(0, 5 * Count).Select(i => new OrderCreated($"o{i}", i))]);
 
         // Now and then there is no window just then, and nothing would be held up.
@@ -76,6 +64,14 @@ public sealed class ServerClockJumpTests
         await host.WhenSettledAsync("orders", "billing");
         Assert.Equal(5 * Count, _handled.Distinct().Count());
     }
+
+    private Task<ConsumerHost> StartAsync(RedisStreamStore store, Action<ConsumerOptions>? configure = null) => ConsumerHost.StartAsync(
+        millrace => millrace.AddConsumer<OrderCreated>("orders", "billing", (order, _, _) =>
+        {
+            _handled.Enqueue(order.OrderId);
+            return Task.CompletedTask;
+        }, configure),
+        store);
 
     private static async Task ScheduleAsync(ConsumerHost host, string name, TimeSpan delay)
     {
