@@ -27,4 +27,23 @@ internal sealed record JournalOptions
     /// <summary>Runs what no caller does itself. Default: the thread pool; a simulation runs it on its own thread.</summary>
     public Action<Action> Background { get; init; } =
         static work => ThreadPool.UnsafeQueueUserWorkItem(static work => work(), work, preferLocal: false);
+
+    /// <summary>
+    /// Runs the sync that the timer begins. Default: a thread of its own each time. The pool has about one for each processor, and who handles messages
+    /// would miss it for the quarter of a second that half a gigabyte takes.
+    /// </summary>
+    public Action<Action> Aside { get; init; } = RunAside;
+
+    private static void RunAside(Action work)
+    {
+        try
+        {
+            new Thread(() => work()) { IsBackground = true, Name = "Millrace journal" }.UnsafeStart();
+        }
+        catch (OutOfMemoryException)
+        {
+            // The system gives this process no more threads. Those that it has will do.
+            ThreadPool.UnsafeQueueUserWorkItem(static work => work(), work, preferLocal: false);
+        }
+    }
 }

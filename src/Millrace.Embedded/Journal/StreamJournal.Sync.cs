@@ -44,6 +44,8 @@ internal sealed partial class StreamJournal
             _syncTimer.Change(SyncDelay, Timeout.InfiniteTimeSpan);
     }
 
+    private void SyncAside() => _options.Aside(SyncWrittenBytes);
+
     /// <summary>Syncs what is written, if the device may lack any of it.</summary>
     private void SyncWrittenBytes() => Sync(Volatile.Read(ref _writtenLsn));
 

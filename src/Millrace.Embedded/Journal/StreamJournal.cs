@@ -81,7 +81,7 @@ internal sealed partial class StreamJournal : IAsyncDisposable
         _bytesSinceSnapshot = recovered.BytesSinceSnapshot;
         SnapshotLsn = recovered.SnapshotLsn;
         SnapshotBytes = recovered.SnapshotBytes;
-        _syncTimer = CreateTimer(static state => ((StreamJournal)state!).SyncWrittenBytes());
+        _syncTimer = CreateTimer(static state => ((StreamJournal)state!).SyncAside());
         _probeTimer = CreateTimer(static state => ((StreamJournal)state!).TryAgain());
 
         ITimer CreateTimer(TimerCallback callback) => time.CreateTimer(callback, this, Timeout.InfiniteTimeSpan, Timeout.InfiniteTimeSpan);

@@ -64,7 +64,7 @@ internal sealed class VirtualRun
         var victim = _random.Next(2) == 0 ? ChaosWorkload.Risk : ChaosWorkload.RiskInOrder;
         _publisher = new(_history, _time, seed, seed % KillerEvery == 0 ? victim : null);
         _sync = (SyncPolicy)_random.Next(3);
-        _journal = new() { SegmentBytes = 4_096 << _random.Next(5) };
+        _journal = new() { SegmentBytes = 4_096 << _random.Next(5), Aside = static work => work() };
         _snapshotBytes = _random.Next(2) == 0 ? long.MaxValue : _journal.SegmentBytes / 4; // Eight times this where it only grows.
         _hosts = new VirtualHost?[_random.Next(1, 4)];
         _starts = new int[_hosts.Length];

@@ -1,5 +1,7 @@
+using System.Collections.Concurrent;
 using Millrace.Embedded;
 using Millrace.Streams;
+using Millrace.Tests.Fixtures;
 using Millrace.Tests.Journal;
 
 namespace Millrace.Tests.Embedded;
@@ -146,6 +148,29 @@ public sealed class EmbeddedDiskTests : IDisposable
     }
 
     private static EntryFields Fields(string value) => EntryFields.Create(("v", value));
+
+    /// <summary>The pool has about a thread for each processor: who waits for the device on one of them takes it from the handlers.</summary>
+    [Fact]
+    public async Task Sync_of_the_timer_keeps_no_thread_of_the_pool()
+    {
+        var syncs = new ConcurrentQueue<(string Call, bool IsOfPool)>();
+        var device = new FaultDevice(_directory.Path)
+        {
+            Fault = (call, _) =>
+            {
+                if (call.StartsWith("Sync", StringComparison.Ordinal))
+                    syncs.Enqueue((call, Thread.CurrentThread.IsThreadPoolThread));
+                return null;
+            },
+        };
+        await using var store = new EmbeddedStreamStore(new() { Directory = _directory.Path }, _time, null, () => device);
+        await store.AppendAsync("s", Fields("1"));
+        syncs.Clear(); // Those of the start.
+
+        _time.Move(TimeSpan.FromSeconds(1));
+        await Eventually.TrueAsync("the timer's sync came", () => new(!syncs.IsEmpty));
+        Assert.Equal([("SyncData", false)], syncs);
+    }
 
     private static async Task<IReadOnlyList<StreamBatch<DeliveredEntry>>> ReadAsync(
         EmbeddedStreamStore store, string consumer, int count) =>

@@ -35,7 +35,7 @@ internal sealed class JournalDirectory : IDisposable, IJournalReplay
         Parts.Clear();
         return StreamJournal.Open(
             device ?? DiskDevice.Open(Path),
-            (options ?? new()) with { Sync = sync },
+            (options ?? new()) with { Sync = sync, Aside = static work => work() },
             time ?? TimeProvider.System,
             logger ?? NullLogger.Instance,
             this);

@@ -89,6 +89,6 @@ public sealed class FoundBySimulationTests
     {
         counts = new();
         var device = new SimulatedDevice(disk, plan, plan.Random, counts, new());
-        return (device, new(new EmbeddedStoreOptions { Sync = sync }, _time, null, () => device));
+        return (device, new(new EmbeddedStoreOptions { Sync = sync, Journal = new() { Aside = static work => work() } }, _time, null, () => device));
     }
 }

@@ -55,6 +55,7 @@ internal sealed partial class SimulationRun : IMutationTarget
             MinAheadFrameBytes = _plan.MinAheadFrameBytes,
             AheadBytes = _plan.AheadBytes,
             Background = _background.Push,
+            Aside = static work => work(),
         };
         _time.Fired = () =>
         {
