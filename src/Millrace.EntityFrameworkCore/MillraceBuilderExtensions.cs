@@ -198,7 +198,7 @@ public static class MillraceBuilderExtensions
         source.Options.Check(typeof(TDbContext).Name);
         OutboxTwins.Check(provider);
         var scopes = provider.GetRequiredService<IServiceScopeFactory>();
-        var logger = LoggerOf(provider, "Millrace.Outbox");
+        var (time, logger) = (provider.GetRequiredService<TimeProvider>(), LoggerOf(provider, "Millrace.Outbox"));
         if (source.Options.RunsRelay)
         {
             return new OutboxRelay<TDbContext>(
@@ -206,11 +206,11 @@ public static class MillraceBuilderExtensions
                 provider.GetRequiredService<IStreamStore>(),
                 scopes,
                 new(provider.GetService<IMeterFactory>(), source.Options.Name!),
-                provider.GetRequiredService<TimeProvider>(),
+                time,
                 logger);
         }
 
-        return source.Options.WakeUp is null ? new NoLoop() : new OutboxNotifier<TDbContext>(source, scopes, logger);
+        return source.Options.WakeUp is null ? new NoLoop() : new OutboxNotifier<TDbContext>(source, scopes, time, logger);
     }
 
     private static ILogger LoggerOf(IServiceProvider provider, string category) =>

@@ -1,7 +1,7 @@
 namespace Millrace;
 
 /// <summary>
-/// Lets one line a minute through of what fails again and again while a store is away. One for each worker and kind of failure; safe for all threads.
+/// Lets one line a minute through of what fails again and again while a store is away. One for each part and kind of failure; safe for all threads.
 /// </summary>
 internal sealed class LogLimit(TimeProvider time)
 {

@@ -12,6 +12,8 @@ internal sealed class InboxCleaner<TDbContext>(InboxOptions options, IServiceSco
     // Small transactions: one for a table that was never cleaned would take longer than the database allows, and keep writers waiting.
     private const int Page = 1_000;
 
+    private readonly LogLimit _failures = new(time);
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         using var timer = new PeriodicTimer(options.CleaningInterval, time);
@@ -46,7 +48,8 @@ internal sealed class InboxCleaner<TDbContext>(InboxOptions options, IServiceSco
         catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             // Rows that stay too long do no harm.
-            LogMessages.CleaningFailed(logger, exception, typeof(TDbContext).Name);
+            if (_failures.Allows())
+                LogMessages.CleaningFailed(logger, exception, typeof(TDbContext).Name);
         }
     }
 

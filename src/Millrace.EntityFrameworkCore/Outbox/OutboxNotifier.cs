@@ -9,9 +9,11 @@ namespace Millrace.EntityFrameworkCore;
 /// In a process that does not relay: tells the relays of others that it committed rows. After the commit, so that no transaction of the application waits
 /// for it, and bursts are told once.
 /// </summary>
-internal sealed class OutboxNotifier<TDbContext>(OutboxSource source, IServiceScopeFactory scopes, ILogger logger) : BackgroundService
+internal sealed class OutboxNotifier<TDbContext>(OutboxSource source, IServiceScopeFactory scopes, TimeProvider time, ILogger logger) : BackgroundService
     where TDbContext : DbContext
 {
+    private readonly LogLimit _failures = new(time);
+
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
         try
@@ -39,7 +41,8 @@ internal sealed class OutboxNotifier<TDbContext>(OutboxSource source, IServiceSc
         catch (Exception exception) when (exception is not OperationCanceledException || !stoppingToken.IsCancellationRequested)
         {
             // Relays poll besides, so that only time is lost.
-            LogMessages.WakeUpFailed(logger, exception, source.Options.Name!);
+            if (_failures.Allows())
+                LogMessages.WakeUpFailed(logger, exception, source.Options.Name!);
         }
     }
 }

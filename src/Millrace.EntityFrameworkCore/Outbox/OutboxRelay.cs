@@ -26,6 +26,9 @@ internal sealed class OutboxRelay<TDbContext>(
     private static readonly TimeSpan ClaimTimeout = TimeSpan.FromSeconds(5);
 
     private readonly OutboxDrain _drain = new(source.Options, store, meter, time, logger);
+    private readonly LogLimit _relayFailures = new(time);
+    private readonly LogLimit _careFailures = new(time);
+    private readonly LogLimit _listeningFailures = new(time);
     private long _cared;
 
     // Whether the table is known to be relayed under our name. A failure may be that of a database that was replaced.
@@ -64,7 +67,8 @@ internal sealed class OutboxRelay<TDbContext>(
         catch (Exception exception) when (exception is not MillraceConfigurationException && !cancellationToken.IsCancellationRequested)
         {
             // A database that is away keeps no application from starting; it is asked again before the first row is relayed.
-            LogMessages.RelayFailed(logger, exception, _options.Name!);
+            if (_relayFailures.Allows())
+                LogMessages.RelayFailed(logger, exception, _options.Name!);
         }
 
         await base.StartAsync(cancellationToken).ConfigureAwait(false);
@@ -92,7 +96,8 @@ internal sealed class OutboxRelay<TDbContext>(
                 _isClaimed = false;
 
                 // Whatever failed, the rows are where they were; nothing but a later try can help, and the log and the health check say so.
-                LogMessages.RelayFailed(logger, exception, _options.Name!);
+                if (_relayFailures.Allows())
+                    LogMessages.RelayFailed(logger, exception, _options.Name!);
                 await CareAsync(stoppingToken).ConfigureAwait(false);
                 await Task.Delay(OutboxDrain.Wait(++failures, _options), time, stoppingToken).ConfigureAwait(false);
             }
@@ -163,7 +168,8 @@ internal sealed class OutboxRelay<TDbContext>(
         catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
             _drain.Distrust();
-            LogMessages.CareFailed(logger, exception, _options.Name!);
+            if (_careFailures.Allows())
+                LogMessages.CareFailed(logger, exception, _options.Name!);
         }
     }
 
@@ -186,7 +192,8 @@ internal sealed class OutboxRelay<TDbContext>(
             }
             catch (Exception exception)
             {
-                LogMessages.ListeningFailed(logger, exception, _options.Name!);
+                if (_listeningFailures.Allows())
+                    LogMessages.ListeningFailed(logger, exception, _options.Name!);
                 await Task.Delay(OutboxDrain.Wait(++failures, _options), time, stoppingToken)
                     .ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }

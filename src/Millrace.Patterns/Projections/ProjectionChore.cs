@@ -6,6 +6,7 @@ internal sealed class ProjectionChore(TimeProvider time)
     private static readonly TimeSpan LongestWait = TimeSpan.FromSeconds(30);
     private static readonly TimeSpan FirstWait = TimeSpan.FromMilliseconds(100);
 
+    private readonly LogLimit _told = new(time);
     private int _failures;
     private long _failedAt;
 
@@ -15,7 +16,12 @@ internal sealed class ProjectionChore(TimeProvider time)
     /// <summary>For how long it is not to be tried.</summary>
     public TimeSpan Left => Failure is not null && WaitAfter(_failures) - time.GetElapsedTime(_failedAt) is { Ticks: > 0 } left ? left : TimeSpan.Zero;
 
-    public void Fail(Exception exception) => (Failure, _failures, _failedAt) = (exception.Message, _failures + 1, time.GetTimestamp());
+    /// <returns>Whether to log it.</returns>
+    public bool Fail(Exception exception)
+    {
+        (Failure, _failures, _failedAt) = (exception.Message, _failures + 1, time.GetTimestamp());
+        return _told.Allows();
+    }
 
     /// <returns>Whether it had failed before.</returns>
     public bool Succeed()

@@ -15,6 +15,8 @@ internal sealed class ProjectionLease(
     // Who stands by looks at least as often, whatever lease another process has.
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(5);
 
+    private readonly LogLimit _failures = new(time);
+
     /// <summary>What this process writes when it takes the lease: nobody else has it. The same each time, so that a lost answer is known again.</summary>
     public string Owner { get; } =
         $"{Environment.MachineName}-{Environment.ProcessId} {RandomNumberGenerator.GetHexString(16, lowercase: true)}";
@@ -66,7 +68,8 @@ internal sealed class ProjectionLease(
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {
-                LogMessages.ProjectionRenewalFailed(logger, exception, names.Projection);
+                if (_failures.Allows())
+                    LogMessages.ProjectionRenewalFailed(logger, exception, names.Projection);
             }
         }
     }

@@ -86,8 +86,8 @@ internal sealed partial class ProjectionWorker
         }
         catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
         {
-            LogMessages.ProjectionFailing(_logger, exception, _definition.Name, _definition.Source);
-            chore.Fail(exception);
+            if (chore.Fail(exception))
+                LogMessages.ProjectionFailing(_logger, exception, _definition.Name, _definition.Source);
             return Turn.Stale;
         }
     }

@@ -34,6 +34,7 @@ internal sealed partial class ProjectionWorker
     private readonly ProjectionChore _folding;
     private readonly ProjectionChore _rebuilding;
     private readonly ProjectionChore _removing;
+    private readonly LogLimit _failures;
 
     public ProjectionWorker(
         ProjectionRuntime runtime, IStreamStore store, PriorityLanes lanes, MessageCodec codec, TimeProvider time, ProjectionMeter meter, ILogger logger)
@@ -41,7 +42,7 @@ internal sealed partial class ProjectionWorker
         (_definition, _target, _status) = (runtime.Definition, runtime.Target, runtime.Status);
         (_store, _lanes, _codec, _time, _meter, _logger) = (store, lanes, codec, time, meter, logger);
         _pages = new(store);
-        (_folding, _rebuilding, _removing) = (new(time), new(time), new(time));
+        (_folding, _rebuilding, _removing, _failures) = (new(time), new(time), new(time), new(time));
         _plan = new(store, _definition.Names);
         _lease = new(store, _definition.Names, _plan, _definition.Options, time, logger);
     }
@@ -122,7 +123,8 @@ internal sealed partial class ProjectionWorker
     /// <summary>Says what failed, and waits: longer each time.</summary>
     private async Task FailAsync(Exception exception, int failures, CancellationToken cancellationToken)
     {
-        LogMessages.ProjectionFailing(_logger, exception, _definition.Name, _definition.Source);
+        if (_failures.Allows())
+            LogMessages.ProjectionFailing(_logger, exception, _definition.Name, _definition.Source);
         _status.Become(ProjectionState.Failing, exception.Message);
         await Task.Delay(ProjectionChore.WaitAfter(failures), _time, cancellationToken).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
     }

@@ -21,6 +21,7 @@ internal sealed class JobNotes(IStreamStore store, string queue, TimeProvider ti
     private static readonly TimeSpan RetryDelay = TimeSpan.FromMilliseconds(200);
 
     private readonly string _stream = JobNames.Notes(queue);
+    private readonly LogLimit _failures = new(time);
     private readonly CancellationTokenSource _end = new();
     private readonly SemaphoreSlim _starting = new(1, 1);
     private readonly Lock _lock = new();
@@ -95,7 +96,8 @@ internal sealed class JobNotes(IStreamStore store, string queue, TimeProvider ti
             catch (Exception exception) when (!_end.IsCancellationRequested)
             {
                 // Whoever waits goes on waiting: the next read goes on where this one was, and the check makes up for what is gone.
-                LogMessages.JobNotesFailed(logger, exception, queue);
+                if (_failures.Allows())
+                    LogMessages.JobNotesFailed(logger, exception, queue);
                 await Task.Delay(RetryDelay, time, _end.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
             }
         }
@@ -145,7 +147,8 @@ internal sealed class JobNotes(IStreamStore store, string queue, TimeProvider ti
             }
             catch (StreamException exception) when (exception.IsTransient)
             {
-                LogMessages.JobNotesFailed(logger, exception, queue);
+                if (_failures.Allows())
+                    LogMessages.JobNotesFailed(logger, exception, queue);
                 await Task.Delay(RetryDelay, time, cancellationToken).ConfigureAwait(false);
             }
         }

@@ -14,6 +14,7 @@ internal sealed class JobRun : IDisposable
     private readonly TimeSpan _interval;
     private readonly TimeProvider _time;
     private readonly ILogger _logger;
+    private readonly LogLimit _failures;
     private readonly CancellationTokenSource _cancel = new();
     private readonly CancellationTokenSource _end = new();
     private readonly Lock _lock = new();
@@ -21,8 +22,9 @@ internal sealed class JobRun : IDisposable
     private JobProgress? _written;
     private Task? _writing;
 
-    public JobRun(JobReference job, IStreamStore store, TimeSpan interval, TimeProvider time, ILogger logger) =>
-        (Job, _store, _interval, _time, _logger) = (job, store, interval, time, logger);
+    // The limit is that of all runs of the queue in this process.
+    public JobRun(JobReference job, IStreamStore store, TimeSpan interval, TimeProvider time, ILogger logger, LogLimit failures) =>
+        (Job, _store, _interval, _time, _logger, _failures) = (job, store, interval, time, logger, failures);
 
     public JobReference Job { get; }
 
@@ -124,7 +126,7 @@ internal sealed class JobRun : IDisposable
             catch (Exception exception)
             {
                 // For people: the job does not fail for it, the next report is written again, and the last one is in the record.
-                if (!_end.IsCancellationRequested)
+                if (!_end.IsCancellationRequested && _failures.Allows())
                     LogMessages.JobProgressFailed(_logger, exception, Job.Id, Job.Queue);
             }
 

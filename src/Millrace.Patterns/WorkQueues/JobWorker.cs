@@ -11,13 +11,14 @@ namespace Millrace.WorkQueues;
 internal sealed class JobWorker(JobQueue queue, IStreamStore store, JobQueueOptions options, JobEnding ending, TimeProvider time, ILogger logger)
 {
     private readonly JobStarter _starter = new(store, time);
+    private readonly LogLimit _progressFailures = new(time);
 
     /// <summary>Runs one attempt. <paramref name="handle"/> gives what the handler returned as JSON, or nothing.</summary>
     public async Task RunAsync(
         MessageContext message, Func<JobContext, CancellationToken, Task<JsonElement?>> handle, CancellationToken cancellationToken)
     {
         var job = new JobReference(queue.Name, message.MessageId);
-        using var run = new JobRun(job, store, options.ProgressInterval, time, logger);
+        using var run = new JobRun(job, store, options.ProgressInterval, time, logger, _progressFailures);
         message.Tag = run;
 
         // First, so that no wish to cancel falls between the start and the listening.

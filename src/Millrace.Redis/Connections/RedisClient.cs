@@ -16,6 +16,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
     private readonly ILogger _logger;
     private readonly RedisConnector _connector;
     private readonly RedisSubscriptions _subscriptions;
+    private readonly LogLimit _breaks;
     private readonly CancellationTokenSource _closing = new();
     private readonly Lock _lock = new();
     private RedisConnection? _shared;
@@ -34,6 +35,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
         _logger = logger;
         _connector = new(options, time, logger);
         _subscriptions = new(_connector, options, time, logger);
+        _breaks = new(time);
     }
 
     /// <summary>
@@ -232,7 +234,7 @@ internal sealed partial class RedisClient : IAsyncDisposable
         await connection.Closed.ConfigureAwait(false);
         lock (_lock)
             _retired.Remove(connection);
-        if (!_closing.IsCancellationRequested)
+        if (!_closing.IsCancellationRequested && _breaks.Allows())
             _logger.ConnectionBroke(_options.ToString(), connection.Failure!.Message);
     }
 

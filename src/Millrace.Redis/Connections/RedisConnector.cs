@@ -15,6 +15,8 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
     private const int LinuxTcp = 6;
     private const int LinuxTcpUserTimeout = 18;
 
+    private readonly LogLimit _failures = new(time);
+
     /// <summary>Connects.</summary>
     /// <param name="attempts">Attempts before it fails.</param>
     /// <param name="prologue">The first commands of the connection. An error reply to one of them is an error of the attempt.</param>
@@ -36,7 +38,8 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
                 if (attempt == attempts)
                     throw Unavailable(attempts, exception);
                 var delay = DelayAfter(attempt);
-                logger.ConnectFailed(options.ToString(), attempt, attempts, delay.TotalMilliseconds, ReasonOf(exception));
+                if (_failures.Allows())
+                    logger.ConnectFailed(options.ToString(), attempt, attempts, delay.TotalMilliseconds, ReasonOf(exception));
                 await Task.Delay(delay, time, cancellationToken).ConfigureAwait(false);
             }
         }

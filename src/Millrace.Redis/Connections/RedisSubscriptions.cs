@@ -8,6 +8,7 @@ internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions 
     : IAsyncDisposable
 {
     private readonly CancellationTokenSource _closing = new();
+    private readonly LogLimit _interruptions = new(time);
 
     // Guards the fields below.
     private readonly Lock _lock = new();
@@ -116,7 +117,8 @@ internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions 
                 return;
 
             var delay = connector.DelayAfter(failures);
-            logger.SubscriptionsInterrupted(options.ToString(), delay.TotalMilliseconds, reason.Message);
+            if (_interruptions.Allows())
+                logger.SubscriptionsInterrupted(options.ToString(), delay.TotalMilliseconds, reason.Message);
             await Task.Delay(delay, time, _closing.Token).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }

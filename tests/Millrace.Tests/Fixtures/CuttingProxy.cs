@@ -107,9 +107,9 @@ public sealed class CuttingProxy : IAsyncDisposable
                 _ = PumpAsync(link);
             }
         }
-        catch (Exception exception) when (exception is SocketException or ObjectDisposedException)
+        catch (Exception exception) when (exception is SocketException or InvalidOperationException)
         {
-            // The listener was stopped.
+            // The listener was stopped, perhaps between two connections.
         }
     }
 
