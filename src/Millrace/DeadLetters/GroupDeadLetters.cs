@@ -94,8 +94,8 @@ public sealed partial class GroupDeadLetters
     }
 
     /// <summary>
-    /// Drops old letters and audit notes, whatever is set. Retention is a call, not a side effect of appending: nothing is dropped that
-    /// nobody asked to drop. Run it from a recurring job.
+    /// Drops old letters and audit notes, whatever is set, and whether or not a group that reads them has settled them. Retention is a call, not a side
+    /// effect of appending: nothing is dropped that nobody asked to drop. <see cref="StreamRetention.DeadLetters"/> does it by itself, and waits for groups.
     /// </summary>
     /// <param name="retention">What to keep. Ages are by this process's clock against the store's time in the IDs.</param>
     /// <param name="cancellationToken">Stops the waiting.</param>
@@ -114,21 +114,6 @@ public sealed partial class GroupDeadLetters
         if (retention.AuditMaxAge is { } auditMaxAge)
             await _store.TrimAsync(_audit, StreamTrim.ToMinId(Oldest(auditMaxAge)), cancellationToken).ConfigureAwait(false);
         return dropped;
-    }
-
-    /// <summary>How many letters <see cref="TrimAsync"/> would drop. Reads those that are too old.</summary>
-    internal async ValueTask<long> CountTrimmedAsync(DeadLetterRetention retention, CancellationToken cancellationToken)
-    {
-        var info = await _store.GetStreamInfoAsync(_letters, cancellationToken).ConfigureAwait(false);
-        var tooMany = retention.MaxCount is { } maxCount && info is not null ? Math.Max(0, info.Length - maxCount) : 0;
-        long tooOld = 0;
-        if (retention.MaxAge is { } maxAge && Oldest(maxAge) is var oldest && oldest > EntryId.Zero)
-        {
-            await foreach (var page in EntriesAsync(_letters, EntryId.Zero, oldest.Previous(), cancellationToken).ConfigureAwait(false))
-                tooOld += page.Count;
-        }
-
-        return Math.Max(tooMany, tooOld);
     }
 
     /// <summary>Who redrove, edited or deleted what, oldest first. Each note was written in one commit with what it tells of.</summary>

@@ -32,7 +32,8 @@ public sealed class Retention
 
     /// <summary>
     /// Applies a policy to a stream once. About five round trips for each group; with a number to keep a read for every 500 entries that go, and with a
-    /// size to keep the reading of what came since the last time, 500 entries or 4 MiB at a time.
+    /// size to keep the reading of what came since the last time, 500 entries or 4 MiB at a time. As much again for the dead letters of each group, and for
+    /// the notes about them, where they have bounds.
     /// </summary>
     /// <param name="stream">The stream; nothing happens when there is none.</param>
     /// <param name="retention">What to keep.</param>
@@ -79,6 +80,7 @@ public sealed class Retention
             cut = lowered < cut ? lowered : cut;
         }
 
+        var (letters, letterStreams) = await ApplyToDeadLettersAsync(stream, groups, retention, dryRun, cancellationToken).ConfigureAwait(false);
         return new()
         {
             Stream = stream,
@@ -89,7 +91,8 @@ public sealed class Retention
             KeptFrom = cut,
             HeldBackBy = isHeldBack ? holder : null,
             AbandonedGroups = [.. abandoned.Keys],
-            DeadLetters = await TrimDeadLettersAsync(stream, groups, retention.DeadLetters, dryRun, cancellationToken).ConfigureAwait(false),
+            DeadLetters = letters,
+            DeadLetterStreams = letterStreams,
         };
     }
 
@@ -166,20 +169,24 @@ public sealed class Retention
         return (count, next);
     }
 
-    private async ValueTask<long> TrimDeadLettersAsync(
-        string stream, IEnumerable<GroupInfo> groups, DeadLetterRetention? retention, bool dryRun, CancellationToken cancellationToken)
+    /// <summary>The letters of each group and the notes about them: streams like any other, whose groups have their say.</summary>
+    private async ValueTask<(long Letters, List<RetentionResult> Streams)> ApplyToDeadLettersAsync(
+        string stream, IEnumerable<GroupInfo> groups, StreamRetention retention, bool dryRun, CancellationToken cancellationToken)
     {
-        long dropped = 0;
-        if (retention is null)
-            return dropped;
+        var (dropped, streams) = (0L, new List<RetentionResult>());
+        var (letters, notes) = (retention.OfDeadLetters, retention.OfDeadLetterNotes);
         foreach (var group in groups)
         {
-            var letters = new DeadLetters(_store, _time).Of(stream, group.Name);
-            dropped += dryRun
-                ? await letters.CountTrimmedAsync(retention, cancellationToken).ConfigureAwait(false)
-                : await letters.TrimAsync(retention, cancellationToken).ConfigureAwait(false);
+            if (letters is not null)
+            {
+                streams.Add(await ApplyAsync(StreamNames.DeadLetters(stream, group.Name), letters, dryRun, cancellationToken).ConfigureAwait(false));
+                dropped += streams[^1].Entries;
+            }
+
+            if (notes is not null)
+                streams.Add(await ApplyAsync(StreamNames.DeadLetterAudit(stream, group.Name), notes, dryRun, cancellationToken).ConfigureAwait(false));
         }
 
-        return dropped;
+        return (dropped, streams);
     }
 }

@@ -90,5 +90,8 @@ internal sealed class RetentionLoop
             if (_logged.Add((result.Stream, group)))
                 LogMessages.GroupAbandoned(_logger, result.Stream, group);
         }
+
+        foreach (var letters in result.DeadLetterStreams)
+            Tell(letters);
     }
 }

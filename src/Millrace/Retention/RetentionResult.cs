@@ -28,4 +28,7 @@ public sealed record RetentionResult
 
     /// <summary>How many dead letters of the stream's groups go.</summary>
     public required long DeadLetters { get; init; }
+
+    /// <summary>The same of each stream of dead letters, and of notes about them, that has bounds: which of their own groups hold something back.</summary>
+    public required IReadOnlyList<RetentionResult> DeadLetterStreams { get; init; }
 }

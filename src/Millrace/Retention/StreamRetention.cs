@@ -36,11 +36,29 @@ public sealed class StreamRetention
     /// <summary>What becomes of a group that is abandoned. Default: it is reported, and goes on holding its entries.</summary>
     public AbandonedGroupPolicy AbandonedGroups { get; set; } = AbandonedGroupPolicy.Report;
 
-    /// <summary>What to keep of the dead letters of each of its groups. Default: all.</summary>
+    /// <summary>
+    /// What to keep of the dead letters of each of its groups. Default: all. A group that reads dead letters is waited for as those of the stream are:
+    /// <see cref="KeepUnsettled"/>, <see cref="AbandonedAfter"/> and <see cref="AbandonedGroups"/> hold for it, too.
+    /// </summary>
     public DeadLetterRetention? DeadLetters { get; set; }
+
+    /// <summary>What that says of a stream of dead letters; <see langword="null"/>: to keep all.</summary>
+    internal StreamRetention? OfDeadLetters => Like(DeadLetters?.MaxAge, DeadLetters?.MaxCount);
+
+    /// <summary>The same of the notes about them.</summary>
+    internal StreamRetention? OfDeadLetterNotes => Like(DeadLetters?.AuditMaxAge, null);
 
     // A process that restarts must not pass for one that never comes back.
     internal static TimeSpan MinAbandonedAfter { get; } = TimeSpan.FromMinutes(1);
+
+    private StreamRetention? Like(TimeSpan? maxAge, long? maxCount) => maxAge is null && maxCount is null ? null : new()
+    {
+        MaxAge = maxAge,
+        MaxCount = maxCount,
+        KeepUnsettled = KeepUnsettled,
+        AbandonedAfter = AbandonedAfter,
+        AbandonedGroups = AbandonedGroups,
+    };
 
     /// <exception cref="ArgumentOutOfRangeException">A bound is negative, or a time out of its bounds.</exception>
     internal void Check()

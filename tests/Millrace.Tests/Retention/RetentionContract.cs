@@ -366,15 +366,16 @@ public abstract partial class RetentionContract
         return ids;
     }
 
-    private async Task ReadAsync(string group, int count, int settled)
+    private async Task ReadAsync(string group, int count, int settled, string? stream = null)
     {
-        await Store.CreateGroupAsync(_stream, group, GroupStart.Beginning);
-        var read = await Store.ReadGroupAsync(new() { Group = group, Consumer = "c", Streams = [_stream], Count = count });
-        await Store.AckAsync(_stream, group, [.. read.SelectMany(batch => batch.Entries).Take(settled).Select(entry => entry.Id)]);
+        stream ??= _stream;
+        await Store.CreateGroupAsync(stream, group, GroupStart.Beginning);
+        var read = await Store.ReadGroupAsync(new() { Group = group, Consumer = "c", Streams = [stream], Count = count });
+        await Store.AckAsync(stream, group, [.. read.SelectMany(batch => batch.Entries).Take(settled).Select(entry => entry.Id)]);
     }
 
-    private async Task<List<EntryId>> IdsAsync() =>
-        [.. (await Store.RangeAsync(_stream, new() { Count = 10_000 })).Select(entry => entry.Id)];
+    private async Task<List<EntryId>> IdsAsync(string? stream = null) =>
+        [.. (await Store.RangeAsync(stream ?? _stream, new() { Count = 10_000 })).Select(entry => entry.Id)];
 
     private async Task<EntryId> FirstAsync() => (await Store.RangeAsync(_stream, new() { Count = 1 }))[0].Id;
 }
