@@ -120,6 +120,33 @@ public abstract class InboxTests(Func<Task<TestDatabase>> openDatabase, Func<Tas
         };
     }
 
+    /// <summary>Entries of another program: the second one would pass for the first, which the table knows.</summary>
+    [Fact]
+    public async Task Entries_without_an_id_are_two_messages_of_an_inbox_where_two_lanes_give_them_the_same_entry_id()
+    {
+        var express = StreamNames.Lane(_stream, "express");
+        var host = await HostAsync(
+            (paid, db, _, _) =>
+            {
+                db.Orders.Add(new() { Name = $"{paid.Number}" });
+                return Task.CompletedTask;
+            },
+            millrace => millrace.AddLanes(_stream, lanes => lanes.Add("express", 8)));
+        foreach (var (number, stream) in new[] { _stream, express }.Index())
+        {
+            var fields = EntryFields.Create(("type", "test.paid"), ("data", $"{{\"number\":{number}}}"));
+            await _store!.CommitAsync(new Commit { Changes = [new CommitChange.Append(stream, fields, new EntryId(1_700_000_000_000, 0))] });
+            await host.WhenSettledAsync(stream, "billing");
+        }
+
+        Assert.Equal(["0", "1"], await OrdersAsync());
+        await using var db = _database!.Open();
+        Assert.Equal(
+            new[] { "1700000000000-0", $"{express}/1700000000000-0" }.Order(StringComparer.Ordinal),
+            (await db.Inbox.Select(row => row.MessageId).ToListAsync()).Order(StringComparer.Ordinal));
+        Assert.Equal(0, await DeadLettersAsync());
+    }
+
     /// <summary>Both hold the message at once: as when one has lost its lease and does not know it yet.</summary>
     [Fact]
     public async Task Two_processes_with_one_message_at_once_have_its_effects_once()
