@@ -29,8 +29,8 @@ public sealed class OutboxOptions
     public int BatchSize { get; set; } = 500;
 
     /// <summary>
-    /// How long the other relays wait for one that died; one that has nothing to relay keeps nobody waiting. By the clock of the store. Default 5 s; 100 ms
-    /// to one hour.
+    /// How long the other relays wait for one that died; one that has nothing to relay keeps nobody waiting. By the clock of the store, or twice that by
+    /// their own where the clock of a Redis was set back. Default 5 s; 100 ms to one hour.
     /// </summary>
     public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(5);
 

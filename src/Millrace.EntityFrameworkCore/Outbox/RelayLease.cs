@@ -1,16 +1,19 @@
-using System.Text;
 using Millrace.Streams;
 
 namespace Millrace.EntityFrameworkCore;
 
 /// <summary>
-/// Lets one relay of an outbox work at a time: a state document that the store forgets by itself, by its own clock. It spares the database work done twice;
-/// that nothing is published twice does not depend on it.
+/// Lets one relay of an outbox work at a time: a state document that the store forgets by itself, or that another relay has seen unchanged for too long
+/// (<see cref="ExpiryWatch"/>). It spares the database work done twice; that nothing is published twice does not depend on it: each commit of a relay demands
+/// an unchanged memory of its stream (<see cref="RelayMemory"/>).
 /// </summary>
 internal sealed class RelayLease(IStreamStore store, OutboxOptions options, TimeProvider time)
 {
-    private readonly StateKey _key = OutboxNames.Lease(options.Name!);
-    private readonly byte[] _owner = Encoding.UTF8.GetBytes($"{Environment.MachineName}/{Environment.ProcessId}/{Guid.NewGuid():N}");
+    private readonly CommitChange.PutState _take = ExpiryWatch.Put(
+        OutboxNames.Lease(options.Name!), options.Lease, $"{Environment.MachineName}/{Environment.ProcessId}/{Guid.NewGuid():N}");
+
+    // Whether another relay has it.
+    private readonly ExpiryWatch _other = new(time);
 
     // When it was taken or renewed, as far as that is certain, or zero.
     private long _taken;
@@ -25,14 +28,14 @@ internal sealed class RelayLease(IStreamStore store, OutboxOptions options, Time
             return true;
         _taken = 0;
         var now = time.GetTimestamp();
-        var held = await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false);
+        var held = await store.GetStateAsync(_take.Key, cancellationToken).ConfigureAwait(false);
         _mayBeOurs = held is not null && IsOurs(held);
-        if (held is not null && !_mayBeOurs)
+        if (!_mayBeOurs && !_other.IsOver(held))
             return false;
         var commit = new Commit
         {
-            Conditions = [held is null ? CommitCondition.StateAbsent(_key) : CommitCondition.StateIs(_key, held.Version)],
-            Changes = [new CommitChange.PutState(_key, _owner, options.Lease)],
+            Conditions = [held is null ? CommitCondition.StateAbsent(_take.Key) : CommitCondition.StateIs(_take.Key, held.Version)],
+            Changes = [_take],
         };
         _mayBeOurs = true;
         if (!(await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied)
@@ -47,14 +50,14 @@ internal sealed class RelayLease(IStreamStore store, OutboxOptions options, Time
         if (!_mayBeOurs)
             return;
         _taken = 0;
-        if (await store.GetStateAsync(_key, cancellationToken).ConfigureAwait(false) is { } held && IsOurs(held))
+        if (await store.GetStateAsync(_take.Key, cancellationToken).ConfigureAwait(false) is { } held && IsOurs(held))
         {
-            var commit = new Commit { Conditions = [CommitCondition.StateIs(_key, held.Version)], Changes = [new CommitChange.DeleteState(_key)] };
+            var commit = new Commit { Conditions = [CommitCondition.StateIs(_take.Key, held.Version)], Changes = [new CommitChange.DeleteState(_take.Key)] };
             await store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
         }
 
         _mayBeOurs = false;
     }
 
-    private bool IsOurs(StateDocument held) => held.Payload.Span.SequenceEqual(_owner);
+    private bool IsOurs(StateDocument held) => held.Payload.Span.SequenceEqual(_take.Payload.Span);
 }

@@ -1,13 +1,12 @@
 using System.Security.Cryptography;
-using System.Text;
 using Microsoft.Extensions.Logging;
 using Millrace.Streams;
 
 namespace Millrace.Projections;
 
 /// <summary>
-/// The right to run a projection, which one process has at a time: its name is in the head, and a second document expires by the store's clock unless
-/// it is renewed. That only says when another may begin; what keeps the two apart is that each commit demands an unchanged head.
+/// The right to run a projection, which one process has at a time: its name is in the head, and a second document, the pulse, is over unless it is renewed
+/// (<see cref="ExpiryWatch"/>). That only says when another may begin; what keeps the two apart is that each commit demands an unchanged head.
 /// </summary>
 internal sealed class ProjectionLease(
     IStreamStore store, ProjectionNames names, ProjectionPlan plan, ProjectionOptions options, TimeProvider time, ILogger logger)
@@ -16,6 +15,7 @@ internal sealed class ProjectionLease(
     private static readonly TimeSpan LongestLook = TimeSpan.FromSeconds(5);
 
     private readonly LogLimit _failures = new(time);
+    private readonly ExpiryWatch _pulse = new(time);
 
     /// <summary>What this process writes when it takes the lease: nobody else has it. The same each time, so that a lost answer is known again.</summary>
     public string Owner { get; } =
@@ -36,11 +36,12 @@ internal sealed class ProjectionLease(
             var last = (await store.GetStreamInfoAsync(names.Notes, cancellationToken).ConfigureAwait(false))?.LastGeneratedId ?? EntryId.Zero;
             var documents = await store.GetStatesAsync([names.Head, names.Pulse], cancellationToken).ConfigureAwait(false);
             var known = ProjectionPlan.Parse(documents[0]);
+            var isFree = _pulse.IsOver(documents[1]);
             if (known?.Head.Owner == Owner && documents[1] is not null)
                 return;
-            if (documents[1] is null && (known is null || known.Value.Head.Version <= options.Version))
+            if (isFree && (known is null || known.Value.Head.Version <= options.Version))
             {
-                await TakeAsync(known, cancellationToken).ConfigureAwait(false);
+                await TakeAsync(known, documents[1], cancellationToken).ConfigureAwait(false);
                 continue; // The documents say who was first.
             }
 
@@ -88,14 +89,18 @@ internal sealed class ProjectionLease(
         await store.CommitAsync(release, cancellationToken).ConfigureAwait(false);
     }
 
-    private async ValueTask TakeAsync((ProjectionHead Head, long Version)? known, CancellationToken cancellationToken)
+    private async ValueTask TakeAsync((ProjectionHead Head, long Version)? known, StateDocument? pulse, CancellationToken cancellationToken)
     {
         var head = known?.Head ?? ProjectionHead.First(options.Version);
         if (head.Version < options.Version)
             head = head.Rebuild(options.Version);
         var take = new Commit
         {
-            Conditions = [plan.Unchanged(known?.Version), CommitCondition.StateAbsent(names.Pulse)],
+            Conditions =
+            [
+                plan.Unchanged(known?.Version),
+                pulse is null ? CommitCondition.StateAbsent(names.Pulse) : CommitCondition.StateIs(names.Pulse, pulse.Version),
+            ],
             Changes = [plan.Put(head.WithoutFailures() with { Owner = Owner }), Pulse(), plan.Tell($"taken by {Owner}")],
             IsUpkeep = true,
         };
@@ -115,5 +120,5 @@ internal sealed class ProjectionLease(
         }
     }
 
-    private CommitChange Pulse() => new CommitChange.PutState(names.Pulse, Encoding.UTF8.GetBytes(Owner), options.Lease);
+    private CommitChange Pulse() => ExpiryWatch.Put(names.Pulse, options.Lease, Owner);
 }

@@ -46,8 +46,9 @@ public class ProjectionOptions
     public bool IgnoresUnknownTypes { get; set; }
 
     /// <summary>
-    /// For how long the process that runs the projection may be silent before another takes over, by the store's clock. Renewed each third of it, and
-    /// those that stand by look as often, or every 5 s if that is more: two round trips each. Default: 10 s. 500 ms to an hour.
+    /// For how long the process that runs the projection may be silent before another takes over, by the store's clock, or twice that by the other's own
+    /// where the clock of a Redis was set back. Renewed each third of it, and those that stand by look as often, or every 5 s if that is more: two round
+    /// trips each. Default: 10 s. 500 ms to an hour.
     /// </summary>
     public TimeSpan Lease { get; set; } = TimeSpan.FromSeconds(10);
 

@@ -8,9 +8,10 @@ namespace Millrace;
 
 /// <summary>
 /// Applies the policies of the application in the background. Of several processes one does it, for each stream: the one that finds no
-/// document of another run, which expires shortly before the next is due.
+/// document of another run, which expires shortly before the next is due (<see cref="ExpiryWatch"/>). That spares work; runs of two at once do
+/// no harm, since <see cref="Retention"/> never drops more than its policy says, whoever else is at it.
 /// </summary>
-/// <remarks>Costs one round trip a stream and interval in each process, and in one of them what <see cref="Retention"/> says.</remarks>
+/// <remarks>Costs one round trip a stream and interval in each process, and in one of them another and what <see cref="Retention"/> says.</remarks>
 internal sealed class RetentionLoop
 {
     // So that a timer which is a little early still finds the document of its own last run gone.
@@ -22,12 +23,16 @@ internal sealed class RetentionLoop
     private readonly ILogger _logger;
     private readonly Counter<long> _dropped;
 
+    // The document of the last run, by stream.
+    private readonly Dictionary<string, ExpiryWatch> _lastRuns;
+
     // What was logged already: abandoned groups, and streams that fail.
     private readonly HashSet<(string Stream, string? Group)> _logged = [];
 
     public RetentionLoop(MillraceCore core, IStreamStore store, Retention retention, ILogger logger)
     {
         (_core, _store, _retention, _logger) = (core, store, retention, logger);
+        _lastRuns = retention.Policies.Keys.ToDictionary(static stream => stream, _ => new ExpiryWatch(core.Time));
         _dropped = core.Meter.Meter.CreateCounter<long>(
             "millrace.retention.dropped", "{message}", "Entries that retention has dropped from the stream.");
     }
@@ -63,10 +68,13 @@ internal sealed class RetentionLoop
     private async ValueTask<bool> IsOursAsync(string stream, CancellationToken cancellationToken)
     {
         var lease = new StateKey(stream, "millrace/retention");
+        var found = await _store.GetStateAsync(lease, cancellationToken).ConfigureAwait(false);
+        if (!_lastRuns[stream].IsOver(found))
+            return false;
         var commit = new Commit
         {
-            Conditions = [CommitCondition.StateAbsent(lease)],
-            Changes = [new CommitChange.PutState(lease, default, _core.Options.RetentionInterval * LeasePart)],
+            Conditions = [found is null ? CommitCondition.StateAbsent(lease) : CommitCondition.StateIs(lease, found.Version)],
+            Changes = [ExpiryWatch.Put(lease, _core.Options.RetentionInterval * LeasePart, _core.Options.InstanceName!)],
             IsUpkeep = true,
         };
         return (await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied;

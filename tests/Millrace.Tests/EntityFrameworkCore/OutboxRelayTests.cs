@@ -113,6 +113,28 @@ public sealed class OutboxRelayTests : IAsyncLifetime
         Assert.True(await other.TryTakeAsync(default));
     }
 
+    /// <summary>The store keeps it all the while, as a Redis does whose clock was set back.</summary>
+    [Fact]
+    public async Task Lease_that_is_renewed_is_kept_and_one_that_is_not_is_over_after_twice_its_time()
+    {
+        var time = new ManualTimeProvider();
+        _options.Lease = TimeSpan.FromHours(1);
+        var lease = new RelayLease(_store, _options, time);
+        var other = new RelayLease(_store, new() { Name = _options.Name, Lease = TimeSpan.FromMinutes(1) }, time);
+        for (var i = 0; i < 10; i++)
+        {
+            Assert.True(await lease.TryTakeAsync(default));
+            Assert.False(await other.TryTakeAsync(default));
+            time.Advance(_options.Lease * 0.9);
+        }
+
+        time.Advance(_options.Lease);
+        Assert.False(await other.TryTakeAsync(default));
+        time.Advance(_options.Lease * 0.2);
+        Assert.True(await other.TryTakeAsync(default));
+        Assert.False(await lease.TryTakeAsync(default));
+    }
+
     private bool _isAnswerLost;
 
     private OutboxDrain Drain() => new(_options, _store, new(null, "shop"), TimeProvider.System, NullLogger.Instance);

@@ -11,15 +11,14 @@ namespace Millrace.Consuming;
 /// </summary>
 /// <remarks>
 /// <code>
-/// rate/&lt;group&gt;         empty, with a window's length to live: while it is there the window runs
+/// rate/&lt;group&gt;         with a window's length to live: while it is there the window runs
 /// rate/&lt;group&gt;/taken   tokens taken in it, 32 bits little endian; written on the condition that neither document has changed
 /// </code>
 /// Only durations cross the contract, so the end of a window is a document that the store forgets, by its own clock, and clocks of processes
-/// do not matter. Redis notes the end as a time of day, and would keep the document until that comes again when its clock is set back: a window that a process
-/// has seen for twice its length is over, too. A window has t = ⌈limit / 10⌉ tokens and lasts t⁄limit of the period or longer; a token is used within a
-/// window's length of having been asked for, or thrown away, and so within two lengths of its window's begin. Tokens used within one period come from
-/// windows that began within a period and two lengths, at most ⌈limit ⁄ t⌉ + 2 of them: no more than limit + 3 t, and the limit on average. A process
-/// takes a quarter of a window's tokens, or as many as it has handlers waiting, in one commit.
+/// do not matter; one that a process has seen for twice its length is over, too (<see cref="ExpiryWatch"/>). A window has t = ⌈limit / 10⌉ tokens and lasts
+/// t⁄limit of the period or longer; a token is used within a window's length of having been asked for, or thrown away, and so within two lengths of its
+/// window's begin. Tokens used within one period come from windows that began within a period and two lengths, at most ⌈limit ⁄ t⌉ + 2 of them: no more than
+/// limit + 3 t, and the limit on average. A process takes a quarter of a window's tokens, or as many as it has handlers waiting, in one commit.
 /// </remarks>
 internal sealed class RateLimiter
 {
@@ -35,16 +34,15 @@ internal sealed class RateLimiter
     private readonly SemaphoreSlim _taking = new(1);
     private readonly Lock _lock = new();
 
-    // The version of the window as last seen, and since when it is the same. For who asks the store, one at a time.
-    private long _seen;
-    private long _seenSince;
+    // For who asks the store, one at a time.
+    private readonly ExpiryWatch _running;
     private int _tokens;
     private long _takenAt;
     private int _waiting;
 
     public RateLimiter(IStreamStore store, GroupPlan plan, TimeProvider time, ILogger logger)
     {
-        (_store, _plan, _time, _logger, _failures) = (store, plan, time, logger, new(time));
+        (_store, _plan, _time, _logger, _failures, _running) = (store, plan, time, logger, new(time), new(time));
         (_window, _taken) = KeysOf(plan.Home, plan.Group);
         var (limit, period) = (Math.Max(1, plan.Options.RateLimit), plan.Options.RatePeriod);
         _tokensPerWindow = (limit + 9) / 10;
@@ -135,7 +133,7 @@ internal sealed class RateLimiter
     {
         var found = await _store.GetStatesAsync([_window, _taken], cancellationToken).ConfigureAwait(false);
         var (window, taken) = (found[0], found[1]);
-        var isOver = window is null || HasStoodTooLong(window.Version);
+        var isOver = _running.IsOver(window);
         var used = !isOver && taken is not null && BinaryPrimitives.TryReadInt32LittleEndian(taken.Payload.Span, out var count) ? count : 0;
         var wanted = Math.Max(Volatile.Read(ref _waiting), (_tokensPerWindow + 3) / 4);
         var tokens = Math.Min(wanted, _tokensPerWindow - used);
@@ -148,18 +146,11 @@ internal sealed class RateLimiter
         {
             Conditions = [Unchanged(_window, window), Unchanged(_taken, taken)],
             Changes = isOver
-                ? [new CommitChange.PutState(_window, default, _length), new CommitChange.PutState(_taken, payload)]
+                ? [ExpiryWatch.Put(_window, _length, _plan.Consumer), new CommitChange.PutState(_taken, payload)]
                 : [new CommitChange.PutState(_taken, payload)],
             IsUpkeep = true,
         };
         return (await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false)).IsApplied ? tokens : 0;
-    }
-
-    private bool HasStoodTooLong(long version)
-    {
-        if (version != _seen)
-            (_seen, _seenSince) = (version, _time.GetTimestamp());
-        return _time.GetElapsedTime(_seenSince) >= 2 * _length;
     }
 
     private static CommitCondition Unchanged(StateKey key, StateDocument? document) =>
