@@ -1,3 +1,4 @@
+using Millrace.Embedded.Journal;
 using Millrace.Streams;
 using Millrace.Streams.Engine.Mutations;
 
@@ -17,6 +18,9 @@ public sealed partial class EmbeddedStreamStore
     /// the next call, or by the timer.
     /// </summary>
     private const int MaxPromotions = 1_000;
+
+    /// <summary>What became due while the journal takes nothing is looked at again this often, as the journal looks for room.</summary>
+    private static readonly TimeSpan RefusedDelay = TimeSpan.FromSeconds(1);
 
     /// <summary>Takes note of a jump of time, before anybody sees the new moment.</summary>
     private void SkipTimeNeedsLock(long nowMs)
@@ -69,29 +73,40 @@ public sealed partial class EmbeddedStreamStore
 
     private void OnDue()
     {
-        try
+        long lsn;
+        lock (_lock)
         {
-            long lsn;
-            lock (_lock)
-            {
-                if (_isClosed)
-                    return;
+            if (_isClosed)
+                return;
 
-                // The timer has run out, also when it ran ahead of the clock: then it is set again for the rest.
-                _timerDueMs = long.MaxValue;
+            // The timer has run out, also when it ran ahead of the clock: then it is set again for the rest.
+            _timerDueMs = long.MaxValue;
+            try
+            {
                 lsn = LeaveNeedsLock(EnterNeedsLock());
             }
+            catch (StreamException)
+            {
+                // The journal refuses writes; it has logged why and tells every caller. Who waits for what is due does not call again.
+                if (_journal is { IsLatched: false })
+                    _dueTimer.Change(RefusedDelay, Timeout.InfiniteTimeSpan);
+                return;
+            }
+        }
 
-            if (_journal is not null)
-                _ = FlushAsync(_journal.WhenDurableAsync(lsn));
+        if (_journal is not null)
+            _ = FlushAsync(_journal, lsn);
+    }
+
+    private static async Task FlushAsync(StreamJournal journal, long lsn)
+    {
+        try
+        {
+            await journal.WhenDurableAsync(lsn).ConfigureAwait(false);
         }
         catch (StreamException)
         {
-            // The journal refuses writes; it has logged why and tells every caller. The next call sets the timer again.
+            // Nobody waits for a tick. The journal has logged why it cannot be written, and every later call is told.
         }
     }
-
-    /// <summary>Nobody waits for a tick. If it cannot be written, the journal has logged it and every later call is told.</summary>
-    private static async Task FlushAsync(ValueTask durable) =>
-        await durable.AsTask().ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
 }

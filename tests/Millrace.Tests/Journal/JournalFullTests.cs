@@ -191,6 +191,32 @@ public sealed class JournalFullTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(["before", "under way", "after"], (await again.RangeAsync("s", new())).Select(entry => entry.Fields.GetText("v"u8)));
     }
 
+    /// <summary>
+    /// The timer was not set again once the journal had refused, so that who waited for a scheduled entry waited on until somebody called the store.
+    /// </summary>
+    [Fact]
+    public async Task What_came_due_while_the_device_was_full_is_done_when_there_is_room_although_nobody_calls()
+    {
+        var device = new FaultDevice(_directory.Path);
+        await using var store = new EmbeddedStreamStore(new(), _time, logger: null, () => device);
+        await store.CommitAsync(new Commit { Changes = [new CommitChange.Schedule("later", Fields("due"), TimeSpan.FromSeconds(10))] });
+        var waiting = store.ReadAsync([new("later", EntryId.Zero)], 10, TimeSpan.FromMinutes(5)).AsTask();
+        device.Fault = FullOn("Write");
+        await Assert.ThrowsAsync<StreamException>(() => store.AppendAsync("s", Fields("under way")).AsTask());
+
+        for (var second = 0; second < 15; second++)
+            _time.Move(TimeSpan.FromSeconds(1));
+        Assert.False(waiting.IsCompleted);
+        device.Fault = (_, _) => null;
+        _time.Move(TimeSpan.FromSeconds(1));
+        _time.Move(TimeSpan.FromSeconds(1));
+
+        var batch = Assert.Single(await waiting.WaitAsync(Fixtures.Eventually.Deadline));
+        Assert.Equal("due", Assert.Single(batch.Entries).Fields.GetText("v"u8));
+        output.WriteLine($"{device.Fired} faults fired");
+        Assert.True(device.Fired > 10);
+    }
+
     private static Func<string, string, Exception?> FullOn(string call) =>
         (asked, _) => asked == call ? new StorageFullException("No space left on device") : null;
 
