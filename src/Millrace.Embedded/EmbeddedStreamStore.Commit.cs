@@ -51,6 +51,8 @@ public sealed partial class EmbeddedStreamStore
                     waiting = CommitLaterNeedsLock(commits);
                 for (var i = 0; i < results.Length && waiting is null; i++)
                     results[i] = CommitNeedsLock(commits[i], nowMs);
+                if (waiting is null)
+                    ThrowIfNoneWasTaken(results);
             }
             finally
             {
@@ -71,7 +73,11 @@ public sealed partial class EmbeddedStreamStore
         _whenFull == WhenFull.Wait && IsTightNeedsLock && commits.Any(Growth.Publishes) && !commits.Any(Growth.MayUseReserve);
 
     private WaitingWrite<IReadOnlyList<CommitResult>> CommitLaterNeedsLock(IReadOnlyList<Commit> commits) => WaitNeedsLock<IReadOnlyList<CommitResult>>(
-        nowMs => [.. commits.Select(commit => ApplyCommitNeedsLock(commit, nowMs))]);
+        nowMs => ThrowIfNoneWasTaken([.. commits.Select(commit => ApplyCommitNeedsLock(commit, nowMs))]));
+
+    /// <summary>Where the journal refused them all, nothing is in doubt: it is told at once, and nobody waits for records of others.</summary>
+    private static CommitResult[] ThrowIfNoneWasTaken(CommitResult[] results) =>
+        Array.TrueForAll(results, static result => result.Failure is { Code: StreamErrorCode.ReadOnly }) ? throw results[0].Failure! : results;
 
     /// <summary>
     /// Applies a commit, unless it needs memory and there is none: then it is refused as a whole, with a conflict or an error of its own if it has one.
@@ -81,14 +87,14 @@ public sealed partial class EmbeddedStreamStore
         ? new ApplyCommit(commit).FindRefusal(_engine, nowMs) ?? CommitResult.Failed(OutOfMemoryNeedsLock())
         : ApplyCommitNeedsLock(commit, nowMs);
 
-    /// <summary>A commit the journal has no place for is refused alone; its neighbours go on.</summary>
+    /// <summary>A commit that the journal does not take is refused alone; its neighbours go on, and those before it may be in the journal.</summary>
     private CommitResult ApplyCommitNeedsLock(Commit commit, long nowMs)
     {
         try
         {
             return ApplyNeedsLock<ApplyCommit, CommitResult>(new(commit), nowMs);
         }
-        catch (StreamException e) when (e.Code is StreamErrorCode.LimitExceeded or StreamErrorCode.Busy)
+        catch (StreamException e) when (e.Code is StreamErrorCode.LimitExceeded or StreamErrorCode.Busy or StreamErrorCode.ReadOnly)
         {
             return CommitResult.Failed(e);
         }

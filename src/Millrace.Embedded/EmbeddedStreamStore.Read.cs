@@ -54,6 +54,8 @@ public sealed partial class EmbeddedStreamStore
                 (batches ??= []).Add(new(positions[i].Stream, entries));
         }
 
+        if (batches is not null)
+            ThrowIfUnshowableNeedsLock();
         return batches ?? (IReadOnlyList<StreamBatch<StreamEntry>>)[];
     }
 

@@ -51,7 +51,8 @@ public sealed partial class EmbeddedStreamStore
 
     /// <summary>Writes a snapshot of what is there now.</summary>
     /// <exception cref="StreamException"><see cref="StreamErrorCode.Unavailable"/>: the device failed; the journal has everything.
-    /// <see cref="StreamErrorCode.ReadOnly"/>: the journal does not take records. <see cref="StreamErrorCode.Closed"/>.</exception>
+    /// <see cref="StreamErrorCode.ReadOnly"/>, <see cref="StreamErrorCode.OutcomeUnknown"/>: the journal does not take records.
+    /// <see cref="StreamErrorCode.Closed"/>.</exception>
     internal Task SaveAsync()
     {
         lock (_lock)

@@ -19,7 +19,8 @@ namespace Millrace.Embedded;
 /// <para>Nothing polls: a blocked read is woken by the write it waits for, and one timer is set to the next schedule, expiry or claim.</para>
 /// <para>When the disk fails the store takes no more writes (<see cref="StreamErrorCode.ReadOnly"/>) until the process is restarted, and
 /// refuses reads as well if they would show what did not become durable. When the disk is full, only until there is room (<see cref="Health"/>).
-/// </para>
+/// What was being written then is in doubt (<see cref="StreamErrorCode.OutcomeUnknown"/>): it takes effect as a whole or not at all, when there is room
+/// or the process was restarted.</para>
 /// </remarks>
 public sealed partial class EmbeddedStreamStore : IStreamStore
 {
@@ -283,6 +284,7 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
                 var nowMs = EnterNeedsLock();
                 try
                 {
+                    ThrowIfUnshowableNeedsLock();
                     result = query(_engine, arguments, nowMs);
                 }
                 finally
@@ -320,7 +322,15 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         // Whoever began to wait did so in this turn; what changes from now on must tell, what it made due included.
         _engine.IsAwaited = !_blocked.IsEmpty;
         _engine.IsClaimAwaited = _blocked.HasClaims;
-        TickNeedsLock(nowMs);
+        try
+        {
+            TickNeedsLock(nowMs);
+        }
+        catch (StreamException e) when (e.Code is StreamErrorCode.ReadOnly or StreamErrorCode.Busy)
+        {
+            // The journal takes nothing since a moment ago. What the call did is as good as ever; what is due stays so for the next one, or the timer.
+        }
+
         ServeWritesNeedsLock(nowMs);
         WakeNeedsLock(nowMs);
         SetTimerNeedsLock(nowMs);
@@ -416,6 +426,13 @@ public sealed partial class EmbeddedStreamStore : IStreamStore
         }
 
         SaveIfDueNeedsLock(journal);
+    }
+
+    /// <summary>Nothing is shown that the journal lacks and takes no more. Who came before it failed is told so when it waits.</summary>
+    private void ThrowIfUnshowableNeedsLock()
+    {
+        if (RefusalNeedsLock is { } refusal)
+            throw refusal;
     }
 
     private ValueTask<TResult> WhenDurableAsync<TResult>(long lsn, TResult result) =>

@@ -24,7 +24,7 @@ public enum StoreState
 
     /// <summary>
     /// The disk is full, or the quota used up: writes fail with <see cref="Streams.StreamErrorCode.ReadOnly"/>. The store tries again once a second
-    /// and goes on by itself when there is room; what was under way is kept and written then.
+    /// and goes on by itself when there is room; what was under way (<see cref="Streams.StreamErrorCode.OutcomeUnknown"/>) is kept and written then.
     /// </summary>
     DiskFull,
 

@@ -229,10 +229,6 @@ public sealed partial class RespServer : IAsyncDisposable
         {
             Store.LeaveTurnNeedsLock(nowMs);
         }
-        catch (StreamException)
-        {
-            // The journal does not take what became due in this turn. The turn's own replies are as good as ever, and the next turn is told.
-        }
         finally
         {
             _isInTurn = false;

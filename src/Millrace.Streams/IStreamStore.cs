@@ -31,7 +31,8 @@ public interface IStreamStore : IAsyncDisposable
     /// <param name="cancellationToken">Stops the waiting.</param>
     /// <returns>The new entry's ID.</returns>
     /// <exception cref="StreamException">
-    /// <see cref="StreamErrorCode.OutcomeUnknown"/>: the connection broke after the entry was sent, which may have been appended.
+    /// <see cref="StreamErrorCode.OutcomeUnknown"/>: the connection broke after the entry was sent, or the disk failed while it was written: it may have been
+    /// appended, or is when a full disk has room.
     /// </exception>
     ValueTask<EntryId> AppendAsync(string stream, EntryFields fields, StreamTrim? trim = null, CancellationToken cancellationToken = default);
 

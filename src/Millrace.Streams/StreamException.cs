@@ -24,13 +24,16 @@ public enum StreamErrorCode
     /// <summary>The store has no memory left for writes. Acks and trims still pass.</summary>
     OutOfMemory,
 
-    /// <summary>The store takes no writes now: a replica, a store whose disk failed, or one that lost its quorum.</summary>
+    /// <summary>The store takes no writes now: a replica, a store whose disk failed, or one that lost its quorum. Nothing was changed.</summary>
     ReadOnly,
 
     /// <summary>The store cannot be reached. Nothing was sent.</summary>
     Unavailable,
 
-    /// <summary>The connection broke, or time ran out, after the request was sent: it may have been applied or not.</summary>
+    /// <summary>
+    /// The connection broke, or time ran out, after the request was sent; or the disk failed, or was full, while it was written: it may have been applied or
+    /// not, or is applied later, when there is room.
+    /// </summary>
     OutcomeUnknown,
 
     /// <summary>The store is starting or busy with a long script.</summary>

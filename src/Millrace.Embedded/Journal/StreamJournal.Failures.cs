@@ -6,7 +6,8 @@ namespace Millrace.Embedded.Journal;
 /// <summary>
 /// What happens when the device fails. For good: the journal is latched until a restart. Because it is full: the batch stays parked where it is,
 /// half-written frames cut off, callers are refused, and once a second it is tried again; when that succeeds, engine and journal agree again and
-/// service goes on.
+/// service goes on. Who waits for a record that was appended is in doubt (<see cref="StreamErrorCode.OutcomeUnknown"/>); who comes later is refused
+/// (<see cref="StreamErrorCode.ReadOnly"/>).
 /// </summary>
 internal sealed partial class StreamJournal
 {
@@ -25,7 +26,7 @@ internal sealed partial class StreamJournal
     /// <summary>Why the journal takes no records, for now or for good; <see langword="null"/>: it does.</summary>
     public Exception? Failure => Volatile.Read(ref _failure) ?? Volatile.Read(ref _full);
 
-    /// <summary>What callers are told while it takes no records.</summary>
+    /// <summary>What callers who come now are told while it takes no records.</summary>
     public StreamException? Refusal => Failure is { } failure ? ReadOnly(failure) : null;
 
     /// <summary>Whether it takes no more until a restart.</summary>
@@ -87,11 +88,14 @@ internal sealed partial class StreamJournal
             JournalLog.RoomAgain(_logger, _segment.Path);
     }
 
-    private StreamException ReadOnly(Exception cause) => new(
-        StreamErrorCode.ReadOnly,
-        cause is StorageFullException
-            ? $"The journal '{_segment.Path}' takes no writes while its device is full: {cause.Message} It goes on by itself when there is room; " +
-              "whether a write that was under way takes effect is unknown until then."
-            : $"The journal '{_segment.Path}' takes no more writes since one failed: {cause.Message} Restart the process when the cause is gone.",
-        cause);
+    /// <summary>What a call is told of which nothing is in the journal, and never will be.</summary>
+    private StreamException ReadOnly(Exception cause) => new(StreamErrorCode.ReadOnly, Explain(cause), cause);
+
+    /// <summary>What a call is told whose record was appended, or that shows such records: room, or a restart, may bring them or not.</summary>
+    private StreamException InDoubt(Exception cause) => new(StreamErrorCode.OutcomeUnknown, Explain(cause), cause);
+
+    private string Explain(Exception cause) => cause is StorageFullException
+        ? $"The journal '{_segment.Path}' takes no writes while its device is full: {cause.Message} It goes on by itself when there is room; " +
+          "whether a write that was under way takes effect is unknown until then."
+        : $"The journal '{_segment.Path}' takes no more writes since one failed: {cause.Message} Restart the process when the cause is gone.";
 }

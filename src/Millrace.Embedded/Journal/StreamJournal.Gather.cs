@@ -71,7 +71,7 @@ internal sealed partial class StreamJournal
         }
 
         if (refused is not null)
-            refused.Tell(ReadOnly(_failure!), _options.Background);
+            refused.Tell(InDoubt(_failure!), _options.Background);
         else
             WriteBatch();
     }

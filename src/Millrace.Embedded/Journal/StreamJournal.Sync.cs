@@ -24,13 +24,13 @@ internal sealed partial class StreamJournal
     public bool IsSynced(long lsn) => Volatile.Read(ref _syncedLsn) >= lsn;
 
     /// <summary>Completes when the record is on the device, whatever the policy. Syncs on the caller's thread.</summary>
-    /// <exception cref="StreamException"><see cref="StreamErrorCode.ReadOnly"/>: a write or sync failed, this one or an earlier one.</exception>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.OutcomeUnknown"/>: a write or sync failed, this one or an earlier one.</exception>
     public async Task SyncAsync(long lsn)
     {
         await WhenDurableAsync(lsn).ConfigureAwait(false);
         Sync(lsn);
         if (!IsSynced(lsn))
-            throw ReadOnly(_failure!);
+            throw InDoubt(_failure!);
     }
 
     private void SetSyncTimerNeedsLock()

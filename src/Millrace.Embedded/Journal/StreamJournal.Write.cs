@@ -96,8 +96,8 @@ internal sealed partial class StreamJournal
 
         if (writeNext)
             _options.Background(() => WriteBatch());
-        written?.Tell(failure is null ? null : ReadOnly(failure), _options.Background, gathering);
-        gathered?.Tell(ReadOnly(Failure!), _options.Background);
+        written?.Tell(failure is null ? null : InDoubt(failure), _options.Background, gathering);
+        gathered?.Tell(InDoubt(Failure!), _options.Background);
         return failure;
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Logging;
 using Millrace.Embedded.Storage;
 using Millrace.Streams;
@@ -109,8 +110,8 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     }
 
     /// <summary>
-    /// Completes when there is room for more records; at once as long as less than <see cref="FullBatchBytes"/> wait. To be awaited before the
-    /// store's lock is taken, never under it.
+    /// Completes when there is room for more records, or none will come; at once as long as less than <see cref="FullBatchBytes"/> wait. To be awaited
+    /// before the store's lock is taken, never under it.
     /// </summary>
     public ValueTask WhenRoomAsync()
     {
@@ -120,7 +121,19 @@ internal sealed partial class StreamJournal : IAsyncDisposable
                 return ValueTask.CompletedTask;
         }
 
-        return WhenDurableAsync(Volatile.Read(ref _appendedLsn));
+        return WaitForRoomAsync(Volatile.Read(ref _appendedLsn));
+    }
+
+    private async ValueTask WaitForRoomAsync(long lsn)
+    {
+        try
+        {
+            await WhenDurableAsync(lsn).ConfigureAwait(false);
+        }
+        catch (StreamException)
+        {
+            // The records are others'. This caller has appended nothing that could be in doubt, and CheckAppend will tell it why it cannot.
+        }
     }
 
     /// <summary>
@@ -167,7 +180,7 @@ internal sealed partial class StreamJournal : IAsyncDisposable
     /// returns. Otherwise: with the write that takes the record, on the thread pool.
     /// </summary>
     /// <param name="lsn">The record; zero stands for none.</param>
-    /// <exception cref="StreamException"><see cref="StreamErrorCode.ReadOnly"/>: the write failed, or an earlier one did.</exception>
+    /// <exception cref="StreamException"><see cref="StreamErrorCode.OutcomeUnknown"/>: the write failed, or an earlier one did.</exception>
     public ValueTask WhenDurableAsync(long lsn) => WaitFor(lsn, true)?.Completion ?? ValueTask.CompletedTask;
 
     /// <summary>The same with an answer for the caller.</summary>
@@ -184,20 +197,21 @@ internal sealed partial class StreamJournal : IAsyncDisposable
             if (_durableLsn >= lsn)
                 return null;
             if (_full is not null)
-                throw ReadOnly(Failure!);
+                throw InDoubt(Failure!);
             if (_writing is not null)
                 return (lsn <= _writing.LastLsn ? _writing : _filling).Wait(result);
             if (_failure is not null)
-                throw ReadOnly(_failure);
-            if (_closed)
-                throw Closed();
+                throw InDoubt(_failure);
+
+            // What was appended is written also while the journal closes, by this caller or the one that closes it.
+            Debug.Assert(lsn <= _filling.LastLsn, "What is neither written nor being written waits to be.");
             if (MayGatherNeedsLock())
                 return _filling.Wait(result);
             SwapNeedsLock();
         }
 
         var failure = WriteBatch(isForCaller: true);
-        return failure is null || IsDurable(lsn) ? null : throw ReadOnly(failure);
+        return failure is null || IsDurable(lsn) ? null : throw InDoubt(failure);
     }
 
     /// <summary>Writes and syncs what was appended, whatever the policy, marks that, and lets go of the directory.</summary>

@@ -170,11 +170,11 @@ public sealed partial class JobQueue
         var looks = wasSent;
         for (var tries = 1; ; tries++)
         {
-            var plan = await PlanAsync(job, looks, cancellationToken).ConfigureAwait(false);
-            if (plan.Existing is { } existing)
-                return new(this, existing, isNew: existing == job.Reference.Id && (wasSent || lost > 0));
             try
             {
+                var plan = await PlanAsync(job, looks, cancellationToken).ConfigureAwait(false);
+                if (plan.Existing is { } existing)
+                    return new(this, existing, isNew: existing == job.Reference.Id && (wasSent || lost > 0));
                 var result = await _store.CommitAsync(plan.Commit!, cancellationToken).ConfigureAwait(false);
                 if (result.IsApplied)
                     return new(this, job.Reference.Id, isNew: true);

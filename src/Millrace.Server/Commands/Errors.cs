@@ -70,7 +70,7 @@ internal static class Errors
     {
         StreamErrorCode.WrongType => WrongType,
         StreamErrorCode.NoGroup => $"NOGROUP {refusal.Message}",
-        StreamErrorCode.ReadOnly => $"MISCONF {refusal.Message}",
+        StreamErrorCode.ReadOnly or StreamErrorCode.OutcomeUnknown => $"MISCONF {refusal.Message}",
         StreamErrorCode.OutOfMemory => OutOfMemory,
         _ => $"ERR {refusal.Message}",
     };

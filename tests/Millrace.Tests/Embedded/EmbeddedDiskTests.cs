@@ -117,19 +117,19 @@ public sealed class EmbeddedDiskTests : IDisposable
         await store.AppendAsync("s", Fields("kept"));
         Assert.Equal(1, (await store.GetStreamInfoAsync("s"))?.Length);
         JournalFailureTests.ReplaceDescriptor(_directory.SegmentPath, "/dev/full");
-        await store.CreateGroupAsync("other", "g", GroupStart.Beginning).AsTask().ContinueWith(AssertReadOnly, TaskScheduler.Default);
+        await AssertFailsAsync(StreamErrorCode.OutcomeUnknown, store.CreateGroupAsync("other", "g", GroupStart.Beginning).AsTask());
 
-        await store.AppendAsync("s", Fields("lost")).AsTask().ContinueWith(AssertReadOnly, TaskScheduler.Default);
-        await store.CommitAsync([new Commit { Changes = [new CommitChange.Append("s", Fields("lost"))] }]).AsTask()
-            .ContinueWith(AssertReadOnly, TaskScheduler.Default);
-        await store.RangeAsync("s", new()).AsTask().ContinueWith(AssertReadOnly, TaskScheduler.Default);
+        await AssertFailsAsync(StreamErrorCode.ReadOnly, store.AppendAsync("s", Fields("lost")).AsTask());
+        await AssertFailsAsync(
+            StreamErrorCode.ReadOnly, store.CommitAsync([new Commit { Changes = [new CommitChange.Append("s", Fields("lost"))] }]).AsTask());
+        await AssertFailsAsync(StreamErrorCode.ReadOnly, store.RangeAsync("s", new()).AsTask());
         await store.DisposeAsync();
 
         await using var after = NewStore();
         Assert.Equal(["kept"], (await after.RangeAsync("s", new())).Select(entry => entry.Fields.GetText("v"u8)));
 
-        static void AssertReadOnly(Task call) =>
-            Assert.Equal(StreamErrorCode.ReadOnly, Assert.IsType<StreamException>(call.Exception?.InnerException).Code);
+        static async Task AssertFailsAsync(StreamErrorCode expected, Task call) =>
+            Assert.Equal(expected, (await Assert.ThrowsAsync<StreamException>(() => call)).Code);
     }
 
     [Fact]

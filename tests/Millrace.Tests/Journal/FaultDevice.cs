@@ -1,3 +1,5 @@
+using System.Text;
+using Millrace.Embedded;
 using Millrace.Embedded.Storage;
 
 namespace Millrace.Tests.Journal;
@@ -9,6 +11,15 @@ internal sealed class FaultDevice(string path) : IStorageDevice
 
     /// <summary>Asked before each call, with the call's name and the file; what it returns is thrown.</summary>
     public Func<string, string, Exception?> Fault { get; set; } = static (_, _) => null;
+
+    /// <summary>Lets the device be full from the moment on at which the store has appended a record with this text, and is about to write it.</summary>
+    public void FillUpAt(EmbeddedStreamStore store, string text) => store.Recorded = record =>
+    {
+        if (record.IndexOf(Encoding.UTF8.GetBytes(text)) < 0)
+            return;
+        store.Recorded = null;
+        Fault = static (call, _) => call == nameof(IStorageFile.Write) ? new StorageFullException("No space left on device") : null;
+    };
 
     /// <summary>Faults that fired.</summary>
     public int Fired { get; private set; }

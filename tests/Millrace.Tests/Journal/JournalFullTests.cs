@@ -31,7 +31,7 @@ public sealed class JournalFullTests(ITestOutputHelper output) : IDisposable
         var lsn = journal.Append("under way"u8);
         var refused = await Assert.ThrowsAsync<StreamException>(() => journal.WhenDurableAsync(lsn).AsTask());
 
-        Assert.Equal(StreamErrorCode.ReadOnly, refused.Code);
+        Assert.Equal(StreamErrorCode.OutcomeUnknown, refused.Code);
         Assert.True(refused.IsTransient);
         Assert.Contains("full", refused.Message);
         Assert.InRange(new FileInfo(_directory.SegmentPath).Length, 1, length);
@@ -175,10 +175,12 @@ public sealed class JournalFullTests(ITestOutputHelper output) : IDisposable
         Assert.Equal(StoreState.Writable, store.Health.State);
 
         device.Fault = FullOn("Write");
-        await AssertReadOnlyAsync(store.AppendAsync("s", Fields("under way")).AsTask());
+        await AssertFailsAsync(StreamErrorCode.OutcomeUnknown, store.AppendAsync("s", Fields("under way")).AsTask());
         Assert.Equal(new(StoreState.DiskFull, "No space left on device"), store.Health);
-        await AssertReadOnlyAsync(store.AppendAsync("s", Fields("refused")).AsTask());
-        await AssertReadOnlyAsync(store.RangeAsync("s", new()).AsTask());
+        await AssertFailsAsync(StreamErrorCode.ReadOnly, store.AppendAsync("s", Fields("refused")).AsTask());
+        await AssertFailsAsync(StreamErrorCode.ReadOnly, store.CommitAsync(Publishing("refused")).AsTask());
+        await AssertFailsAsync(StreamErrorCode.ReadOnly, store.RangeAsync("s", new()).AsTask());
+        await AssertFailsAsync(StreamErrorCode.ReadOnly, store.ReadAsync([new("s", EntryId.Zero)], 10, TimeSpan.Zero).AsTask());
 
         device.Fault = (_, _) => null;
         _time.Move(TimeSpan.FromSeconds(1));
@@ -189,6 +191,57 @@ public sealed class JournalFullTests(ITestOutputHelper output) : IDisposable
         await store.DisposeAsync();
         await using var again = new EmbeddedStreamStore(new() { Directory = _directory.Path }, _time);
         Assert.Equal(["before", "under way", "after"], (await again.RangeAsync("s", new())).Select(entry => entry.Fields.GetText("v"u8)));
+    }
+
+    /// <summary>Both were told that nothing was changed, and the first was written when there was room.</summary>
+    [Fact]
+    public async Task Commits_between_which_the_device_fills_up_are_in_doubt()
+    {
+        var device = new FaultDevice(_directory.Path);
+        await using var store = new EmbeddedStreamStore(new(), _time, logger: null, () => device);
+        await store.OpenAsync();
+        FillUpAfter(store, device, records: 1);
+
+        await AssertFailsAsync(StreamErrorCode.OutcomeUnknown, store.CommitAsync([Publishing("first"), Publishing("second")]).AsTask());
+
+        device.Fault = (_, _) => null;
+        _time.Move(TimeSpan.FromSeconds(1));
+        Assert.Equal(["first"], (await store.RangeAsync("s", new())).Select(entry => entry.Fields.GetText("v"u8)));
+        Assert.Equal(1, device.Fired);
+    }
+
+    /// <summary>
+    /// What is due could not be moved at the end of the call, which failed for that: the read waited on for nobody, and would have had the next entry
+    /// delivered to it.
+    /// </summary>
+    [Fact]
+    public async Task Read_that_begins_to_wait_while_the_device_fills_up_is_served_when_there_is_room()
+    {
+        var device = new FaultDevice(_directory.Path);
+        await using var store = new EmbeddedStreamStore(new(), _time, logger: null, () => device);
+        await store.CreateGroupAsync("s", "g", GroupStart.Beginning);
+
+        // More than the timer moves by itself, and the beginning of the call: 1,000 each time, before and after what it is there for.
+        for (var i = 0; i < 4; i++)
+            await store.CommitAsync(new Commit
+            {
+                Changes = [.. Enumerable.Repeat<CommitChange>(new CommitChange.Schedule("due", Fields("due"), TimeSpan.FromSeconds(5)), 900)],
+            });
+        _time.Move(TimeSpan.FromSeconds(5));
+        FillUpAfter(store, device, records: 2);
+        var reading = store.ReadGroupAsync(
+            new() { Group = "g", Consumer = "c", Streams = ["s"], Count = 10, Block = TimeSpan.FromMinutes(1) }).AsTask();
+        Assert.False(reading.IsCompleted);
+
+        device.Fault = (_, _) => null;
+        _time.Move(TimeSpan.FromSeconds(1));
+        _time.Move(TimeSpan.FromSeconds(1));
+        var id = await store.AppendAsync("s", Fields("after"));
+
+        var batch = Assert.Single(await reading.WaitAsync(Fixtures.Eventually.Deadline));
+        Assert.Equal(id, Assert.Single(batch.Entries).Id);
+        Assert.Equal(3_600, (await store.GetStreamInfoAsync("due"))!.Length);
+        Assert.Equal(1, device.Fired);
     }
 
     /// <summary>
@@ -222,6 +275,23 @@ public sealed class JournalFullTests(ITestOutputHelper output) : IDisposable
 
     private static EntryFields Fields(string value) => EntryFields.Create(("v", value));
 
-    private static async Task AssertReadOnlyAsync(Task call) =>
-        Assert.Equal(StreamErrorCode.ReadOnly, (await Assert.ThrowsAsync<StreamException>(() => call)).Code);
+    private static Commit Publishing(string value) => new() { Changes = [new CommitChange.Append("s", Fields(value))] };
+
+    /// <summary>Lets the device fill up, as another caller finds it, when the store has appended its next records but not let go of its lock.</summary>
+    private static void FillUpAfter(EmbeddedStreamStore store, FaultDevice device, int records)
+    {
+        var lsn = store.LastLsnNeedsLock;
+        store.Recorded = _ =>
+        {
+            lsn++;
+            if (--records > 0)
+                return;
+            store.Recorded = null;
+            device.Fault = FullOn("Write");
+            Assert.Throws<StreamException>(() => store.WhenDurableAsync(lsn).AsTask().GetAwaiter().GetResult());
+        };
+    }
+
+    private static async Task AssertFailsAsync(StreamErrorCode expected, Task call) =>
+        Assert.Equal(expected, (await Assert.ThrowsAsync<StreamException>(() => call)).Code);
 }

@@ -308,7 +308,7 @@ internal sealed partial class SimulationRun
             return;
         if (failure is null)
             _promises.Sync(lsn);
-        else if (failure.Code == StreamErrorCode.ReadOnly)
+        else if (failure.Code is StreamErrorCode.ReadOnly or StreamErrorCode.OutcomeUnknown)
             ExpectFailure(failure);
         else if (failure.Code != StreamErrorCode.Unavailable || !(_device.HasSnapshotFailed || _device.HasFailed || _device.HasBeenFull))
             throw new SimulationException($"A snapshot failed although nothing else did: {failure}");
@@ -332,8 +332,8 @@ internal sealed partial class SimulationRun
         var isFull = _device.HasBeenFull && (_device.IsFull || _time.ElapsedMs <= _roomAgainMs + ProbeMs);
         if (!_device.HasFailed && !isFull)
             throw new SimulationException($"The store refused although nothing failed, or no longer: {failure}");
-        if (failure.Code != StreamErrorCode.ReadOnly)
-            throw new SimulationException($"A failing device must be reported as read-only: {failure}");
+        if (failure.Code is not (StreamErrorCode.ReadOnly or StreamErrorCode.OutcomeUnknown))
+            throw new SimulationException($"A failing device must be reported as read-only, or leave what was appended in doubt: {failure}");
     }
 
     /// <summary>Waits for the store's answer on this thread, so that nothing happens meanwhile.</summary>
