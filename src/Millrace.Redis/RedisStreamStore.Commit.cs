@@ -127,8 +127,8 @@ public sealed partial class RedisStreamStore
             case StreamErrorCode.PermissionDenied or StreamErrorCode.CrossSlot when run.Count > 1:
                 return await CommitOneByOneAsync(run, cancellationToken).ConfigureAwait(false);
 
-            // The script broke off: what came before that in the run may have been applied.
-            case StreamErrorCode.ServerError:
+            // The script broke off: what came before that in the run may have been applied. Or it ran, and the server could not keep what it did.
+            case StreamErrorCode.ServerError or StreamErrorCode.OutcomeUnknown:
                 throw new StreamException(StreamErrorCode.OutcomeUnknown, refusal.Message, refusal);
 
             // Refused before the script started.

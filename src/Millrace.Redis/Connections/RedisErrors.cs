@@ -27,6 +27,9 @@ internal static class RedisErrors
             // MISCONF: the disk failed. NOREPLICAS: too few replicas are in reach.
             "READONLY" or "MISCONF" or "NOREPLICAS" => StreamErrorCode.ReadOnly,
 
+            // Our own server's, in place of a reply: it ran the command, and its disk did not take what that changed.
+            "UNSYNCED" => StreamErrorCode.OutcomeUnknown,
+
             // Refused for now, by a server that is up. UNBLOCKED: the stream was deleted or the server became a replica while a
             // read waited; the same read sent again tells which.
             "LOADING" or "BUSY" or "MASTERDOWN" or "CLUSTERDOWN" or "TRYAGAIN" or "UNBLOCKED" => StreamErrorCode.Busy,

@@ -70,7 +70,10 @@ internal static class Errors
     {
         StreamErrorCode.WrongType => WrongType,
         StreamErrorCode.NoGroup => $"NOGROUP {refusal.Message}",
-        StreamErrorCode.ReadOnly or StreamErrorCode.OutcomeUnknown => $"MISCONF {refusal.Message}",
+        StreamErrorCode.ReadOnly => $"MISCONF {refusal.Message}",
+
+        // Redis has none: it ends when its journal does not take what it has applied. MISCONF would say that nothing was changed.
+        StreamErrorCode.OutcomeUnknown => $"UNSYNCED {refusal.Message}",
         StreamErrorCode.OutOfMemory => OutOfMemory,
         _ => $"ERR {refusal.Message}",
     };

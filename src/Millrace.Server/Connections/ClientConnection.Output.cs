@@ -114,7 +114,10 @@ internal sealed partial class ClientConnection
         }
     }
 
-    /// <summary>Completes when the replies may be shown. When the journal failed they never may: the client is sent why in their place.</summary>
+    /// <summary>
+    /// Completes when the replies may be shown. When the journal failed they never may: the client is sent why in their place, and what it asked for may
+    /// take effect or not.
+    /// </summary>
     private async ValueTask WhenDurableAsync(long lsn)
     {
         try

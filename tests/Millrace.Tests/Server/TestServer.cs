@@ -1,5 +1,6 @@
 using System.Text;
 using Millrace.Embedded;
+using Millrace.Embedded.Storage;
 using Millrace.Server;
 using Millrace.Tests.Differential;
 
@@ -11,9 +12,10 @@ internal sealed class TestServer : IAsyncDisposable
     private readonly EmbeddedStreamStore _store;
     private readonly RespServer _server;
 
-    private TestServer(RespServerOptions options, TimeProvider? time, string? directory, SyncPolicy sync, long maxMemoryBytes)
+    private TestServer(RespServerOptions options, TimeProvider? time, string? directory, SyncPolicy sync, long maxMemoryBytes, IStorageDevice? device)
     {
-        _store = new(new() { Directory = directory, Sync = sync, MaxMemoryBytes = maxMemoryBytes }, time);
+        _store = new(
+            new() { Directory = directory, Sync = sync, MaxMemoryBytes = maxMemoryBytes }, time, logger: null, device is null ? null : () => device);
         _server = new(_store, options);
     }
 
@@ -22,16 +24,18 @@ internal sealed class TestServer : IAsyncDisposable
     /// <param name="directory">Where the store keeps its journal; null for a store in memory.</param>
     /// <param name="sync">When the journal is synced.</param>
     /// <param name="maxMemoryBytes">What the keys may take; 0 for no limit.</param>
+    /// <param name="device">What it keeps its journal on, in place of a directory.</param>
     public static async Task<TestServer> StartAsync(
         Action<RespServerOptions>? configure = null,
         TimeProvider? time = null,
         string? directory = null,
         SyncPolicy sync = SyncPolicy.Never,
-        long maxMemoryBytes = 0)
+        long maxMemoryBytes = 0,
+        IStorageDevice? device = null)
     {
         var options = new RespServerOptions { Port = 0 };
         configure?.Invoke(options);
-        var server = new TestServer(options, time, directory, sync, maxMemoryBytes);
+        var server = new TestServer(options, time, directory, sync, maxMemoryBytes, device);
         await server._server.StartAsync();
         return server;
     }

@@ -18,6 +18,7 @@ public sealed class RedisErrorsTests
     [InlineData("READONLY You can't write against a read only replica.", StreamErrorCode.ReadOnly)]
     [InlineData("MISCONF Errors writing to the AOF file", StreamErrorCode.ReadOnly)]
     [InlineData("NOREPLICAS Not enough good replicas to write.", StreamErrorCode.ReadOnly)]
+    [InlineData("UNSYNCED The journal takes no writes while its device is full", StreamErrorCode.OutcomeUnknown)]
     [InlineData("LOADING Redis is loading the dataset in memory", StreamErrorCode.Busy)]
     [InlineData("BUSY Redis is busy running a script.", StreamErrorCode.Busy)]
     [InlineData("MASTERDOWN Link with MASTER is down", StreamErrorCode.Busy)]
@@ -44,7 +45,8 @@ public sealed class RedisErrorsTests
     [Fact]
     public void Error_is_transient_where_the_same_call_may_succeed_later()
     {
-        string[] transient = ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "READONLY", "MISCONF", "NOREPLICAS", "OOM"];
+        string[] transient =
+            ["LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "UNBLOCKED", "READONLY", "MISCONF", "NOREPLICAS", "OOM", "UNSYNCED"];
         string[] final =
         [
             "ERR", "WRONGTYPE", "NOGROUP", "BUSYGROUP", "BUSYKEY", "CROSSSLOT", "MOVED", "ASK", "NOAUTH", "WRONGPASS", "NOPERM", "DENIED",
