@@ -48,8 +48,8 @@ public sealed partial class RedisStreamStore : IStreamStore
 
         var log = logger ?? NullLogger<RedisStreamStore>.Instance;
         var time = timeProvider ?? TimeProvider.System;
-        _client = new(options, time, log) { Prologue = [.. LuaScript.All.Select(script => script.Load())] };
         _longReads = new(options, time, log);
+        _client = new(options, time, log) { Prologue = [.. LuaScript.All.Select(script => script.Load())], Follower = _longReads };
         _maxReplyBytes = options.MaxReplyBytes;
         _schedules = new(_client, time, log);
         _longestBlock = TimeSpan.FromTicks(Math.Min(MaxLongestBlock.Ticks, 2 * options.KeepAlive.Ticks));

@@ -76,8 +76,8 @@ internal sealed partial class RedisClient
         if (connection.ClientId == 0)
             return false;
 
-        // Zero says that the read has not reached the server yet, or has just been answered. One that is retired has another server at its end than
-        // the shared connection: it is dropped.
+        // Zero says that the read has not reached the server yet, or has just been answered. One that is retired may have another server at its end
+        // than the shared connection: it is dropped.
         using var timeLimit = new CancellationTokenSource(_options.CommandTimeout, _time);
         try
         {

@@ -3,12 +3,12 @@ namespace Millrace.Redis.Connections;
 /// <remarks>
 /// A primary that was made a replica keeps its connections and refuses every write on them, while the name may lead to the new primary by now. So after
 /// such a refusal the shared connection is made anew; what is in line on the old one is still answered there. Where it finds a server that is no replica,
-/// the connections of the readers follow. Where it finds a replica again, the next attempt comes after a pause, as after a failed one; until then
-/// reads are answered and writes refused.
+/// all other connections follow, as they do whenever the shared one is made anew: a server that was left answers reads for ever, with what it knew.
+/// Where it finds a replica again, the next attempt comes after a pause, as after a failed one; until then reads are answered and writes refused.
 /// </remarks>
 internal sealed partial class RedisClient
 {
-    // Shared connections that were replaced and have commands in line.
+    // Shared connections that take no more commands and have some in line.
     private readonly HashSet<RedisConnection> _retired = [];
     private bool _isLooking;                // From a refusal until the shared connection leads to a server that is no replica.
     private int _looks;                     // How often the shared connection was made anew for it, lately.
@@ -19,7 +19,6 @@ internal sealed partial class RedisClient
     {
         if (!reply.ErrorCode.SequenceEqual("READONLY"u8))
             return;
-        RedisConnection shared;
         lock (_lock)
         {
             // What was in line on a connection that is retired already tells nothing of the new one.
@@ -32,20 +31,44 @@ internal sealed partial class RedisClient
             // That the server says it is no replica does not end the pauses: it may be a proxy that says so.
             _looks = sinceLook > 2 * _options.MaxReconnectDelay ? 1 : _looks + 1;
             (_isLooking, _lastLook, _pauseAfterLook) = (true, _time.GetTimestamp(), _connector.DelayAfter(_looks));
+        }
+
+        RetireShared(new IOException("The server refuses writes as a replica does; another one may have become the primary."));
+    }
+
+    /// <summary>Lets the next command make the shared connection anew. What is in line on this one is still answered there.</summary>
+    private void RetireShared(IOException reason)
+    {
+        RedisConnection? shared;
+        lock (_lock)
+        {
             shared = _shared;
+            if (shared is not { IsOpen: true })
+                return;
             _retired.Add(shared);
         }
 
-        shared.Retire(new IOException("The server refuses writes as a replica does; another one may have become the primary."));
+        shared.Retire(reason);
     }
 
-    /// <summary>Takes note of a new shared connection.</summary>
-    /// <returns>The connections that are to follow it.</returns>
-    private RedisConnection[] EndLookNeedsLock(RedisConnection shared)
+    /// <summary>Makes the other connections anew, too: the name may lead elsewhere by now.</summary>
+    private void LetOthersFollow()
     {
-        if (!_isLooking || shared.IsReplica)
-            return [];
-        _isLooking = false;
-        return [.. _idle, .. _blocked];
+        RedisConnection[] readers;
+        bool wasLooking;
+        lock (_lock)
+        {
+            readers = [.. _idle, .. _blocked];
+            (wasLooking, _isLooking) = (_isLooking, false);
+        }
+
+        var reason = new IOException("It follows the shared connection, which was made anew.");
+        foreach (var reader in readers)
+            reader.Retire(reason);
+        Follower?.RetireShared(reason);
+
+        // Else it broke with the shared one, as a rule; where it is back already, another break would only lose messages.
+        if (wasLooking)
+            _subscriptions.Break(reason);
     }
 }

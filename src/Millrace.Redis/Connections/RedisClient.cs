@@ -44,6 +44,9 @@ internal sealed partial class RedisClient : IAsyncDisposable
     /// </summary>
     public IReadOnlyList<RespCommand> Prologue { get; init; } = [];
 
+    /// <summary>Another client of the same server, for reads: its shared connection is made anew after this one's was. Default: none.</summary>
+    public RedisClient? Follower { get; init; }
+
     /// <summary>Whether the server last connected to is our own.</summary>
     public bool IsMillrace => Volatile.Read(ref _shared) is { IsMillrace: true };
 
@@ -171,16 +174,17 @@ internal sealed partial class RedisClient : IAsyncDisposable
         // Off the lock its caller holds.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
         var connection = await ConnectPatientlyAsync().ConfigureAwait(false);
+
+        // Before a command is sent on it: who then reads elsewhere must see what it wrote.
+        if (_shared is not null && !connection.IsReplica)
+            LetOthersFollow();
+
         bool isClosing;
-        RedisConnection[] outdated = [];
         lock (_lock)
         {
             isClosing = _closing.IsCancellationRequested;
             if (!isClosing)
-            {
                 Volatile.Write(ref _shared, connection);
-                outdated = EndLookNeedsLock(connection);
-            }
         }
 
         if (isClosing)
@@ -190,8 +194,6 @@ internal sealed partial class RedisClient : IAsyncDisposable
         }
 
         _ = ReportWhenBrokenAsync(connection);
-        foreach (var other in outdated)
-            other.Retire(new IOException("A primary was found."));
         return connection;
     }
 

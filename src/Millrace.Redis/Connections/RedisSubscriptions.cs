@@ -53,6 +53,15 @@ internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions 
         }
     }
 
+    /// <summary>Breaks the connection there is, which is then made anew.</summary>
+    public void Break(Exception reason)
+    {
+        RedisConnection? connection;
+        lock (_lock)
+            connection = _connection;
+        connection?.Break(reason);
+    }
+
     public async ValueTask DisposeAsync()
     {
         Task? running;

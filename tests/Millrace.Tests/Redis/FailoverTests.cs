@@ -29,6 +29,14 @@ public sealed class FailoverTests : IAsyncLifetime
         BlockedGroupRead,
     }
 
+    /// <summary>Reads that a replica answers, each on its kind of connection.</summary>
+    public enum Reading
+    {
+        LongRange,
+        Read,
+        BlockedRead,
+    }
+
     public async ValueTask InitializeAsync()
     {
         _old = await RedisServer.StartAsync("--repl-diskless-sync-delay", "0");
@@ -109,6 +117,57 @@ public sealed class FailoverTests : IAsyncLifetime
                 return false;
             }
         });
+    }
+
+    /// <summary>The old primary refuses no read and answers with what it had.</summary>
+    [Theory]
+    [InlineData(Reading.LongRange, "refused")]
+    [InlineData(Reading.LongRange, "broken")]
+    [InlineData(Reading.Read, "refused")]
+    [InlineData(Reading.Read, "broken")]
+    [InlineData(Reading.BlockedRead, "refused")]
+    [InlineData(Reading.BlockedRead, "broken")]
+    public async Task Reads_follow_the_writes_whose_connection_was_refused_or_broken(Reading reading, string connection)
+    {
+        await using var store = StoreAt(_name.Port);
+        await MakeAsync(store, Call.Append);
+        Assert.Equal(1, await CountAsync(store, reading));
+        await Eventually.TrueAsync("the other one has it", async () => await _new.CliAsync("XLEN", "out") == "1");
+        var id = (await store.ExecuteAsync(["CLIENT", "ID"])).Integer;
+
+        await FailOverApartAsync();
+        if (connection == "broken")
+            await _old.CliAsync("CLIENT", "KILL", "ID", id.ToString(CultureInfo.InvariantCulture));
+        await Eventually.TrueAsync("an append is served", async () =>
+        {
+            try
+            {
+                await MakeAsync(store, Call.Append);
+                return true;
+            }
+            catch (StreamException exception) when (exception.IsTransient)
+            {
+                return false;
+            }
+        });
+
+        Assert.Equal(2, await CountAsync(store, reading));
+    }
+
+    [Fact]
+    public async Task Subscription_follows_the_writes()
+    {
+        await using var client = ClientAt(_name.Port, TimeProvider.System, TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(50));
+        await client.ExecuteAsync(Set, default);
+        var received = new TaskCompletionSource();
+        await using var subscription = await client.SubscribeAsync("news", _ => received.TrySetResult(), default);
+
+        await FailOverApartAsync();
+        await Assert.ThrowsAsync<StreamException>(async () => await client.ExecuteAsync(Set, default));
+        await client.ExecuteAsync(Set, default);
+
+        await Eventually.TrueAsync("it is at the new one", async () => await _new.CliAsync("PUBLISH", "news", "x") == "1");
+        await received.Task.WaitAsync(Eventually.Deadline);
     }
 
     [Fact]
@@ -226,6 +285,14 @@ public sealed class FailoverTests : IAsyncLifetime
         }
     }
 
+    private static async Task<int> CountAsync(RedisStreamStore store, Reading reading)
+    {
+        if (reading == Reading.LongRange)
+            return (await store.RangeAsync("out", new() { Count = 100 })).Count;
+        var block = TimeSpan.FromMilliseconds(reading == Reading.BlockedRead ? 1 : 0);
+        return (await store.ReadAsync([new("out", default)], 100, block)).Sum(static batch => batch.Entries.Count);
+    }
+
     private static async Task CommitAsync(RedisStreamStore store, CommitChange change)
     {
         var results = await store.CommitAsync([new() { Changes = [change] }]);
@@ -260,6 +327,14 @@ public sealed class FailoverTests : IAsyncLifetime
         await Eventually.TrueAsync("the roles are changed", async () =>
             (await _new.CliAsync("ROLE")).StartsWith("master", StringComparison.Ordinal)
             && (await _old.CliAsync("ROLE")).StartsWith("slave", StringComparison.Ordinal));
+    }
+
+    /// <summary>A failover after which the old one hears nothing of the new one.</summary>
+    private async Task FailOverApartAsync()
+    {
+        await _new.CliAsync("REPLICAOF", "NO", "ONE");
+        await _old.CliAsync("REPLICAOF", "127.0.0.1", "1");
+        _name.LeadTo(_new);
     }
 
     private static RedisStreamStore StoreAt(int port) => new(OptionsOf(port, TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(100)));
