@@ -20,7 +20,7 @@ namespace Millrace.Redis;
 /// <para>What Redis has no command for runs there as a Lua script. Our own server is recognised when it is connected to and has commands of
 /// the same arguments instead, such as <c>MILLRACE.COMMIT</c>; it keeps schedules in a type of its own and moves due entries itself.</para>
 /// <para>Rights a user needs, on those keys: the <c>X…</c> commands, <c>TYPE</c>, <c>GET</c>, <c>GETRANGE</c>, <c>SET</c>, <c>DEL</c>,
-/// <c>UNLINK</c>, <c>ZADD</c>, <c>ZREM</c>, <c>ZRANGE</c>, <c>ZRANGEBYSCORE</c>; on none: <c>EVALSHA</c>, <c>SCRIPT LOAD</c>,
+/// <c>UNLINK</c>, <c>ZADD</c>, <c>ZREM</c>, <c>ZRANGE</c>; on none: <c>EVALSHA</c>, <c>SCRIPT LOAD</c>,
 /// <c>CLIENT</c>, <c>TIME</c>. With the channel <c>millrace:scheduled</c> (<c>PUBLISH</c>, <c>SUBSCRIBE</c>) entries scheduled by other
 /// processes are moved when they are due; without it up to five seconds later. On our own server: <c>COMMAND INFO</c>, and the
 /// <c>MILLRACE.…</c> commands in place of those that only scripts use.</para>

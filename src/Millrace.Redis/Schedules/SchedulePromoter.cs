@@ -20,8 +20,10 @@ internal sealed class SchedulePromoter : IAsyncDisposable
 {
     public const string Channel = "millrace:scheduled";
 
-    // Entries moved by one script call: bounds how long Redis serves nobody else, to about a millisecond.
+    // What one script call moves bounds how long Redis serves nobody else: to about a millisecond by the number of small entries, to
+    // about five by the bytes of large ones. One entry is moved whatever its size.
     private const int MaxEntriesPerCall = 100;
+    private const int MaxBytesPerCall = 1024 * 1024;
 
     // How late an entry can be whose message was lost. Costs a script call of some microseconds for each watched stream.
     private static readonly TimeSpan CheckInterval = TimeSpan.FromSeconds(5);
@@ -188,8 +190,8 @@ internal sealed class SchedulePromoter : IAsyncDisposable
             return;
         }
 
-        var calls = streams.ConvertAll(stream => (
-            LuaScript.Promote, LuaScript.Promote.Call(StreamNames.Schedule(stream), stream).Add(MaxEntriesPerCall)));
+        var calls = streams.ConvertAll(static stream => (
+            LuaScript.Promote, LuaScript.Promote.Call(StreamNames.Schedule(stream), stream).Add(MaxEntriesPerCall).Add(MaxBytesPerCall)));
         var replies = await _client.CallManyAsync(calls, _closing.Token).ConfigureAwait(false);
         StreamException? failure = null;
         lock (_lock)

@@ -1,3 +1,4 @@
+using System.Globalization;
 using Millrace.Redis;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
@@ -76,6 +77,36 @@ public sealed class SchedulePromoterTests(SharedRedis redis)
         Assert.Equal(0, (await stores[0].ExecuteAsync(["ZCARD", StreamNames.Schedule(_stream)])).Integer);
         foreach (var store in stores)
             await store.DisposeAsync();
+    }
+
+    [Fact]
+    public async Task Large_entries_that_are_due_together_are_moved_in_order_about_a_mebibyte_at_a_time()
+    {
+        const int count = 40;
+        var padding = new string('x', 256 * 1024);
+        await using var server = await RedisServer.StartAsync();
+        await using (var scheduler = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port }, new TimersUpTo(seconds: -1)))
+        {
+            var results = await scheduler.CommitAsync(
+            [
+                .. Enumerable.Range(0, count).Select(i => new Commit
+                {
+                    Changes = [new CommitChange.Schedule(_stream, EntryFields.Create(("i", $"{i}"), ("v", padding)), TimeSpan.FromMilliseconds(1))],
+                }),
+            ]);
+            Assert.All(results, static result => Assert.True(result.IsApplied));
+        }
+
+        await server.CliAsync("CONFIG", "RESETSTAT");
+        await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port }, new TimersUpTo(seconds: 3));
+        await store.ReadAsync([new(_stream, default)], 1, Patience);
+        await Eventually.TrueAsync("all are moved", async () => await server.CliAsync("XLEN", _stream) == $"{count}");
+
+        var moved = await store.RangeAsync(_stream, new() { Count = count });
+        Assert.Equal(Enumerable.Range(0, count).Select(static i => $"{i}"), moved.Select(static entry => entry.Fields.GetText("i"u8)));
+        var stats = await server.CliAsync("INFO", "commandstats");
+        var calls = stats.Split("cmdstat_evalsha:calls=")[1].Split(',')[0];
+        Assert.InRange(int.Parse(calls, CultureInfo.InvariantCulture), count / 4, 2 * count);
     }
 
     [Fact]
