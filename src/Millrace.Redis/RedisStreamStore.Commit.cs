@@ -139,8 +139,18 @@ public sealed partial class RedisStreamStore
 
     private async ValueTask<IEnumerable<CommitResult>> CommitOneByOneAsync(ArraySegment<Commit> run, CancellationToken cancellationToken)
     {
-        var replies = await CallAsync([.. run.Select((_, i) => run.Slice(i, 1))], run.Sum(commit => CommitCommand.Measure(commit).Bytes), cancellationToken)
-            .ConfigureAwait(false);
+        RespReply[] replies;
+        try
+        {
+            replies = await CallAsync([.. run.Select((_, i) => run.Slice(i, 1))], run.Sum(commit => CommitCommand.Measure(commit).Bytes), cancellationToken)
+                .ConfigureAwait(false);
+        }
+        catch (StreamException exception) when (exception.Code != StreamErrorCode.OutcomeUnknown)
+        {
+            // None of these was applied. Their neighbours of the first trip may have been, and have their own results.
+            return run.Select(_ => CommitResult.Failed(exception));
+        }
+
         var results = new List<CommitResult>(run.Count);
         for (var i = 0; i < run.Count; i++)
             results.AddRange(await ReadRunAsync(run.Slice(i, 1), replies[i], cancellationToken).ConfigureAwait(false));

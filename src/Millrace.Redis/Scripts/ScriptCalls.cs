@@ -18,14 +18,24 @@ internal static class ScriptCalls
     }
 
     /// <summary>Calls scripts in one round trip; errors stay inside the replies.</summary>
+    /// <exception cref="StreamException">OutcomeUnknown: any of them may have run. All else: none did.</exception>
     public static async ValueTask<RespReply[]> CallManyAsync(
         this RedisClient client, IReadOnlyList<(LuaScript Script, RespCommand Call)> calls, CancellationToken cancellationToken)
     {
         var replies = await client.ExecuteManyAsync([.. calls.Select(call => call.Call)], cancellationToken).ConfigureAwait(false);
         for (var i = 0; i < replies.Length; i++)
         {
-            if (IsUnknown(replies[i]))
+            if (!IsUnknown(replies[i]))
+                continue;
+            try
+            {
                 replies[i] = await client.CallAgainAsync(calls[i].Script, calls[i].Call, cancellationToken).ConfigureAwait(false);
+            }
+            catch (StreamException exception) when (exception.Code != StreamErrorCode.OutcomeUnknown && !Array.TrueForAll(replies, IsUnknown))
+            {
+                throw new StreamException(
+                    StreamErrorCode.OutcomeUnknown, $"Of {replies.Length} calls others may have run than this one. {exception.Message}", exception);
+            }
         }
 
         return replies;

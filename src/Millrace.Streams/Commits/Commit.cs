@@ -42,7 +42,8 @@ public sealed record CommitResult
     /// Why the store refused this commit, or <see langword="null"/>: for good (<see cref="StreamErrorCode.WrongType"/>,
     /// <see cref="StreamErrorCode.IdNotIncreasing"/>, <see cref="StreamErrorCode.PermissionDenied"/>,
     /// <see cref="StreamErrorCode.LimitExceeded"/>, <see cref="StreamErrorCode.CrossSlot"/>) or for now, see
-    /// <see cref="StreamException.IsTransient"/>.
+    /// <see cref="StreamException.IsTransient"/>. Where a list takes Redis more than one round trip and the line breaks between them, those that could
+    /// not be sent any more have <see cref="StreamErrorCode.Unavailable"/>.
     /// </summary>
     public StreamException? Failure { get; private init; }
 
