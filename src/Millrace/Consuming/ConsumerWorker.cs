@@ -336,13 +336,13 @@ internal sealed class ConsumerWorker
             await WaitAgainAsync(delivery).ConfigureAwait(false);
     }
 
-    /// <summary>The gate closed while it waited for its batch: it waits there again, or goes back with the rest on a pause or stop.</summary>
+    /// <summary>The gate closed while it waited for its batch: it waits there again, or goes back with the rest on a pause or in a drain.</summary>
     private async Task WaitAgainAsync(Delivery delivery)
     {
         delivery.ReturnToQueue();
         if (delivery.IsLost && delivery.TryHandBack())
             _held.Remove(delivery); // In this very moment, when there was no queue to take it out of.
-        if (_gate.IsClosedFor(WorkerState.Paused) && !_stopReading.IsCancellationRequested)
+        if ((_gate.IsClosedFor(WorkerState.Paused) || _stopReading.IsCancellationRequested) && !_abort.IsCancellationRequested)
             await HandBackAsync().ConfigureAwait(false);
         await StartLaterAsync(delivery, TimeSpan.Zero).ConfigureAwait(false);
     }

@@ -9,8 +9,8 @@ namespace Millrace.Consuming;
 /// </summary>
 /// <remarks>
 /// A batch runs when it is full, when its first message has waited long enough, or when the worker stops; at most
-/// <see cref="ConsumerOptions.Concurrency"/> at once. What waits for that when the gate closes does not begin. A message that was delivered
-/// before and never settled may be what killed the process, so it runs alone.
+/// <see cref="ConsumerOptions.Concurrency"/> at once. What waits for that when the gate closes does not begin, nor wait on. A message that was
+/// delivered before and never settled may be what killed the process, so it runs alone.
 /// </remarks>
 internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions options, TimeProvider time, Admission admission)
 {
@@ -68,8 +68,7 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
 
     private async Task RunAsync(ConsumerRegistration handler, List<Item> items)
     {
-        using (admission.Closing.UnsafeRegister(_ => EndBarred(items), null))
-            await _running.WaitAsync(CancellationToken.None).ConfigureAwait(false);
+        await WaitForPlaceAsync(items).ConfigureAwait(false);
         try
         {
             await RunCoreAsync(handler, items).ConfigureAwait(false);
@@ -77,6 +76,18 @@ internal sealed class BatchHandlers(HandlerInvoker invoker, ConsumerOptions opti
         finally
         {
             _running.Release();
+        }
+    }
+
+    /// <summary>However often the gate changes meanwhile: what it bars goes at once.</summary>
+    private async Task WaitForPlaceAsync(List<Item> items)
+    {
+        var place = _running.WaitAsync(CancellationToken.None);
+        while (!place.IsCompleted)
+        {
+            var change = admission.NextChange; // Asked for before the look, so that none is missed.
+            EndBarred(items);
+            await Task.WhenAny(place, change).ConfigureAwait(false);
         }
     }
 

@@ -9,8 +9,11 @@ internal sealed class Admission(ReadGate gate, LaneShare? lane, RateLimiter limi
     public ValueTask<bool> EnterAsync(Delivery delivery, CancellationToken stop) =>
         gate.IsOpen && lane is null && !limiter.IsOn && !breaker.IsOn && !stop.IsCancellationRequested ? new(true) : EnterSlowAsync(delivery, stop);
 
-    /// <summary>Cancelled when the gate closes, or the worker is told to stop: what <see cref="MayStillBegin"/> says may have changed.</summary>
+    /// <summary>Cancelled when the gate closes, or the worker is told to stop.</summary>
     public CancellationToken Closing => gate.Reading;
+
+    /// <summary>Ends with the next change of the gate: what <see cref="MayStillBegin"/> says may be another then.</summary>
+    public Task NextChange => gate.NextChange;
 
     /// <summary>Whether a handler may begin with a delivery that entered a while ago. A stop alone does not keep it from that.</summary>
     public bool MayStillBegin(Delivery delivery) =>

@@ -65,6 +65,16 @@ internal sealed class ReadGate(TimeProvider time)
             return _isOpen ? Task.CompletedTask : _changed.Task.WaitAsync(cancellationToken);
     }
 
+    /// <summary>Ends when the gate opens, or closes for one more reason, the next time.</summary>
+    public Task NextChange
+    {
+        get
+        {
+            lock (_lock)
+                return _changed.Task;
+        }
+    }
+
     /// <summary>Closes the gate for a reason, once for each state.</summary>
     /// <returns>Whether it was not closed for this already.</returns>
     public bool Close(WorkerState state, string? detail = null)

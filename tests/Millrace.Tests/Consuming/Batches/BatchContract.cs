@@ -1,6 +1,8 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.Metrics;
 using System.Text.Json;
 using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
 
@@ -186,11 +188,7 @@ public abstract class BatchContract
     [Fact]
     public async Task Batches_that_wait_for_their_turn_are_handed_back_on_a_pause()
     {
-        // Of a process that died, so that each runs alone, and two wait for the one that runs.
-        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
-        await Store.AppendManyAsync(_stream, [.. Enumerable.Range(0, 3).Select(i => EntryFields.Create(
-            ("type", "order.created"), ("schemaversion", "2"), ("data", $"{{\"orderId\":\"o{i}\"}}")))]);
-        await Store.ReadGroupAsync(new() { Group = Group, Consumer = "local", Streams = [_stream], Count = 3 });
+        await LeavePendingAsync(3);
         var (started, finish) = (new TaskCompletionSource(), new TaskCompletionSource());
         await using var host = await StartAsync((_, _, _) =>
         {
@@ -206,6 +204,95 @@ public abstract class BatchContract
         finish.SetResult();
         await host.WhenSettledAsync(_stream, Group);
         Assert.Equal(["o0", "o1", "o2"], _batches.SelectMany(batch => batch).Order());
+    }
+
+    /// <summary>They were only told of the first time that the gate closed, and may have survived that: it was open again, or the process stops.</summary>
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Batches_that_wait_for_their_turn_are_handed_back_on_a_pause_after_an_earlier_one_or_a_stop(bool isStopping)
+    {
+        await LeavePendingAsync(3);
+        var (started, finish) = (new TaskCompletionSource<CancellationToken>(), new TaskCompletionSource());
+        await using var host = await StartAsync((_, _, token) =>
+        {
+            started.TrySetResult(token);
+            return finish.Task;
+        }, o => (o.BatchSize, o.Concurrency, o.HandlerTimeout) = (3, 1, LongWait));
+        var running = await started.Task.WaitAsync(Eventually.Deadline);
+        await PublishUntilReadAsync(host, "o3");
+
+        var stopping = Task.CompletedTask;
+        if (isStopping)
+        {
+            stopping = host.StopAsync();
+            await Eventually.TrueAsync("o3 is handed back", async () => (await Store.PendingSummaryAsync(_stream, Group)).Count == 3);
+        }
+        else
+        {
+            var control = Control(host);
+            Assert.True(control.Pause(_stream, Group) && control.Resume(_stream, Group)); // Before what waits has looked.
+            await PublishUntilReadAsync(host, "o4"); // By a read that began after the pause.
+        }
+
+        Pause(host);
+        await using var other = await StartAsync((_, _, _) => Task.CompletedTask, o => o.BatchWait = TimeSpan.FromMilliseconds(20), "other");
+        var count = isStopping ? 4 : 5;
+        await Eventually.TrueAsync("the other process handles all but one", () => ValueTask.FromResult(_batches.Sum(batch => batch.Length) == count));
+
+        Assert.False(running.IsCancellationRequested); // Not as late as at the end of a drain.
+        finish.SetResult();
+        await stopping;
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(Enumerable.Range(0, count).Select(i => $"o{i}"), _batches.SelectMany(batch => batch).Order());
+    }
+
+    [Fact]
+    public async Task Message_that_a_breaker_tries_and_that_waits_for_its_turn_is_handed_back_on_a_pause()
+    {
+        await LeavePendingAsync(4);
+        using var third = new ManualResetEventSlim();
+        var finish = new TaskCompletionSource();
+        var (begun, failed) = (0, 0);
+
+        // Two fail, and the third has the only place before the second is counted, which opens the breaker: what is tried then has to wait.
+        await using var host = await StartAsync(
+            (_, _, _) =>
+            {
+                if (Interlocked.Increment(ref begun) < 3)
+                    throw new TimeoutException("down");
+                third.Set();
+                return finish.Task;
+            },
+            o =>
+            {
+                (o.BatchSize, o.Concurrency, o.HandlerTimeout, o.BreakerFailures) = (4, 1, LongWait, 2);
+                o.BreakerPause = o.BreakerMaxPause = TimeSpan.FromMilliseconds(20);
+            },
+            measured: () =>
+            {
+                if (Interlocked.Increment(ref failed) == 2)
+                    third.Wait(Eventually.Deadline);
+            });
+        await Eventually.TrueAsync("one message is tried", () => ValueTask.FromResult(Control(host).Consumers[0].Detail == "one message is tried"));
+
+        Pause(host);
+        var handled = new ConcurrentQueue<string>();
+        await using var other = await StartAsync(
+            (orders, _, _) =>
+            {
+                foreach (var order in orders)
+                    handled.Enqueue(order.OrderId);
+                return Task.CompletedTask;
+            },
+            o => o.BatchWait = TimeSpan.FromMilliseconds(20),
+            "other");
+        await Eventually.TrueAsync("the other process handles all but one", () => ValueTask.FromResult(handled.Distinct().Count() == 3));
+
+        Assert.Equal(3, begun);
+        finish.SetResult();
+        await host.WhenSettledAsync(_stream, Group);
+        Assert.Equal(3, handled.Count);
     }
 
     /// <summary>The message that is tried closes the gate for all others, and begins all the same.</summary>
@@ -240,7 +327,24 @@ public abstract class BatchContract
         Assert.Null(await Store.GetStreamInfoAsync(StreamNames.DeadLetters(_stream, Group)));
     }
 
-    private void Pause(ConsumerHost host) => Assert.True(host.Host.Services.GetRequiredService<ConsumerControl>().Pause(_stream, Group));
+    private static ConsumerControl Control(ConsumerHost host) => host.Host.Services.GetRequiredService<ConsumerControl>();
+
+    private void Pause(ConsumerHost host) => Assert.True(Control(host).Pause(_stream, Group));
+
+    /// <summary>Messages of a process that died, so that each runs alone, and all but one wait for the one that runs.</summary>
+    private async Task LeavePendingAsync(int count)
+    {
+        await Store.CreateGroupAsync(_stream, Group, GroupStart.Beginning);
+        await Store.AppendManyAsync(_stream, [.. Enumerable.Range(0, count).Select(i => EntryFields.Create(
+            ("type", "order.created"), ("schemaversion", "2"), ("data", $"{{\"orderId\":\"o{i}\"}}")))]);
+        await Store.ReadGroupAsync(new() { Group = Group, Consumer = "local", Streams = [_stream], Count = count });
+    }
+
+    private async Task PublishUntilReadAsync(ConsumerHost host, string id)
+    {
+        await host.Publisher.PublishAsync(_stream, new OrderCreated(id, 1));
+        await Eventually.TrueAsync("it is read", async () => await Store.GetGroupsAsync(_stream) is [{ Lag: 0 }]);
+    }
 
     private async Task PublishAsync(ConsumerHost host, int count) =>
         await host.Publisher.PublishManyAsync(_stream, Enumerable.Range(0, count).Select(i => new OrderCreated($"o{i}", i)).ToList());
@@ -248,21 +352,55 @@ public abstract class BatchContract
     private Task<ConsumerHost> StartAsync(
         Func<IReadOnlyList<OrderCreated>, BatchContext, CancellationToken, Task> handle,
         Action<ConsumerOptions> configure,
-        string instance = "local") => ConsumerHost.StartAsync(
-        m => m.AddMessage<OrderPaid>().AddBatchConsumer<OrderCreated>(
-            _stream,
-            Group,
-            async (orders, batch, token) =>
-            {
-                Assert.Equal(orders.Count, batch.Items.Count);
-                _batches.Enqueue([.. orders.Select(order => order.OrderId)]);
-                await handle(orders, batch, token);
-            },
-            o =>
-            {
-                o.RetryBaseDelay = TimeSpan.FromMilliseconds(1);
-                configure(o);
-            }),
+        string instance = "local",
+        Action? measured = null) => ConsumerHost.StartAsync(
+        m =>
+        {
+            if (measured is not null)
+                m.Services.AddHostedService(services => new FailureMeter(services.GetRequiredService<IMeterFactory>(), measured));
+            m.AddMessage<OrderPaid>().AddBatchConsumer<OrderCreated>(
+                _stream,
+                Group,
+                async (orders, batch, token) =>
+                {
+                    Assert.Equal(orders.Count, batch.Items.Count);
+                    _batches.Enqueue([.. orders.Select(order => order.OrderId)]);
+                    await handle(orders, batch, token);
+                },
+                o =>
+                {
+                    o.RetryBaseDelay = TimeSpan.FromMilliseconds(1);
+                    configure(o);
+                });
+        },
         Store,
         instance: instance);
+
+    /// <summary>Calls back for each message of one host that failed, before the failure is counted by the breaker.</summary>
+    private sealed class FailureMeter(IMeterFactory scope, Action measured) : IHostedService
+    {
+        private readonly MeterListener _listener = new();
+
+        public Task StartAsync(CancellationToken cancellationToken)
+        {
+            _listener.InstrumentPublished = (instrument, listener) =>
+            {
+                if (instrument.Meter.Scope == scope && instrument.Name == "messaging.process.duration")
+                    listener.EnableMeasurementEvents(instrument);
+            };
+            _listener.SetMeasurementEventCallback<double>((_, _, tags, _) =>
+            {
+                if (tags.ToArray().Any(tag => tag.Key == "error.type"))
+                    measured();
+            });
+            _listener.Start();
+            return Task.CompletedTask;
+        }
+
+        public Task StopAsync(CancellationToken cancellationToken)
+        {
+            _listener.Dispose();
+            return Task.CompletedTask;
+        }
+    }
 }
