@@ -70,9 +70,10 @@ internal static class MovedEntry
     public static bool StaysWhole(EntryFields copy)
     {
         var (fields, bytes) = (0, 0L);
+        var source = new MessageHeaders(default, copy).SourceId;
         foreach (var field in copy)
         {
-            if (!EnvelopeFieldNames.IsHistory(field.Name.Span))
+            if (!EnvelopeFieldNames.IsHistory(field.Name.Span) && !IsIdOfLane(field, source))
                 (fields, bytes) = (fields + 1, bytes + SizeOf(field.Name.Span, field.Value));
         }
 
@@ -108,7 +109,7 @@ internal static class MovedEntry
         {
             if (!ComesAlong(delivery, field.Name.Span, isDead, out var name))
                 continue;
-            if (!isWhole && !EnvelopeFieldNames.IsHistory(name))
+            if (!isWhole && !EnvelopeFieldNames.IsHistory(name) && !(delivery.IsCopy && IsIdOfLane(field, delivery.SourceId)))
             {
                 var size = SizeOf(name, field.Value);
                 if (fields == StreamLimits.MaxFields || bytes + size > MaxMessageBytes)
@@ -129,6 +130,12 @@ internal static class MovedEntry
             EnvelopeCodec.WriteNumber(writer, EntryFieldNames.PriorDeliveries, deaths);
         return (omittedFields, omittedBytes);
     }
+
+    /// <summary>
+    /// Whether a copy has the field from a letter, which says the lane of its message, and not from its entry: one at a limit must not be cut for it.
+    /// </summary>
+    private static bool IsIdOfLane(EntryField field, EntryId source) =>
+        field.Name.Span.SequenceEqual(EnvelopeFieldNames.Id) && field.Value.Span.EndsWith(Encoding.UTF8.GetBytes($"/{source}"));
 
     private static int SizeOf(ReadOnlySpan<byte> name, ReadOnlyMemory<byte> value) => name.Length + value.Length + FieldOverheadBytes;
 

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Millrace.Embedded;
 using Millrace.Redis;
 using Millrace.Streams;
@@ -11,6 +12,7 @@ namespace Millrace.Tests.DeadLetters;
 public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : IAsyncLifetime
 {
     private const string Group = "billing";
+    private const string Lane = "express";
 
     private readonly string _stream = $"orders-{Guid.NewGuid():N}";
     private IStreamStore _store = null!;
@@ -60,14 +62,19 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
         await _store.DeleteStreamAsync(_stream);
         await _store.DeleteStreamAsync(StreamNames.DeadLetters(_stream, Group));
         await _store.DeleteStreamAsync(StreamNames.Again(_stream, Group));
+        await _store.DeleteStreamAsync(StreamNames.Lane(_stream, Lane));
         await _store.DisposeAsync();
     }
 
     [Theory]
-    [InlineData(StreamLimits.MaxFields, 1)]
-    [InlineData(4, StreamLimits.MaxEntryBytes)]
-    public async Task Entry_at_a_limit_is_retried_and_ends_in_the_dead_letters_whole_and_can_be_redriven(int fields, int bytes)
+    [InlineData(StreamLimits.MaxFields, 1, false)]
+    [InlineData(4, StreamLimits.MaxEntryBytes, false)]
+    [InlineData(StreamLimits.MaxFields, 1, true)] // Its letter has an ID besides, as letters of lanes do.
+    [InlineData(StreamLimits.MaxFields, StreamLimits.MaxEntryBytes, true)]
+    public async Task Entry_at_a_limit_is_retried_and_ends_in_the_dead_letters_whole_and_can_be_redriven(int fields, int bytes, bool isInLane)
     {
+        var source = isInLane ? StreamNames.Lane(_stream, Lane) : _stream;
+        var messageIds = new ConcurrentQueue<string>();
         var isMended = false;
         var handled = new TaskCompletionSource();
 
@@ -75,9 +82,15 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
         Exception failure = new LoudException('\u0001');
         for (var inner = 0; inner < 5; inner++)
             failure = new LoudException('\u0001', failure);
-        await using var host = await StartAsync(_ => isMended ? Task.FromResult(handled.TrySetResult()) : throw failure);
+        await using var host = await StartAsync(
+            context =>
+            {
+                messageIds.Enqueue(context.MessageId);
+                return isMended ? Task.FromResult(handled.TrySetResult()) : throw failure;
+            },
+            hasLane: isInLane);
         var entry = EntryOf(fields, bytes);
-        var id = await _store.AppendAsync(_stream, entry);
+        var id = await _store.AppendAsync(source, entry);
 
         // The second letter is of what was redriven, whose history is longer by that.
         for (var redrives = 0; redrives < 2; redrives++)
@@ -88,13 +101,36 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
             Assert.Equal((DeadLetterReasons.AttemptsExhausted, 2, id), (read.DeadReason, read.Attempt, read.SourceId));
             Assert.Equal(entry.Select(field => field.NameText), letter.Fields.Take(entry.Count).Select(field => field.NameText));
             Assert.All(entry.Zip(letter.Fields), pair => Assert.True(pair.First.Value.Span.SequenceEqual(pair.Second.Value.Span)));
-            Assert.Equal(0, (await _store.PendingSummaryAsync(_stream, Group)).Count);
+            Assert.Equal(0, (await _store.PendingSummaryAsync(source, Group)).Count);
 
             isMended = redrives == 1;
             Assert.Equal(RedriveOutcome.Redriven, (await Letters.RedriveAsync(letter.Id, new() { By = new('\u0001', 100_000) })).Outcome);
         }
 
         await handled.Task.WaitAsync(Eventually.Deadline);
+        Assert.Equal([isInLane ? $"{source}/{id}" : $"{id}"], messageIds.Distinct());
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)] // Its letter has one nevertheless, which leaves no more room.
+    public async Task Entry_of_a_lane_at_the_limit_of_fields_goes_back_as_it_is_and_with_no_field_more(bool hasId)
+    {
+        await using var host = await StartAsync(_ => Task.CompletedTask, hasLane: true);
+        var writer = new EntryFieldsWriter().Add("type", "order.created").Add(hasId ? "id" : "field", "o1");
+        for (var i = 2; i < StreamLimits.MaxFields; i++)
+            writer.Add($"f{i}", "");
+        await _store.AppendAsync(StreamNames.Lane(_stream, Lane), writer.ToFields());
+        var letter = Assert.Single(await host.ReadAsync(StreamNames.DeadLetters(_stream, Group)));
+        RedriveOptions options = new() { By = "test" };
+
+        var edited = await Letters.RedriveEditedAsync(letter.Id, "{}"u8.ToArray(), options);
+        var unedited = await Letters.RedriveAsync(letter.Id, options);
+
+        Assert.Equal((RedriveOutcome.Refused, RedriveOutcome.Redriven), (edited.Outcome, unedited.Outcome));
+        var again = Assert.Single(await host.ReadAsync(StreamNames.DeadLetters(_stream, Group)));
+        Assert.False(again.Fields.TryGet("deadomitted"u8, out _));
+        Assert.Equal(StreamLimits.MaxFields - 2, again.Fields.Count(field => field.NameText is ['f', >= '0' and <= '9', ..]));
     }
 
     [Fact]
@@ -188,11 +224,16 @@ public abstract class ForeignEntryTests(Func<Task<string>>? endpoint = null) : I
 
     private GroupDeadLetters Letters => new Millrace.DeadLetters(_store).Of(_stream, Group);
 
-    private Task<ConsumerHost> StartAsync(Func<MessageContext, Task> handle, bool ownsStream = false) => ConsumerHost.StartAsync(
-        m => m.AddConsumer<OrderCreated>(
-            _stream,
-            Group,
-            (_, context, _) => handle(context),
-            o => (o.MaxAttempts, o.RetryBaseDelay, o.OwnsStream) = (2, TimeSpan.FromMilliseconds(1), ownsStream)),
+    private Task<ConsumerHost> StartAsync(Func<MessageContext, Task> handle, bool ownsStream = false, bool hasLane = false) => ConsumerHost.StartAsync(
+        m =>
+        {
+            if (hasLane)
+                m.AddLanes(_stream, lanes => lanes.Add(Lane, 8));
+            m.AddConsumer<OrderCreated>(
+                _stream,
+                Group,
+                (_, context, _) => handle(context),
+                o => (o.MaxAttempts, o.RetryBaseDelay, o.OwnsStream) = (2, TimeSpan.FromMilliseconds(1), ownsStream));
+        },
         _store);
 }
