@@ -9,9 +9,9 @@ namespace Millrace;
 public sealed class ConsumerOptions
 {
     /// <summary>
-    /// Handlers at once, 1 to 1,000. Default 8. One keeps the order of the stream as long as nothing is retried, handed back by a process
-    /// that stops, or taken over from one that died; each handler then finds the effects of the one before. With more, outputs and state that
-    /// depend on nothing the handler read are committed while the next message is handled.
+    /// Handlers at once, 1 to 1,000. Default 8. One keeps the order of the stream, or of each of its lanes, as long as nothing is retried, handed back
+    /// by a process that stops, or taken over from one that died; each handler then finds the effects of the one before. With more, outputs and
+    /// state that depend on nothing the handler read are committed while the next message is handled.
     /// </summary>
     public int Concurrency { get; set; } = 8;
 

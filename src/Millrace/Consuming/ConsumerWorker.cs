@@ -53,7 +53,7 @@ internal sealed class ConsumerWorker
         _held = new(plan.HeldPlaces, ahead, _ledger.Moved);
         _reader = new(store, plan, _held, ahead, core, logger);
         _handlers = new(plan.Slots, HandleAsync);
-        _recovery = new(_reader, plan, _gate, WaitAtGateAsync, core.Time, logger, _handlers.Start);
+        _recovery = new(_reader, plan, _gate, WaitAtGateAsync, core.Time, logger, Start);
         _leases = new(store, plan, _held, core.Time, logger);
         _settlement = new(core, store, plan, _held, logger, _abort.Token, SettleRefusedAsync);
         _breaker = new(plan, _gate, core.Time, core.Meter, logger);
@@ -268,6 +268,7 @@ internal sealed class ConsumerWorker
                 failures = 0;
                 Status.Read();
                 isMore = Expect(_reader.MayHaveMore);
+                _admission.Queue(deliveries);
                 if (deliveries is [var only])
                     await _handlers.StartHere(only).ConfigureAwait(false);
                 else
@@ -312,26 +313,38 @@ internal sealed class ConsumerWorker
         await _recovery.TakeLostAsync(cancellationToken).ConfigureAwait(false);
     }
 
-    /// <summary>Steps 7 to 9. What has not begun when the worker stops is left to be handed back.</summary>
-    private async Task HandleAsync(Delivery delivery)
+    /// <summary>Gives deliveries to the handlers, in their order.</summary>
+    private void Start(IReadOnlyList<Delivery> deliveries)
     {
-        var (isIn, hasBegun) = (false, true);
+        _admission.Queue(deliveries);
+        _handlers.Start(deliveries);
+    }
+
+    /// <summary>
+    /// Steps 7 to 9, of this delivery or, with lanes, of the first one in line. What has not begun when the worker stops is left to be handed back.
+    /// </summary>
+    private async Task HandleAsync(Delivery next)
+    {
+        var (delivery, hasBegun) = ((Delivery?)null, true);
         try
         {
-            isIn = await _admission.EnterAsync(delivery, _stopReading.Token).ConfigureAwait(false);
-            if (isIn && !_leases.LoseIfOver(delivery) && delivery.TryStart())
+            delivery = await _admission.EnterAsync(next, _stopReading.Token).ConfigureAwait(false);
+            if (delivery is not null && !_leases.LoseIfOver(delivery) && delivery.TryStart())
                 hasBegun = await ProcessAsync(delivery).ConfigureAwait(false);
         }
         catch (Exception exception)
         {
             // A mistake of ours must not take a handler's place away for good.
+            var failed = delivery ?? _admission.TakeOut(next);
             if (!_abort.IsCancellationRequested)
-                LogMessages.SettlementFailed(_logger, exception, _plan.Stream, _plan.Group, delivery.Id);
-            await _settlement.SettleAsync(delivery, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
+                LogMessages.SettlementFailed(_logger, exception, _plan.Stream, _plan.Group, (failed ?? next).Id);
+            if (failed is not null)
+                await _settlement.SettleAsync(failed, null, SettleAction.Abandon.Instance).ConfigureAwait(false);
         }
 
-        if (isIn)
-            _admission.Leave(delivery);
+        if (delivery is null)
+            return;
+        _admission.Leave(delivery);
         if (!hasBegun)
             await WaitAgainAsync(delivery).ConfigureAwait(false);
     }
@@ -404,7 +417,7 @@ internal sealed class ConsumerWorker
         try
         {
             if (delivery.IsQueued && !_stopReading.IsCancellationRequested)
-                _handlers.Start([delivery]);
+                Start([delivery]);
         }
         catch (Exception exception)
         {

@@ -84,6 +84,23 @@ public abstract class PriorityLanesTests(Func<Task<string>>? endpoint) : IAsyncL
         Assert.Equal(3 * each, _begun.Distinct().Count());
     }
 
+    /// <summary>Each message of a read is work of its own for the pool: which of them came to the line first was left to the threads.</summary>
+    [Fact]
+    public async Task One_handler_keeps_the_order_of_each_lane()
+    {
+        const int each = 1_000;
+        await using var publisher = await ConsumerHost.StartAsync(m => m.AddLanes(_stream, Lanes).AddMessage<OrderCreated>(), _store, instance: "p");
+        foreach (var lane in new[] { null, "express" })
+            await publisher.Publisher.PublishManyAsync(_stream, Amounts(each), new() { Lane = lane });
+        using var turnstile = new SemaphoreSlim(int.MaxValue / 2);
+
+        await using var host = await HostAsync(turnstile, o => (o.Concurrency, o.Prefetch) = (1, 50));
+        await Eventually.TrueAsync("all are handled", () => new(_begun.Count == 2 * each));
+
+        foreach (var lane in new[] { null, "express" })
+            Assert.Equal(Enumerable.Range(0, each), _begun.Where(one => one.Lane == lane).Select(one => one.Amount));
+    }
+
     /// <summary>
     /// A process dies with messages of every lane in its hands. Those of the other go on by weight, and it takes over what the dead one had.
     /// </summary>

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using Microsoft.Extensions.Logging.Abstractions;
 using Millrace.Consuming;
 using Millrace.Embedded;
@@ -32,7 +33,7 @@ public sealed class AdmissionTests : IAsyncDisposable
         var begun = 0;
         var waiting = Enumerable.Range(1, 60).Select(i => Task.Run(async () =>
         {
-            if (await admission.EnterAsync(Next(i), CancellationToken.None))
+            if (await admission.EnterAsync(Next(i), CancellationToken.None) is not null)
                 Interlocked.Increment(ref begun);
         })).ToList();
         await Eventually.TrueAsync("one has begun", () => ValueTask.FromResult(Volatile.Read(ref begun) >= 1));
@@ -68,7 +69,7 @@ public sealed class AdmissionTests : IAsyncDisposable
     {
         // One token each day. Three wait for the second.
         var admission = Make(limit: 1, TimeSpan.FromDays(1));
-        Assert.True(await admission.EnterAsync(Next(1), CancellationToken.None));
+        Assert.NotNull(await admission.EnterAsync(Next(1), CancellationToken.None));
         List<Delivery> deliveries = [Next(2), Next(3), Next(4)];
         var entering = deliveries.ConvertAll(delivery => admission.EnterAsync(delivery, CancellationToken.None).AsTask());
 
@@ -80,14 +81,66 @@ public sealed class AdmissionTests : IAsyncDisposable
             return ValueTask.FromResult(entering[2].IsCompleted);
         });
 
-        var begun = await Task.WhenAll(entering);
-        Assert.Equal([false, false, true], begun);
+        Assert.Equal([null, null, deliveries[2]], await Task.WhenAll(entering));
+    }
+
+    /// <summary>Threads come to the line as they like, and all of them anew after a closed gate.</summary>
+    [Fact]
+    public async Task Deliveries_of_a_lane_begin_in_the_order_they_came_whoever_asks_first()
+    {
+        var admission = Make(lane: new(null, new(1, [1], TimeSpan.FromHours(1), _time), 0));
+        List<Delivery> deliveries = [.. Enumerable.Range(1, 60).Select(Next)];
+        ConcurrentQueue<Delivery> begun = [];
+        _gate.Close(WorkerState.Paused);
+        admission.Queue(deliveries);
+        var entering = Enumerable.Reverse(deliveries).Select(EnterAsync).ToList();
+
+        for (var opened = 1; opened <= 3; opened++)
+        {
+            _gate.Open(WorkerState.Paused);
+            await Eventually.TrueAsync("a part has begun, and the gate is closed", () => new(!_gate.IsOpen && begun.Count == opened * 20));
+        }
+
+        await Task.WhenAll(entering);
+        Assert.Equal(deliveries.Select(delivery => delivery.Id), begun.Select(delivery => delivery.Id));
+
+        async Task EnterAsync(Delivery next)
+        {
+            var delivery = (await admission.EnterAsync(next, CancellationToken.None))!;
+            begun.Enqueue(delivery);
+            if (begun.Count % 20 == 0)
+                _gate.Close(WorkerState.Paused);
+            Assert.True(delivery.TryStart());
+            admission.Leave(delivery);
+        }
+    }
+
+    /// <summary>What a pause hands back must not cost the lane places when it goes on.</summary>
+    [Fact]
+    public async Task Deliveries_of_a_lane_that_are_gone_ask_for_no_place()
+    {
+        var budget = new LaneBudget(1, [1, 1], TimeSpan.FromHours(1), _time);
+        var admission = Make(lane: new(null, budget, 0));
+        List<Delivery> deliveries = [.. Enumerable.Range(1, 10).Select(Next)];
+        Assert.True(await budget.EnterAsync(1, CancellationToken.None));
+        _gate.Close(WorkerState.Paused);
+        admission.Queue(deliveries);
+        var entering = deliveries.ConvertAll(delivery => admission.EnterAsync(delivery, CancellationToken.None).AsTask());
+        Assert.All(deliveries.Take(7), delivery => Assert.True(delivery.TryHandBack()));
+
+        _gate.Open(WorkerState.Paused);
+        await Eventually.TrueAsync("three are in line, and seven not", () =>
+            new(budget.CountWaiting(0) == 3 && entering.Count(task => task.IsCompleted) == 7));
+        for (var i = 0; i < 3; i++)
+            budget.Leave();
+
+        Assert.Equal(deliveries.Skip(7), (await Task.WhenAll(entering)).OfType<Delivery>().OrderBy(delivery => delivery.Id));
     }
 
     private static Delivery Next(int id) => new(
         "orders", isAgain: false, isRecovered: false, new(new((ulong)id, 0), EntryFields.Create(("type", "x")), 1), renewedAt: 0);
 
-    private Admission Make(int limit, TimeSpan? period = null)
+    private Admission Make(int limit = 0, TimeSpan? period = null, LaneShare? lane = null)
     {
         var plan = new GroupPlan
         {
@@ -98,6 +151,6 @@ public sealed class AdmissionTests : IAsyncDisposable
             Routes = null!,
         };
         var limiter = new RateLimiter(_store, plan, _time, NullLogger.Instance);
-        return new(_gate, null, limiter, new(plan, _gate, _time, _meter, NullLogger.Instance));
+        return new(_gate, lane, limiter, new(plan, _gate, _time, _meter, NullLogger.Instance));
     }
 }
