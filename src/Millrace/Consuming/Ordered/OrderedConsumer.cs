@@ -62,7 +62,7 @@ internal sealed class OrderedConsumer(
 
     private async Task ReadAsync(CommitCondition.State fence, CancellationToken cancellationToken)
     {
-        _tenure = new Tenure(parts, fence);
+        _tenure = new Tenure(parts, _lease, fence);
         _endKeeping = CancellationTokenSource.CreateLinkedTokenSource(abort);
         _keeping = KeepAsync(_tenure, _endKeeping.Token);
         await _tenure.RunAsync(waitAfterFailure, cancellationToken).ConfigureAwait(false);

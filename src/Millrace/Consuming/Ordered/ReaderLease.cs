@@ -20,11 +20,18 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
 
     // What it wrote when it last tried to: the answer may have been lost.
     private byte[]? _tried;
-    private long _takenAt;
+
+    // The last moment at which it certainly began anew: taken or renewed.
+    private long _renewedAt;
 
     // The versions of both documents as last seen, and since when they are the same.
     private (long? Reader, long? Pulse) _seen;
     private long _seenSince;
+
+    /// <summary>Whether the lease was not renewed for its whole length: another process may read by now.</summary>
+    public bool IsOver => Left <= TimeSpan.Zero;
+
+    private TimeSpan Left => plan.Options.Lease - time.GetElapsedTime(Volatile.Read(ref _renewedAt));
 
     /// <summary>Waits until the lease is this process's.</summary>
     /// <param name="standingBy">Called whenever another process has it, with the note of where the group stands.</param>
@@ -47,7 +54,8 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
 
             if (IsFree(documents[0], documents[1]))
             {
-                (_tried, _takenAt) = (mine, time.GetTimestamp());
+                _tried = mine;
+                Volatile.Write(ref _renewedAt, time.GetTimestamp());
                 await store.CommitAsync(Take(documents[0], documents[1], mine), cancellationToken).ConfigureAwait(false);
                 continue; // The documents say who was first.
             }
@@ -60,11 +68,10 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
     /// <summary>Renews the lease each third of it. Ends when it is lost, or may be: no renewal has succeeded for a whole lease.</summary>
     public async Task KeepAsync(CommitCondition fence, CancellationToken cancellationToken)
     {
-        var renewedAt = _takenAt;
         using var timer = new PeriodicTimer(plan.Options.Lease / 3, time);
         while (true)
         {
-            var left = plan.Options.Lease - time.GetElapsedTime(renewedAt);
+            var left = Left;
             if (left <= TimeSpan.Zero)
                 return;
             using var deadline = new CancellationTokenSource(left, time);
@@ -76,7 +83,7 @@ internal sealed class ReaderLease(IStreamStore store, GroupPlan plan, OrderNames
                 var renewal = new Commit { Conditions = [fence], Changes = [new CommitChange.PutState(names.Pulse, _mine)], IsUpkeep = true };
                 if (!(await store.CommitAsync(renewal, either.Token).ConfigureAwait(false)).IsApplied)
                     return;
-                renewedAt = now;
+                Volatile.Write(ref _renewedAt, now);
             }
             catch (Exception exception) when (!cancellationToken.IsCancellationRequested)
             {

@@ -98,6 +98,13 @@ internal sealed partial class Tenure
     /// <summary>The entry, or nothing: somebody settled it. What an earlier reader left, or failed before, is claimed and so counted.</summary>
     private async ValueTask<DeliveredEntry?> TakeAsync(Turn turn)
     {
+        if (_lease.IsOver)
+        {
+            // Of a process that was frozen this may be the first timer to fire. A claim asks nobody: it would take the entry from the next reader.
+            Lose();
+            throw new OperationCanceledException(Over);
+        }
+
         var (isAgain, id, deliveryCount, isOurs, fields) = turn.Entry;
         var stream = isAgain ? _plan.Again : _plan.Stream;
         if (isOurs && fields is { } kept)

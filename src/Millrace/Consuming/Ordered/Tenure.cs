@@ -18,6 +18,7 @@ internal sealed partial class Tenure
 
     private readonly IStreamStore _store;
     private readonly GroupPlan _plan;
+    private readonly ReaderLease _lease;
     private readonly OrderNames _names;
     private readonly OrderKeys _keys;
     private readonly HeldDeliveries _held;
@@ -42,12 +43,12 @@ internal sealed partial class Tenure
     private EntryId _lastNote;
     private int _isLost;
 
-    public Tenure(OrderedParts parts, CommitCondition.State fence)
+    public Tenure(OrderedParts parts, ReaderLease lease, CommitCondition.State fence)
     {
         (_store, _plan, _held, _ledger) = (parts.Store, parts.Plan, parts.Held, parts.Ledger);
         (_reader, _settlement) = (parts.Reader, parts.Settlement);
         (_handle, _gate, _status, _time, _logger) = (parts.Handle, parts.Gate, parts.Status, parts.Time, parts.Logger);
-        (_keys, _names, Fence) = (parts.Plan.OrderKeys!, parts.Plan.OrderNames!, fence);
+        (_keys, _names, _lease, Fence) = (parts.Plan.OrderKeys!, parts.Plan.OrderNames!, lease, fence);
         (_fullTold, _turnFailures) = (new(_time), new(_time));
         _queue = new(parts.Plan.Options, parts.Reader.Ahead);
         _answerLostAt = _time.GetTimestamp();
