@@ -208,6 +208,30 @@ internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
         }
     }
 
+    /// <summary>Whether something is still asked for with a head that was parked so often: it was not parked anew, which answers what is asked.</summary>
+    public bool IsAsked(Turn turn, int parkings, OrderNote note)
+    {
+        lock (_lock)
+            return turn.Parkings == parkings && turn.Asked == note;
+    }
+
+    /// <summary>What was asked for is done, if it still is asked for.</summary>
+    /// <param name="turn">The head.</param>
+    /// <param name="parkings">How often it had been parked when it was asked.</param>
+    /// <param name="note">What was asked for.</param>
+    /// <param name="renewed">What its document holds now, or <see langword="null"/>: the same.</param>
+    /// <returns>Whether it is.</returns>
+    public bool TryAnswer(Turn turn, int parkings, OrderNote note, ParkedHead? renewed)
+    {
+        lock (_lock)
+        {
+            if (turn.Parkings != parkings || turn.Asked != note)
+                return false;
+            (turn.Parked, turn.Asked) = (renewed ?? turn.Parked, null);
+            return true;
+        }
+    }
+
     /// <summary>The entries here, so that others can be told from them.</summary>
     public HashSet<(bool IsAgain, EntryId Id)> Known()
     {

@@ -163,27 +163,28 @@ internal sealed partial class Tenure
     {
         var parkings = turn.Parkings;
         if (note.IsResume)
-            await RenewAsync(turn, note, cancellationToken).ConfigureAwait(false);
+            await RenewAsync(turn, parkings, note, cancellationToken).ConfigureAwait(false);
         _queue.Wake(turn, parkings);
         Start();
     }
 
     /// <summary>
     /// Takes the note away and gives the head its attempts again; written until it is, because nobody reads the note a second time. To write it
-    /// twice does no harm: an answer may be lost.
+    /// twice does no harm: an answer may be lost. While it is not, the head may run by its own timer and be parked anew: then the note is answered by that.
     /// </summary>
-    private async Task RenewAsync(Turn turn, OrderNote note, CancellationToken cancellationToken)
+    private async Task RenewAsync(Turn turn, int parkings, OrderNote note, CancellationToken cancellationToken)
     {
         List<CommitChange> changes = [new CommitChange.Delete(_names.Log, note.Id)];
-        var parked = turn.Parked is { IsExhausted: true } exhausted ? exhausted.Renewed() : turn.Parked;
-        if (parked != turn.Parked)
-            changes.Add(new CommitChange.PutState(_names.Parked(parked!.Key), parked.Write()));
-        for (var failures = 1; ; failures++)
+        var renewed = turn.Parked is { IsExhausted: true } exhausted ? exhausted.Renewed() : null;
+        if (renewed is not null)
+            changes.Add(new CommitChange.PutState(_names.Parked(renewed.Key), renewed.Write()));
+        for (var failures = 1; _queue.IsAsked(turn, parkings, note); failures++)
         {
             try
             {
                 await CommitAsync(changes, cancellationToken).ConfigureAwait(false);
-                break;
+                if (_queue.TryAnswer(turn, parkings, note, renewed))
+                    LogMessages.KeyResumed(_logger, _plan.Stream, _plan.Group, turn.Entry.Id, note.By);
             }
             catch (Exception exception)
             {
@@ -194,9 +195,6 @@ internal sealed partial class Tenure
                 await Backoff.WaitForStoreAsync(failures, _time, cancellationToken).ConfigureAwait(false);
             }
         }
-
-        (turn.Parked, turn.Asked) = (parked, null);
-        LogMessages.KeyResumed(_logger, _plan.Stream, _plan.Group, turn.Entry.Id, note.By);
     }
 
     private async Task CommitAsync(IReadOnlyList<CommitChange> changes, CancellationToken cancellationToken)
