@@ -191,18 +191,19 @@ internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
     }
 
     /// <summary>
-    /// Leaves what an operator asks for with the head it is about. Returns the head when it is parked; one that runs is asked when it fails.
+    /// Leaves what an operator asks for with the head it is about. Returns the head when it is parked; one that runs is asked when it fails. A skip takes the
+    /// place of a resume.
     /// </summary>
-    /// <returns>Whether that entry is the head of the key, and nothing is asked for yet.</returns>
+    /// <returns>Whether that entry is the head of the key, and not as much is asked for already.</returns>
     public bool TryAsk(OrderNote note, out Turn? parked)
     {
         lock (_lock)
         {
             parked = null;
             if (note.Key is null || !_lanes.TryGetValue(note.Key, out var lane) || lane.Head.Entry.Id != note.Head ||
-                lane.Head.Asked is not null)
+                (lane.Head.Asked is { } asked && (asked.IsSkip || note.IsResume)))
                 return false;
-            lane.Head.Asked = note;
+            (lane.Head.AskedBefore, lane.Head.Asked) = (lane.Head.Asked, note);
             parked = lane.IsParked ? lane.Head : null;
             return true;
         }

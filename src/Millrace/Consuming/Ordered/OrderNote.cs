@@ -3,7 +3,7 @@ using Millrace.Streams;
 namespace Millrace.Consuming.Ordered;
 
 /// <summary>An entry of an ordered group's log. Each goes when what it tells is over.</summary>
-internal readonly record struct OrderNote
+internal sealed record OrderNote
 {
     private const string ParkedKind = "parked", LeftKind = "left", ResumeKind = "resume", SkipKind = "skip";
 
@@ -17,7 +17,7 @@ internal readonly record struct OrderNote
     public EntryId Head { get; private init; }
 
     /// <summary>Who asks.</summary>
-    public string By { get; private init; }
+    public string By { get; private init; } = "";
 
     /// <summary>The key has a document, written in the same commit.</summary>
     public bool IsParked { get; private init; }

@@ -109,6 +109,8 @@ internal sealed partial class Tenure
             changes.Add(new CommitChange.Delete(_names.Log, note));
         if (turn.Asked is { } asked)
             changes.Add(new CommitChange.Delete(_names.Log, asked.Id));
+        if (turn.AskedBefore is { } before)
+            changes.Add(new CommitChange.Delete(_names.Log, before.Id));
         return changes;
     }
 

@@ -41,6 +41,9 @@ internal sealed class Turn(Lane lane, WaitingEntry entry)
     /// <summary>What an operator asks for.</summary>
     public OrderNote? Asked { get; set; }
 
+    /// <summary>A resume that was asked for before a skip. Its note goes with that of the skip.</summary>
+    public OrderNote? AskedBefore { get; set; }
+
     public TurnEnd End { get; set; }
 
     /// <summary>When a parked head is due again; infinite: when somebody acts.</summary>

@@ -119,6 +119,22 @@ public sealed class KeyQueueTests
     }
 
     [Fact]
+    public void Skip_takes_the_place_of_a_resume_and_nothing_that_of_a_skip()
+    {
+        Add("a", 1);
+        var head = Take();
+        Assert.True(_queue.TryAsk(Ask(1, isSkip: false), out _));
+        Assert.False(_queue.TryAsk(Ask(2, isSkip: false), out _));
+        Assert.True(_queue.TryAsk(Ask(3, isSkip: true), out _));
+        Assert.False(_queue.TryAsk(Ask(4, isSkip: true), out _));
+        Assert.False(_queue.TryAsk(Ask(5, isSkip: false), out _));
+
+        Assert.Equal((3UL, 1UL), (head.Asked!.Id.Milliseconds, head.AskedBefore!.Id.Milliseconds));
+
+        static OrderNote Ask(ulong number, bool isSkip) => OrderNote.Read(new(new(number, 0), OrderNote.Ask(isSkip, "a", new(1, 0), "ann")));
+    }
+
+    [Fact]
     public async Task Room_is_what_slots_and_prefetch_leave()
     {
         Assert.Equal(3, await RoomAsync());

@@ -237,6 +237,55 @@ public abstract partial class OrderedContract
         Assert.Equal(0, (await Store.GetStreamInfoAsync(StreamNames.Order(_stream, Group)))!.Length);
     }
 
+    /// <summary>Behind a resume it was dropped, though the operator was told that it is asked for.</summary>
+    [Fact]
+    public async Task Skip_that_is_asked_for_after_a_resume_while_the_message_runs_is_done_when_it_fails()
+    {
+        int runs = 0, reads = 0;
+        var gate = new TaskCompletionSource();
+        await using var host = await StartAsync(
+            async (order, context, _) =>
+            {
+                if (order.Total == 1)
+                {
+                    if (Interlocked.Increment(ref runs) == 2)
+                        await gate.Task;
+                    throw new InvalidOperationException("no money");
+                }
+
+                await HandleAsync(order, context);
+            },
+            o => (o.MaxAttempts, o.RetryMaxDelay) = (1_000, TimeSpan.FromMilliseconds(1)),
+            store: FaultyStore.Wrap(Store, call =>
+            {
+                if (call == "ReadAsync")
+                    Interlocked.Increment(ref reads);
+                return FaultyStore.Fault.None;
+            }));
+        await PublishAsync(host, 1, "a");
+        await PublishAsync(host, 2, "a");
+        await Eventually.TrueAsync("it runs again", () => new(Volatile.Read(ref runs) == 2));
+
+        await AskAsync(() => Parked.ResumeAsync("a", "ann"));
+        await AskAsync(() => Parked.SkipAsync("a", "ann"));
+        gate.SetResult();
+        await host.WhenSettledAsync(_stream, Group);
+
+        Assert.Equal(2, runs);
+        var letter = Assert.Single(await new Millrace.DeadLetters(Store).Of(_stream, Group).ListAsync().ToListAsync());
+        Assert.Equal((DeadLetterReasons.Skipped, 2), (letter.Reason, letter.Attempts.Count));
+        Assert.Equal([2], _handled.Select(item => item.Number));
+        Assert.Equal(0, (await Store.GetStreamInfoAsync(StreamNames.Order(_stream, Group)))!.Length);
+
+        // The reader has read the note, and waits for the next one.
+        async Task AskAsync(Func<ValueTask<bool>> ask)
+        {
+            var before = Volatile.Read(ref reads);
+            Assert.True(await ask());
+            await Eventually.TrueAsync("it is read", () => new(Volatile.Read(ref reads) > before));
+        }
+    }
+
     [Fact]
     public async Task Limit_of_parked_keys_stops_reading_until_one_goes_on()
     {
