@@ -38,9 +38,9 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
     // Only made when a handler asks for it.
     private CancellationTokenSource? _leaseLost;
 
-    // Only made for recovered entries, whose lane waits for them.
-    private TaskCompletionSource? _leftQueue;
-    private TaskCompletionSource? _ended;
+    // Only for recovered entries, whose lane waits for them; and from the beginning, because a pause may hand them back before it does.
+    private readonly TaskCompletionSource? _leftQueue = isRecovered ? new(TaskCreationOptions.RunContinuationsAsynchronously) : null;
+    private readonly TaskCompletionSource? _ended = isRecovered ? new(TaskCreationOptions.RunContinuationsAsynchronously) : null;
 
     /// <summary>The stream the entry is pending in: the group's own, or its private one.</summary>
     public string Stream => stream;
@@ -164,11 +164,11 @@ internal sealed class Delivery(string stream, bool isAgain, bool isRecovered, De
         }
     }
 
-    /// <summary>Ends when a handler begins with the delivery, or nobody will. Ask for it before the delivery is queued.</summary>
-    public Task LeftQueue => (_leftQueue ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+    /// <summary>Ends when a handler begins with the delivery, which was recovered, or nobody will.</summary>
+    public Task LeftQueue => _leftQueue!.Task;
 
-    /// <summary>Ends when the delivery does. Ask for it before the delivery is queued.</summary>
-    public Task Ended => (_ended ??= new(TaskCreationOptions.RunContinuationsAsynchronously)).Task;
+    /// <summary>Ends when the delivery does, which was recovered.</summary>
+    public Task Ended => _ended!.Task;
 
     /// <summary>Moves from the queue to a handler, unless the entry was lost or handed back while it waited.</summary>
     public bool TryStart() => TryLeaveQueue(DeliveryState.Running);

@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using Microsoft.Extensions.Logging;
 using Millrace.Embedded;
 using Millrace.Redis;
 using Millrace.Streams;
@@ -239,30 +238,4 @@ public sealed class UnansweredLeaseTests : IAsyncLifetime
     });
 
     private ValueTask<IReadOnlyList<PendingEntry>> PendingAsync() => _store.PendingAsync("orders", "billing", new());
-
-    /// <summary>Holds up whoever first writes a certain event.</summary>
-    private sealed class HeldUpLog(int awaited) : ILoggerProvider, ILogger
-    {
-        private readonly TaskCompletionSource _reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
-        private readonly TaskCompletionSource _mayGoOn = new();
-
-        public Task Reached => _reached.Task;
-
-        public void Release() => _mayGoOn.TrySetResult();
-
-        public ILogger CreateLogger(string categoryName) => this;
-
-        public IDisposable? BeginScope<TState>(TState state)
-            where TState : notnull => null;
-
-        public bool IsEnabled(LogLevel logLevel) => true;
-
-        public void Log<TState>(LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter)
-        {
-            if (eventId.Id == awaited && _reached.TrySetResult())
-                _mayGoOn.Task.Wait(Eventually.Deadline);
-        }
-
-        public void Dispose() => Release();
-    }
 }
