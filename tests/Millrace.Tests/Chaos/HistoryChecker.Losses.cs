@@ -69,15 +69,18 @@ internal sealed partial class HistoryChecker
         }
 
         // Outputs, delayed messages and those of unknown outcome have no ID here: then there is no lower bound, or a higher upper one. Those that were
-        // published beside the flush may have been there before it.
+        // published beside the flush may have been there before it. What failed is a retry, unless the group is ordered, and may be counted as such only.
         var inRange = lost.Where(entry => entry.Id > after && entry.Id <= through).ToList();
-        var least = inRange.Count(entry => !IsSettled(entry.Job) && entry.Id.Milliseconds + NoteMs < through.Milliseconds);
+        var least = inRange.Count(entry => !IsSettled(entry.Job) && !IsRetried(entry.Job) && entry.Id.Milliseconds + NoteMs < through.Milliseconds);
         var most = inRange.Count + before.Count(published => published.Ended is not { Entry.Length: > 0 } ended
             || (ended.AtMs >= flush.AtMs && EntryId.Parse(ended.Entry) is var id && id > after && id <= through));
         if (group.Stream != ChaosWorkload.Outputs && loss.MissingCount is { } count && (count < least || count > most))
             Break(Promise.LossesTold, $"{group.Name} told of {count} entries in ({after}, {through}]; {least} to {most} are missing");
 
         static Predicate<HistoryEvent> Since(double ms) => happened => happened.AtMs > ms;
+
+        bool IsRetried(HistoryEvent job) =>
+            !group.IsOrdered && Handled(group, job).Exists(happened => happened.What == Happened.Fail && happened.AtMs < flush.UntilMs);
 
         bool IsSettled(HistoryEvent job) => Handled(group, job).Exists(happened => happened.AtMs < flush.UntilMs && IsLastEnd(group, job, happened));
     }

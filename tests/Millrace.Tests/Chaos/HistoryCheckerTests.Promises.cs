@@ -186,6 +186,25 @@ public sealed partial class HistoryCheckerTests
         Assert.Empty(Check());
     }
 
+    /// <summary>What failed is moved to the private stream and counted there. In an ordered group it stays.</summary>
+    [Theory]
+    [InlineData(ChaosWorkload.Work, 1L, true)]
+    [InlineData(ChaosWorkload.Work, 0L, false)]
+    [InlineData(ChaosWorkload.InOrder, 1L, false)]
+    public void Loss_counts_what_is_to_be_tried_again_apart(string group, long count, bool isKept)
+    {
+        Publish("one", -1_000, JobKind.FailsFirst, lastAttempt: 2, entry: "1050-0");
+        Remove("one");
+        Missing("two", -950, "940-0");
+        Begin(group, "one", 1_000);
+        Fail(group, "one", 1_010, attempt: 1);
+        EmptyByFlush("0-0", "1400-0", count: 2, retries: 1);
+        var told = _history.FindIndex(happened => happened.What == Happened.Loss && happened.Group == group);
+        _history[told] = _history[told] with { MissingCount = count };
+
+        Assert.Equal(isKept, !Check().Any(violation => violation.Promise == Promise.LossesTold));
+    }
+
     [Theory]
     [InlineData(0L)]
     [InlineData(1L)]
