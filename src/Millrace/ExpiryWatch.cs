@@ -32,6 +32,10 @@ internal sealed class ExpiryWatch(TimeProvider time)
             return true;
         if (document.Version != _version)
             (_version, _since) = (document.Version, time.GetTimestamp());
-        return Utf8Parser.TryParse(document.Payload.Span, out long timeMs, out _) && time.GetElapsedTime(_since).TotalMilliseconds >= 2.0 * timeMs;
+
+        // A document of an earlier version says nothing of its time, and the name of a machine may begin with digits.
+        var payload = document.Payload.Span;
+        return Utf8Parser.TryParse(payload, out long timeMs, out var length) && payload[length..] is [(byte)' ', ..] &&
+            time.GetElapsedTime(_since).TotalMilliseconds >= 2.0 * timeMs;
     }
 }

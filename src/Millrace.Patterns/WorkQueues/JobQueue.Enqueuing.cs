@@ -167,14 +167,16 @@ public sealed partial class JobQueue
     private async ValueTask<Job> EnqueueAsync(NewJob job, bool wasSent, CancellationToken cancellationToken)
     {
         var lost = 0;
-        var looks = wasSent;
+        var (looks, isInDoubt) = (wasSent, wasSent);
         for (var tries = 1; ; tries++)
         {
+            var isSent = false;
             try
             {
                 var plan = await PlanAsync(job, looks, cancellationToken).ConfigureAwait(false);
                 if (plan.Existing is { } existing)
-                    return new(this, existing, isNew: existing == job.Reference.Id && (wasSent || lost > 0));
+                    return new(this, existing, isNew: existing == job.Reference.Id && isInDoubt);
+                isSent = true;
                 var result = await _store.CommitAsync(plan.Commit!, cancellationToken).ConfigureAwait(false);
                 if (result.IsApplied)
                     return new(this, job.Reference.Id, isNew: true);
@@ -186,9 +188,10 @@ public sealed partial class JobQueue
                 (exception.Code == StreamErrorCode.OutcomeUnknown || (lost > 0 && exception.IsTransient)) && ++lost <= MaxLostAnswers)
             {
                 looks = true;
+                isInDoubt |= isSent && exception.Code == StreamErrorCode.OutcomeUnknown;
                 await Task.Delay(RetryDelay * lost, _time, cancellationToken).ConfigureAwait(false);
             }
-            catch (StreamException exception) when (lost > 0 && exception.Code != StreamErrorCode.OutcomeUnknown)
+            catch (StreamException exception) when (isInDoubt && exception.Code != StreamErrorCode.OutcomeUnknown)
             {
                 throw new StreamException(StreamErrorCode.OutcomeUnknown, $"Whether '{Name}' has the job {job.Reference.Id} is not known.", exception);
             }

@@ -80,14 +80,16 @@ public sealed class Retention
             cut = lowered < cut ? lowered : cut;
         }
 
+        // At once, while that holds.
+        var entries = cut == EntryId.Zero ? 0
+            : dryRun ? (await WalkAsync(stream, cut, long.MaxValue, cancellationToken).ConfigureAwait(false)).Count
+            : await _store.TrimAsync(stream, StreamTrim.ToMinId(cut), cancellationToken).ConfigureAwait(false);
         var (letters, letterStreams) = await ApplyToDeadLettersAsync(stream, groups, retention, dryRun, cancellationToken).ConfigureAwait(false);
         return new()
         {
             Stream = stream,
             IsDryRun = dryRun,
-            Entries = cut == EntryId.Zero ? 0
-                : dryRun ? (await WalkAsync(stream, cut, long.MaxValue, cancellationToken).ConfigureAwait(false)).Count
-                : await _store.TrimAsync(stream, StreamTrim.ToMinId(cut), cancellationToken).ConfigureAwait(false),
+            Entries = entries,
             KeptFrom = cut,
             HeldBackBy = isHeldBack ? holder : null,
             AbandonedGroups = [.. abandoned.Keys],

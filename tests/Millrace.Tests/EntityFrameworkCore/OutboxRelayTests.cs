@@ -135,6 +135,24 @@ public sealed class OutboxRelayTests : IAsyncLifetime
         Assert.False(await lease.TryTakeAsync(default));
     }
 
+    /// <summary>The name of a container often begins with digits, which passed for the time of the lease in milliseconds.</summary>
+    [Fact]
+    public async Task Lease_of_an_earlier_version_lives_as_long_as_the_store_keeps_it()
+    {
+        var time = new ManualTimeProvider();
+        var lease = new RelayLease(_store, _options, time);
+        await _store.CommitAsync(new Commit
+        {
+            Changes = [new CommitChange.PutState(OutboxNames.Lease(_options.Name!), "7d3f08a1c2b4/1/0b1e"u8.ToArray(), TimeSpan.FromHours(1))],
+        });
+
+        for (var i = 0; i < 3; i++)
+        {
+            Assert.False(await lease.TryTakeAsync(default));
+            time.Advance(TimeSpan.FromHours(1));
+        }
+    }
+
     private bool _isAnswerLost;
 
     private OutboxDrain Drain() => new(_options, _store, new(null, "shop"), TimeProvider.System, NullLogger.Instance);

@@ -37,6 +37,21 @@ public abstract partial class RetentionContract
         Assert.Empty(await IdsAsync(Letters));
     }
 
+    /// <summary>The stream was trimmed after its letters: not at all where these failed, and else by what its groups had needed a while before.</summary>
+    [Fact]
+    public async Task Dead_letters_that_cannot_be_looked_at_keep_nothing_of_the_stream()
+    {
+        await AppendAsync(10);
+        await AppendLettersAsync(1);
+        await ReadAsync(Group, 10, settled: 10);
+        var store = FaultyStore.Wrap(Store, (_, arguments) => Letters.Equals(arguments[0]) ? FaultyStore.Fault.Before : FaultyStore.Fault.None);
+        var retention = new StreamRetention { MaxCount = 4, DeadLetters = new() { MaxCount = 0 } };
+
+        await Assert.ThrowsAsync<StreamException>(async () => await new Millrace.Retention(store, _time).ApplyAsync(_stream, retention));
+
+        Assert.Equal(4, (await IdsAsync(_stream)).Count);
+    }
+
     [Fact]
     public async Task Notes_about_dead_letters_that_a_group_has_not_settled_stay()
     {

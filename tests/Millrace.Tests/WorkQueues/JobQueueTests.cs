@@ -168,6 +168,25 @@ public abstract partial class JobQueueTests(Func<Task<string>>? endpoint) : IAsy
         Assert.True(after.StartedAt >= before.DueAt - TimeSpan.FromMilliseconds(100), $"{after.StartedAt} is before {before.DueAt}");
     }
 
+    /// <summary>A read without an answer passed for an enqueuing without one, and who acts on a new job did so twice.</summary>
+    [Fact]
+    public async Task Job_that_was_there_is_not_new_although_a_read_of_it_had_no_answer()
+    {
+        var lost = 0;
+        var bad = await ClientAsync(FaultyStore.Wrap(_store!, (member, arguments) =>
+            member == nameof(IStreamStore.GetStatesAsync) && arguments[0] is IReadOnlyList<StateKey> keys &&
+            keys.Any(key => key.Name.EndsWith("/one", StringComparison.Ordinal)) && Interlocked.Increment(ref lost) == 1
+                ? FaultyStore.Fault.Behind
+                : FaultyStore.Fault.None));
+        var options = new JobOptions { Id = "one" };
+        Assert.True((await (await ClientAsync()).EnqueueAsync(new Resize(1), options)).IsNew);
+
+        var again = await bad.EnqueueAsync(new Resize(1), options);
+
+        Assert.Equal(("one", false), (again.Id, again.IsNew));
+        Assert.Equal(2, lost);
+    }
+
     [Fact]
     public async Task Enqueue_whose_answer_is_lost_is_made_once()
     {

@@ -228,7 +228,9 @@ internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
         {
             if (turn.Parkings != parkings || turn.Asked != note)
                 return false;
-            (turn.Parked, turn.Asked) = (renewed ?? turn.Parked, null);
+            turn.Asked = null;
+            if (renewed is not null)
+                turn.Parked = renewed;
             return true;
         }
     }
