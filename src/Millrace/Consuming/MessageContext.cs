@@ -198,8 +198,8 @@ public sealed class MessageContext
     /// A state document changed since it was read, or what was required does not hold; let it pass and the handler runs again.
     /// </exception>
     /// <exception cref="StreamException">
-    /// The store refuses an output or state document for good. <see cref="StreamErrorCode.OutcomeUnknown"/>: an answer of the store was lost. Either all was
-    /// written, or nothing and the message is delivered again; undo nothing, and let it pass.
+    /// The store refuses an output or state document for good. <see cref="StreamErrorCode.OutcomeUnknown"/>: an answer of the store was lost, or its disk
+    /// failed meanwhile. Either all was written, or nothing and the message is delivered again; undo nothing, and let it pass.
     /// </exception>
     public ValueTask<bool> AckAsync(CancellationToken cancellationToken = default) =>
         SettleAsync(SettleAction.Ack.Instance, cancellationToken);
@@ -213,8 +213,8 @@ public sealed class MessageContext
     /// A state document changed since it was read, or what was required does not hold; let it pass and the handler runs again.
     /// </exception>
     /// <exception cref="StreamException">
-    /// The store refuses an output or state document for good. <see cref="StreamErrorCode.OutcomeUnknown"/>: an answer of the store was lost. Either all was
-    /// written, or nothing and the message is delivered again; undo nothing, and let it pass.
+    /// The store refuses an output or state document for good. <see cref="StreamErrorCode.OutcomeUnknown"/>: an answer of the store was lost, or its disk
+    /// failed meanwhile. Either all was written, or nothing and the message is delivered again; undo nothing, and let it pass.
     /// </exception>
     public ValueTask<bool> RejectAsync(string reason, CancellationToken cancellationToken = default)
     {

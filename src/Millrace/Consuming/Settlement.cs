@@ -125,7 +125,7 @@ internal sealed partial class Settlement
         if (!result.IsApplied && delivery.IsInDoubt)
             throw new StreamException(
                 StreamErrorCode.OutcomeUnknown,
-                $"Whether entry {delivery.Id} of '{delivery.Stream}' is settled in group '{_plan.Group}' is not known: an answer of the store was lost. " +
+                $"Whether entry {delivery.Id} of '{delivery.Stream}' is settled in group '{_plan.Group}' is not known: an answer was lost or a disk failed. " +
                 "Either all was written, or nothing and the message is delivered again.",
                 result.Refusal);
         return result.Refusal is { } refusal ? throw refusal : result.IsApplied;
