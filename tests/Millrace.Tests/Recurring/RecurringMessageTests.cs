@@ -155,6 +155,7 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
     /// <summary>A firing of any process moves the document on; what the new version says must not be lost over it.</summary>
     [Theory]
     [InlineData(1)]
+    [InlineData(10)]
     [InlineData(15)]
     public async Task New_recurrence_counts_even_if_the_chain_moves_while_it_is_written(int moves)
     {
@@ -174,8 +175,7 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
 
         await Eventually.TrueAsync("the store knows the new recurrence", async () =>
         {
-            if (Volatile.Read(ref left) > 0)
-                _time.Advance(TimeSpan.FromSeconds(1));
+            _time.Advance(TimeSpan.FromSeconds(1)); // Who lost to too many moves looks again after a second.
             return Encoding.UTF8.GetString((await Store.GetStateAsync(key))!.Payload.Span).Contains("5 * * * *", StringComparison.Ordinal);
         });
 
