@@ -101,32 +101,37 @@ internal sealed partial class RedisClient
 
     private async ValueTask<RedisConnection> RentAsync(CancellationToken cancellationToken)
     {
-        // While the server is away, or a primary looked for, many readers wait for one attempt to reach it, that of the shared connection.
-        await GetSharedAsync(cancellationToken).ConfigureAwait(false);
-        lock (_lock)
+        while (true)
         {
-            ThrowIfClosed();
-            while (_idle.TryPop(out var idle))
+            // While the server is away, or a primary looked for, many readers wait for one attempt to reach it, that of the shared connection.
+            await GetSharedAsync(cancellationToken).ConfigureAwait(false);
+            int moves;
+            lock (_lock)
             {
-                if (!idle.IsOpen)
-                    continue;
-                _blocked.Add(idle);
-                return idle;
-            }
-        }
+                ThrowIfClosed();
+                while (_idle.TryPop(out var idle))
+                {
+                    if (!idle.IsOpen)
+                        continue;
+                    _blocked.Add(idle);
+                    return idle;
+                }
 
-        var connection = await ConnectAsync(_options.ConnectAttempts, [], cancellationToken).ConfigureAwait(false);
-        lock (_lock)
-        {
-            if (!_closing.IsCancellationRequested)
+                moves = _moves;
+            }
+
+            var connection = await ConnectAsync(_options.ConnectAttempts, [], cancellationToken).ConfigureAwait(false);
+            lock (_lock)
             {
-                _blocked.Add(connection);
-                return connection;
+                if (moves == _moves && !_closing.IsCancellationRequested)
+                {
+                    _blocked.Add(connection);
+                    return connection;
+                }
             }
-        }
 
-        await connection.DisposeAsync().ConfigureAwait(false);
-        throw Closed();
+            await connection.DisposeAsync().ConfigureAwait(false);
+        }
     }
 
     private void Return(RedisConnection connection, bool isReusable)

@@ -173,28 +173,35 @@ internal sealed partial class RedisClient : IAsyncDisposable
     {
         // Off the lock its caller holds.
         await Task.CompletedTask.ConfigureAwait(ConfigureAwaitOptions.ForceYielding);
-        var connection = await ConnectPatientlyAsync().ConfigureAwait(false);
-
-        // Before a command is sent on it: who then reads elsewhere must see what it wrote.
-        if (_shared is not null && !connection.IsReplica)
-            LetOthersFollow();
-
-        bool isClosing;
-        lock (_lock)
+        while (true)
         {
-            isClosing = _closing.IsCancellationRequested;
-            if (!isClosing)
-                Volatile.Write(ref _shared, connection);
-        }
+            var moves = Volatile.Read(ref _moves);
+            var connection = await ConnectPatientlyAsync().ConfigureAwait(false);
 
-        if (isClosing)
-        {
+            // Before a command is sent on it: who then reads elsewhere must see what it wrote.
+            if (_shared is not null)
+            {
+                LetOthersFollow();
+                moves++;
+            }
+
+            bool isCurrent;
+            lock (_lock)
+            {
+                isCurrent = moves == _moves && !_closing.IsCancellationRequested;
+                if (isCurrent)
+                    Volatile.Write(ref _shared, connection);
+            }
+
+            if (isCurrent)
+            {
+                _ = ReportWhenBrokenAsync(connection);
+                return connection;
+            }
+
             await connection.DisposeAsync().ConfigureAwait(false);
-            throw Closed();
+            ThrowIfClosed();
         }
-
-        _ = ReportWhenBrokenAsync(connection);
-        return connection;
     }
 
     // A server that was away for all attempts of one call is probably still away: the next calls share one attempt each, after a pause

@@ -69,9 +69,6 @@ internal sealed partial class RedisConnection : IAsyncDisposable
     /// <summary>Receives what the server sends unasked, on the read loop: it must be quick and must not throw.</summary>
     public Action<RespReply>? PushReceived { get; set; }
 
-    /// <summary>Whether the server said at the log-in that it is a replica. Set by the handshake.</summary>
-    public bool IsReplica { get; set; }
-
     /// <summary>Whether it takes commands: neither broken nor retired.</summary>
     public bool IsOpen => Volatile.Read(ref _failure) is null && Volatile.Read(ref _retirement) is null;
 

@@ -19,7 +19,6 @@ internal static class RedisHandshake
         var hello = await ExecuteAsync(Hello(options)).ConfigureAwait(false);
         if (hello.IsError)
             await LogInWithoutHelloAsync(hello).ConfigureAwait(false);
-        connection.IsReplica = hello.TryGet("role"u8, out var role) && role.Span.SequenceEqual("replica"u8);
 
         if (options.Database != 0)
         {

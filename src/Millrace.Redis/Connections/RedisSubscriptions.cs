@@ -14,6 +14,7 @@ internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions 
     private readonly Lock _lock = new();
     private readonly Dictionary<string, Channel> _channels = [];
     private RedisConnection? _connection;       // May be broken: the next one subscribes to every channel there is then.
+    private int _breaks;                        // How often it was to be made anew. One begun before may lead to another server.
     private Task? _running;
 
     private sealed class Channel
@@ -53,12 +54,16 @@ internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions 
         }
     }
 
-    /// <summary>Breaks the connection there is, which is then made anew.</summary>
+    /// <summary>Breaks the connection there is, which is then made anew, also one that is being made.</summary>
     public void Break(Exception reason)
     {
         RedisConnection? connection;
         lock (_lock)
+        {
+            _breaks++;
             connection = _connection;
+        }
+
         connection?.Break(reason);
     }
 
@@ -136,12 +141,15 @@ internal sealed class RedisSubscriptions(RedisConnector connector, RedisOptions 
     /// <returns>Why it broke.</returns>
     private async Task<Exception> ServeAsync()
     {
+        var breaks = Volatile.Read(ref _breaks);
         var connection = await connector.ConnectAsync(options.ConnectAttempts, [], _closing.Token).ConfigureAwait(false);
         try
         {
             connection.PushReceived = Receive;
             lock (_lock)
             {
+                if (breaks != _breaks)
+                    return new IOException("It was being made when the others were made anew.");
                 _connection = connection;
                 var subscribe = new RespCommand("SUBSCRIBE");
                 foreach (var name in _channels.Keys)

@@ -16,6 +16,7 @@ public sealed class CuttingProxy : IAsyncDisposable
     private volatile TaskCompletionSource? _hole;
     private volatile int _serverPort;
     private int _acceptedCount;
+    private int _linkedCount;
 
     private CuttingProxy(int serverPort) => _serverPort = serverPort;
 
@@ -23,6 +24,9 @@ public sealed class CuttingProxy : IAsyncDisposable
 
     /// <summary>Connections ever accepted, whatever became of them.</summary>
     public int AcceptedCount => Volatile.Read(ref _acceptedCount);
+
+    /// <summary>Connections ever led to a server.</summary>
+    public int LinkedCount => Volatile.Read(ref _linkedCount);
 
     /// <summary>Leads new connections to another server, as a name does that was given to it. Those there are stay.</summary>
     public void LeadTo(RedisServer server) => _serverPort = server.Port;
@@ -103,6 +107,7 @@ public sealed class CuttingProxy : IAsyncDisposable
                     continue;
                 }
 
+                Interlocked.Increment(ref _linkedCount);
                 _links.TryAdd(link, 0);
                 _ = PumpAsync(link);
             }

@@ -138,26 +138,102 @@ public sealed class FailoverTests : IAsyncLifetime
         await FailOverApartAsync();
         if (connection == "broken")
             await _old.CliAsync("CLIENT", "KILL", "ID", id.ToString(CultureInfo.InvariantCulture));
-        await Eventually.TrueAsync("an append is served", async () =>
-        {
-            try
-            {
-                await MakeAsync(store, Call.Append);
-                return true;
-            }
-            catch (StreamException exception) when (exception.IsTransient)
-            {
-                return false;
-            }
-        });
+        await WhenServedAsync(() => MakeAsync(store, Call.Append));
 
         Assert.Equal(2, await CountAsync(store, reading));
+    }
+
+    /// <summary>Its connections stay when it becomes the primary, so that no refusal makes the shared one anew.</summary>
+    [Fact]
+    public async Task Reads_follow_the_writes_to_a_server_that_becomes_the_primary_later()
+    {
+        var time = new ManualTimeProvider();
+        var (pause, longest) = (TimeSpan.FromMilliseconds(100), TimeSpan.FromSeconds(5));
+        await using var follower = ClientAt(_name.Port, time, pause, longest);
+        await using var client = new RedisClient(OptionsOf(_name.Port, pause, longest), time, NullLogger.Instance) { Follower = follower };
+        await client.ExecuteAsync(Append, default);
+        Assert.Equal((1, 1), (await CountAsync(client), await LengthAsync(follower)));
+        await Eventually.TrueAsync("the other one has it", async () => await _new.CliAsync("XLEN", "out") == "1");
+
+        _name.LeadTo(_new);
+        var id = (await client.ExecuteAsync(new RespCommand("CLIENT").Add("ID"), default)).Integer;
+        await _old.CliAsync("CLIENT", "KILL", "ID", id.ToString(CultureInfo.InvariantCulture));
+        for (var look = 1; look <= 5; look++)
+        {
+            time.Advance(longest);
+            await Assert.ThrowsAsync<StreamException>(async () => await client.ExecuteAsync(Append, default));
+        }
+
+        // By now the pause is 400 ms at least.
+        time.Advance(TimeSpan.FromMilliseconds(300));
+        await Assert.ThrowsAsync<StreamException>(async () => await client.ExecuteAsync(Append, default));
+        await ChangeRolesApartAsync();
+        await client.ExecuteAsync(Append, default);
+
+        Assert.Equal((2, 2), (await CountAsync(client), await LengthAsync(follower)));
+    }
+
+    /// <summary>A connection that is slow to be made was led to the old server, and comes after the others were told to follow.</summary>
+    [Theory]
+    [InlineData(Reading.LongRange)]
+    [InlineData(Reading.BlockedRead)]
+    public async Task Read_whose_connection_is_being_made_follows_the_writes(Reading reading)
+    {
+        await using var follower = ClientAt(_name.Port);
+        await using var client = ClientAt(_name.Port, follower);
+        await client.ExecuteAsync(Append, default);
+
+        var count = await FailOverAmidAsync(client, () => reading == Reading.BlockedRead ? CountAsync(client) : LengthAsync(follower));
+
+        Assert.Equal(2, await count);
+    }
+
+    [Fact]
+    public async Task Subscription_whose_connection_is_being_made_follows_the_writes()
+    {
+        await using var client = ClientAt(_name.Port);
+        await client.ExecuteAsync(Append, default);
+
+        var subscribing = await FailOverAmidAsync(client, () => client.SubscribeAsync("news", _ => { }, default).AsTask());
+
+        Assert.Equal(StreamErrorCode.Unavailable, (await Assert.ThrowsAsync<StreamException>(() => subscribing)).Code);
+        await using var subscription = await client.SubscribeAsync("news", _ => { }, default);
+        Assert.Equal("1", await _new.CliAsync("PUBLISH", "news", "x"));
+    }
+
+    /// <summary>Where it must not serve what is stale, it answers scripts and reads so, and only other writes with READONLY.</summary>
+    [Theory]
+    [InlineData(Call.CommitOfAnAppend)]
+    [InlineData(Call.CommitOfADocument)]
+    public async Task Commit_that_the_old_primary_answers_with_MASTERDOWN_is_soon_served_by_the_new_one(Call call)
+    {
+        await using var store = StoreAt(_name.Port);
+        await _old.CliAsync("CONFIG", "SET", "replica-serve-stale-data", "no");
+        await MakeAsync(store, call);
+        await FailOverApartAsync();
+
+        Assert.Equal(StreamErrorCode.Busy, (await Assert.ThrowsAsync<StreamException>(() => MakeAsync(store, call))).Code);
+        await WhenServedAsync(() => MakeAsync(store, call));
+    }
+
+    [Fact]
+    public async Task Long_read_that_the_old_primary_answers_with_MASTERDOWN_is_soon_served_by_the_new_one()
+    {
+        await using var store = StoreAt(_name.Port);
+        await MakeAsync(store, Call.Append);
+        await Eventually.TrueAsync("the other one has it", async () => await _new.CliAsync("XLEN", "out") == "1");
+        await _old.CliAsync("CONFIG", "SET", "replica-serve-stale-data", "no");
+        Assert.Equal(1, await CountAsync(store, Reading.LongRange));
+        await FailOverApartAsync();
+
+        await Assert.ThrowsAsync<StreamException>(() => CountAsync(store, Reading.LongRange));
+        await WhenServedAsync(() => CountAsync(store, Reading.LongRange));
     }
 
     [Fact]
     public async Task Subscription_follows_the_writes()
     {
-        await using var client = ClientAt(_name.Port, TimeProvider.System, TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(50));
+        await using var client = ClientAt(_name.Port);
         await client.ExecuteAsync(Set, default);
         var received = new TaskCompletionSource();
         await using var subscription = await client.SubscribeAsync("news", _ => received.TrySetResult(), default);
@@ -188,13 +264,13 @@ public sealed class FailoverTests : IAsyncLifetime
         {
             for (var i = 0; i < 20; i++)
                 await RefusedAsync(client);
-            Assert.Equal(connections + look, _name.AcceptedCount);
+            Assert.Equal(connections + (2 * look), _name.AcceptedCount);
 
             // Half a pause is no pause, however it is drawn.
             time.Advance(pause * 0.49);
             await RefusedAsync(client);
             await RefusedAsync(client);
-            Assert.Equal(connections + look, _name.AcceptedCount);
+            Assert.Equal(connections + (2 * look), _name.AcceptedCount);
             time.Advance(pause * 0.51);
             pause = pause * 2 < longest ? pause * 2 : longest;
         }
@@ -206,13 +282,13 @@ public sealed class FailoverTests : IAsyncLifetime
         // The shared connection found it, and that of the reader follows before it is refused once more.
         await client.ExecuteBlockingAsync(Read, TimeSpan.FromMilliseconds(1), default);
         await client.ExecuteAsync(Set, default);
-        Assert.Equal(connections + 10, _name.AcceptedCount);
+        Assert.Equal(connections + 18, _name.AcceptedCount);
     }
 
     [Fact]
     public async Task Commands_in_line_behind_a_refusal_are_answered_and_new_ones_take_another_connection()
     {
-        await using var client = ClientAt(_name.Port, TimeProvider.System, TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(50));
+        await using var client = ClientAt(_name.Port);
         await client.ExecuteAsync(Set, default);
         var held = _name.HoldRepliesAsync();
         var refused = client.ExecuteAsync(Set, default).AsTask();
@@ -234,7 +310,7 @@ public sealed class FailoverTests : IAsyncLifetime
     [Fact]
     public async Task Refusal_for_want_of_replicas_costs_no_connection()
     {
-        await using var client = ClientAt(_name.Port, TimeProvider.System, TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(50));
+        await using var client = ClientAt(_name.Port);
         await client.ExecuteAsync(Set, default);
         await _old.CliAsync("CONFIG", "SET", "min-replicas-to-write", "2");
 
@@ -243,6 +319,29 @@ public sealed class FailoverTests : IAsyncLifetime
 
         Assert.Equal(1, _name.AcceptedCount);
     }
+
+    /// <summary>
+    /// Begins a call that has to connect and is led to the old server, which hangs; meanwhile a write is refused, and an append is served by the new one.
+    /// </summary>
+    private async Task<Task<T>> FailOverAmidAsync<T>(RedisClient client, Func<Task<T>> call)
+    {
+        await Eventually.TrueAsync("the other one has it", async () => await _new.CliAsync("XLEN", "out") == "1");
+        await ChangeRolesApartAsync();
+        var held = _name.HoldRepliesAsync();
+        var refused = client.ExecuteAsync(Append, default).AsTask();
+        await held;
+        _old.Stop();
+        var connecting = call();
+        await Eventually.TrueAsync("its connection is begun", () => new(_name.LinkedCount == 2));
+        _name.LeadTo(_new);
+        await _name.InjectAsync("-READONLY You can't write against a read only replica.\r\n"u8.ToArray());
+        await Assert.ThrowsAsync<StreamException>(() => refused);
+        await client.ExecuteAsync(Append, default);
+        _old.Continue();
+        return connecting;
+    }
+
+    private static RespCommand Append => new RespCommand("XADD").Add("out").Add("*").Add("a").Add("1");
 
     private static RespCommand Create => new RespCommand("XGROUP").Add("CREATE").Add("orders").Add("billing").Add("0").Add("MKSTREAM");
 
@@ -284,6 +383,25 @@ public sealed class FailoverTests : IAsyncLifetime
                 break;
         }
     }
+
+    private static Task WhenServedAsync(Func<Task> call) => Eventually.TrueAsync("the call is served", async () =>
+    {
+        try
+        {
+            await call();
+            return true;
+        }
+        catch (StreamException exception) when (exception.IsTransient)
+        {
+            return false;
+        }
+    });
+
+    private static async Task<int> CountAsync(RedisClient client) =>
+        (await client.ExecuteBlockingAsync(
+            new RespCommand("XREAD").Add("BLOCK").Add(1).Add("STREAMS").Add("out").Add("0"), TimeSpan.FromMilliseconds(1), default))[1].Count;
+
+    private static async Task<int> LengthAsync(RedisClient client) => (int)(await client.ExecuteAsync(new RespCommand("XLEN").Add("out"), default)).Integer;
 
     private static async Task<int> CountAsync(RedisStreamStore store, Reading reading)
     {
@@ -332,12 +450,20 @@ public sealed class FailoverTests : IAsyncLifetime
     /// <summary>A failover after which the old one hears nothing of the new one.</summary>
     private async Task FailOverApartAsync()
     {
-        await _new.CliAsync("REPLICAOF", "NO", "ONE");
-        await _old.CliAsync("REPLICAOF", "127.0.0.1", "1");
+        await ChangeRolesApartAsync();
         _name.LeadTo(_new);
     }
 
+    private async Task ChangeRolesApartAsync()
+    {
+        await _new.CliAsync("REPLICAOF", "NO", "ONE");
+        await _old.CliAsync("REPLICAOF", "127.0.0.1", "1");
+    }
+
     private static RedisStreamStore StoreAt(int port) => new(OptionsOf(port, TimeSpan.FromMilliseconds(10), TimeSpan.FromMilliseconds(100)));
+
+    private static RedisClient ClientAt(int port, RedisClient? follower = null) =>
+        new(OptionsOf(port, TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(50)), TimeProvider.System, NullLogger.Instance) { Follower = follower };
 
     private static RedisClient ClientAt(int port, TimeProvider time, TimeSpan pause, TimeSpan longest) =>
         new(OptionsOf(port, pause, longest), time, NullLogger.Instance);
