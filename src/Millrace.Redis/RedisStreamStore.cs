@@ -19,6 +19,8 @@ namespace Millrace.Redis;
 /// </para>
 /// <para>What Redis has no command for runs there as a Lua script. Our own server is recognised when it is connected to and has commands of
 /// the same arguments instead, such as <c>MILLRACE.COMMIT</c>; it keeps schedules in a type of its own and moves due entries itself.</para>
+/// <para>Redis refuses a whole call when the user lacks rights to one of its keys, or on a cluster when these are of several slots. The commits of such a
+/// call (up to 1,000 changes) are then applied one by one, each as a whole, after those of later calls of the same list.</para>
 /// <para>Rights a user needs, on those keys: the <c>X…</c> commands, <c>TYPE</c>, <c>GET</c>, <c>GETRANGE</c>, <c>SET</c>, <c>DEL</c>,
 /// <c>UNLINK</c>, <c>ZADD</c>, <c>ZREM</c>, <c>ZRANGE</c>; on none: <c>EVALSHA</c>, <c>SCRIPT LOAD</c>,
 /// <c>CLIENT</c>, <c>TIME</c>. With the channel <c>millrace:scheduled</c> (<c>PUBLISH</c>, <c>SUBSCRIBE</c>) entries scheduled by other

@@ -1,6 +1,7 @@
 using System.Net.Security;
 using System.Net.Sockets;
 using System.Security.Authentication;
+using System.Security.Cryptography;
 using System.Security.Cryptography.X509Certificates;
 using Microsoft.Extensions.Logging;
 using Millrace.Resp;
@@ -63,6 +64,9 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
         StreamException failure => failure.IsTransient,
         AuthenticationException => false,
         SocketException or IOException or TimeoutException or RespException or ConnectionLostException => true,
+
+        // The file of the authority, which is being replaced perhaps.
+        UnauthorizedAccessException or CryptographicException => true,
         _ => false,
     };
 

@@ -179,6 +179,31 @@ public sealed class HandshakeTests
         Assert.Equal(StreamErrorCode.AuthenticationFailed, exception.Code);
     }
 
+    /// <summary>Somebody replaces the file, and it is half written or not yet for everybody to read.</summary>
+    [Fact]
+    public async Task File_of_the_authority_that_is_damaged_for_a_while_is_read_again()
+    {
+        using var files = new TlsFiles("localhost");
+        await using var server = await RedisServer.StartAsync(
+            "--tls-cert-file", files.Certificate, "--tls-key-file", files.Key,
+            "--tls-ca-cert-file", files.Authority, "--tls-auth-clients", "no");
+        var tlsPort = FreePort();
+        await server.CliAsync("CONFIG", "SET", "tls-port", tlsPort.ToString(CultureInfo.InvariantCulture));
+        var whole = await File.ReadAllTextAsync(files.Authority);
+        await File.WriteAllTextAsync(files.Authority, "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+        var options = new RedisOptions
+        {
+            Host = "localhost", Port = tlsPort, UseTls = true, TlsAuthorityFile = files.Authority, ReconnectDelay = TimeSpan.FromMilliseconds(5),
+        };
+        await using var client = new RedisClient(options, TimeProvider.System, NullLogger.Instance);
+
+        var exception = await Assert.ThrowsAsync<StreamException>(async () => await client.ConnectAsync(default));
+        await File.WriteAllTextAsync(files.Authority, whole);
+
+        Assert.Equal(StreamErrorCode.Unavailable, exception.Code);
+        Assert.Equal("PONG", (await client.ExecuteAsync(new RespCommand("PING"), default)).Text);
+    }
+
     private static int FreePort()
     {
         using var listener = new TcpListener(IPAddress.Loopback, 0);
