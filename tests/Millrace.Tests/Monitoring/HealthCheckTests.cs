@@ -187,6 +187,29 @@ public sealed class HealthCheckTests
         Assert.Equal((HealthStatus.Unhealthy, (object)"OutOfMemory"), (report.Status, report.Data["code"]));
     }
 
+    /// <summary>A process that only publishes has no stream it could ask for, and its user may have rights to no other.</summary>
+    [Fact]
+    public async Task Publisher_with_rights_to_its_streams_only_is_healthy_as_long_as_it_may_connect()
+    {
+        await using var server = await RedisServer.StartAsync();
+        await server.CliAsync("ACL", "SETUSER", "shop", "on", ">secret", "~orders*", "+@all");
+        await using var store = new RedisStreamStore(new() { Host = "127.0.0.1", Port = server.Port, User = "shop", Password = "secret" });
+        await using var host = await ConsumerHost.StartAsync(static m => m.AddMessage<OrderPaid>().Services.AddHealthChecks().AddMillrace(), store);
+        await host.Publisher.PublishAsync("orders", new OrderPaid("o1"));
+        var refusal = await Assert.ThrowsAsync<StreamException>(async () => await store.GetStreamInfoAsync("others"));
+        Assert.Equal(StreamErrorCode.PermissionDenied, refusal.Code);
+
+        Assert.Equal(HealthStatus.Healthy, (await ReportAsync(host)).Entries["millrace-store"].Status);
+
+        await server.CliAsync("ACL", "SETUSER", "shop", "-script");
+        await server.CliAsync("CLIENT", "KILL", "USER", "shop");
+        var report = await ReportWhenAsync(host, static report => report.Entries["millrace-store"].Status == HealthStatus.Unhealthy);
+        Assert.Equal("PermissionDenied", report.Entries["millrace-store"].Data["code"]);
+
+        await server.CliAsync("ACL", "SETUSER", "shop", "+script");
+        await ReportWhenAsync(host, static report => report.Entries["millrace-store"].Status == HealthStatus.Healthy);
+    }
+
     [Fact]
     public async Task Failed_disk_is_not_alive()
     {

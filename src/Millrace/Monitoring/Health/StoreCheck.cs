@@ -21,13 +21,26 @@ internal sealed class StoreCheck(IStreamStore store, MillraceCore core) : IHealt
 
         try
         {
-            var stream = core.Groups.Count > 0 ? core.Groups[0].Stream : AnyStream;
-            await store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false);
+            await store.OpenAsync(cancellationToken).ConfigureAwait(false);
+            await AskAsync(cancellationToken).ConfigureAwait(false);
             return core.Refusals.Last is { } refusal ? Failed(context, refusal) : HealthCheckResult.Healthy();
         }
         catch (StreamException exception)
         {
             return Failed(context, exception);
+        }
+    }
+
+    private async Task AskAsync(CancellationToken cancellationToken)
+    {
+        try
+        {
+            var stream = core.Groups.Count > 0 ? core.Groups[0].Stream : AnyStream;
+            await store.GetStreamInfoAsync(stream, cancellationToken).ConfigureAwait(false);
+        }
+        catch (StreamException exception) when (exception.Code == StreamErrorCode.PermissionDenied && core.Groups.Count == 0)
+        {
+            // An answer: the store is open, and its user has rights to the streams of the application only. Which these are nobody knows here.
         }
     }
 
