@@ -40,22 +40,21 @@ internal sealed class InFlight
         var found = new InFlight { Handlers = handlers.Running, _recurringHasBegun = service.RecurringBegun.IsCompleted };
         foreach (var consumer in service.Consumers)
         {
-            // A group that may not read has nothing in flight but what still runs, and, when it is paused, what it is handing back.
             var state = consumer.Current.State;
-            if (state is not (WorkerState.Starting or WorkerState.Reading or WorkerState.Failing or WorkerState.Paused))
+            if (state is WorkerState.StandingBy or WorkerState.Halted or WorkerState.Stopping or WorkerState.Died)
                 continue;
             var main = await LookAsync(store, consumer.Plan.Stream, consumer.Plan.Group).ConfigureAwait(false);
             var again = await LookAsync(store, consumer.Plan.Again, consumer.Plan.Group).ConfigureAwait(false);
 
-            // A parked key waits for its time like any retry, and what is behind it waits for the key. An ordered group that is paused keeps what
-            // it has in its place.
-            var isPaused = state == WorkerState.Paused;
+            // A parked key waits for its time like any retry, and what is behind it waits for the key, in the store as well where no more may wait here.
+            // A group that may not read has nothing in flight but what has begun; except that it hands back the rest when it is paused, and not ordered.
+            var parked = consumer.Parked();
+            var isBarred = state is WorkerState.Paused or WorkerState.Tripped;
+            var keepsRest = state == WorkerState.Tripped || (isBarred && consumer.Plan.OrderKeys is not null);
             var work = new GroupWork(consumer.Plan, state, IsMissing: main is null || again is null)
             {
-                Unread = isPaused ? 0 : (main?.Unread ?? 0) + (again?.Unread ?? 0),
-                Pending = isPaused && consumer.Plan.OrderKeys is not null
-                    ? 0
-                    : (main?.Pending ?? 0) + (again?.Pending ?? 0) - consumer.ParkedCount(),
+                Unread = isBarred || parked.IsFull ? 0 : (main?.Unread ?? 0) + (again?.Unread ?? 0),
+                Pending = keepsRest ? consumer.BegunCount() : (main?.Pending ?? 0) + (again?.Pending ?? 0) - parked.Entries,
             };
             if (work is not { IsMissing: false, Unread: 0, Pending: <= 0 })
                 found._groups.Add(work);

@@ -19,7 +19,8 @@ public sealed partial class MillraceTestHost
 
     /// <summary>
     /// Waits until nothing is in flight: no entry unread, due, queued, running or unsettled in any group of the application. What waits for
-    /// its time, such as a retry, is not in flight; neither is what a paused or halted group leaves lying.
+    /// its time, such as a retry, is not in flight; neither is what a group leaves lying that is paused, halted or has an open breaker, or what an
+    /// ordered one has no room for because of parked keys.
     /// </summary>
     /// <remarks>
     /// By counts of the store, not by guessing from silence. Work that the application does outside of handlers is not seen. Ends at once

@@ -64,7 +64,8 @@ internal sealed class ConsumerWorker
         _pipeline = new(core, plan, invoker, batches, _settlement, undecodable, _deduplication, logger);
         if (plan.OrderKeys is not null)
             _ordered = new(OrderedParts(store), WaitAfterFailureAsync, _abort.Token);
-        status.ParkedCount = () => _ordered?.ParkedCount ?? 0;
+        status.Parked = () => _ordered?.Parked ?? default;
+        status.BegunCount = () => _held.Snapshot().Count(IsBegun);
     }
 
     /// <summary>How its reading goes, for the health check.</summary>
@@ -87,6 +88,10 @@ internal sealed class ConsumerWorker
 
     /// <summary>Whether it was told to stop as a killed process would.</summary>
     public bool IsAborted => _abort.IsCancellationRequested;
+
+    /// <summary>Whether something is to come of a delivery by itself; of what halted the group, nothing.</summary>
+    private bool IsBegun(Delivery delivery) =>
+        (delivery.IsRunning || _breaker.IsTried(delivery)) && delivery.Cause != CancelCause.Halted;
 
     /// <summary>Ends when the worker was told to stop and has drained, or was aborted.</summary>
     public async Task RunAsync()

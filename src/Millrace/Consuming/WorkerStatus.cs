@@ -18,8 +18,11 @@ internal sealed class WorkerStatus(GroupPlan plan, ReadGate gate, TimeProvider t
 
     public ReadGate Gate => gate;
 
-    /// <summary>Counts the pending entries of the parked keys of an ordered group.</summary>
-    public Func<int> ParkedCount { get; set; } = static () => 0;
+    /// <summary>Counts the pending entries of the parked keys of an ordered group, and says whether these alone keep it from reading.</summary>
+    public Func<(int Entries, bool IsFull)> Parked { get; set; } = static () => default;
+
+    /// <summary>Counts the entries whose handler has begun, or is about to, and that are not settled.</summary>
+    public Func<int> BegunCount { get; set; } = static () => 0;
 
     /// <summary>The state, since when, and what people should know of it: what failed last, why the gate is closed.</summary>
     public (WorkerState State, DateTimeOffset Since, string? Detail) Current

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.DependencyInjection;
 using Millrace.Testing;
+using Millrace.Tests.Fixtures;
 
 namespace Millrace.Tests.Testing;
 
@@ -283,6 +284,81 @@ public sealed class MillraceTestHostTests
         Assert.Single(host.Handled<TripBooked>());
     }
 
+    /// <summary>Between the end of a message and the next one's handler nothing runs, and no call is under way.</summary>
+    [Fact]
+    public async Task Ordered_group_that_has_room_for_no_more_is_in_flight_until_it_has_handled_all()
+    {
+        await using var host = await MillraceTestHost.StartAsync(
+            static m => m.AddConsumer<HeldUpTrip>("trips", "booking", static (_, _, _) => Task.CompletedTask, static options =>
+                (options.OrderedBy, options.MaxWaitingEntries) = (ConsumerOptions.PartitionKey, 2)),
+            options: new() { RunConsumers = false });
+        using var reading = new HeldUpReading(at: 5);
+        for (var number = 1; number <= 10; number++)
+            await host.PublishAsync("trips", new HeldUpTrip { Number = number }, new() { PartitionKey = "t1" });
+        reading.Begin();
+        host.Options.RunConsumers = true;
+        await host.RestartAsync();
+        await reading.Reached;
+        await Eventually.TrueAsync("there is no room", () => new(StateOf(host) == WorkerState.Full));
+
+        host.Options.Deadline = TimeSpan.FromMilliseconds(200);
+        var error = await Assert.ThrowsAsync<TimeoutException>(host.WhenIdleAsync);
+        Assert.Contains("'booking' of 'trips' (Full)", error.Message);
+        host.Options.Deadline = TimeSpan.FromSeconds(60);
+        reading.GoOn();
+        await host.WhenIdleAsync();
+
+        Assert.Equal(Enumerable.Range(1, 10), host.Handled<HeldUpTrip>().Select(static handled => handled.Message.Number));
+    }
+
+    [Fact]
+    public async Task Ordered_group_whose_parked_key_leaves_no_room_has_nothing_in_flight()
+    {
+        await using var host = await MillraceTestHost.StartAsync(static m => m.AddConsumer<TripBooked>(
+            "trips",
+            "booking",
+            static (trip, context, _) => trip.Seats == 1 && context.Attempt < 3 ? throw new InvalidOperationException("later") : Task.CompletedTask,
+            static options =>
+                (options.OrderedBy, options.MaxWaitingEntries, options.RetryBaseDelay) = (nameof(TripBooked.Trip), 2, TimeSpan.FromMinutes(1))));
+        await host.PublishManyAsync("trips", Enumerable.Range(1, 10).Select(static i => new TripBooked("t1", i)).ToList());
+
+        await host.WhenIdleAsync();
+        await Eventually.TrueAsync("it says so", () => new(StateOf(host) == WorkerState.Full));
+        Assert.NotEqual(0, (await host.Store.GetGroupsAsync("trips"))[0].Lag);
+        await host.AdvanceAsync(TimeSpan.FromMinutes(10));
+
+        Assert.Equal(Enumerable.Range(1, 10), host.Handled<TripBooked>().Select(static handled => handled.Message.Seats));
+    }
+
+    /// <summary>The breaker is open for all others while one message is tried.</summary>
+    [Fact]
+    public async Task Message_that_an_open_breaker_tries_is_in_flight_before_its_handler_begins()
+    {
+        await using var host = await MillraceTestHost.StartAsync(static m => m.AddConsumer<HeldUpTrip>(
+            "trips",
+            "booking",
+            static (trip, context, _) => trip.Number < 3 && context.Attempt == 1 ? throw new TimeoutException("away") : Task.CompletedTask,
+            static options => (options.Concurrency, options.BreakerFailures, options.BreakerPause, options.RetryBaseDelay) =
+                (1, 2, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1))));
+        using var reading = new HeldUpReading(at: 3);
+        for (var number = 1; number <= 4; number++)
+            await host.PublishAsync("trips", new HeldUpTrip { Number = number });
+        await host.WhenIdleAsync();
+        Assert.Equal((WorkerState.Tripped, 2, 0), (StateOf(host), host.Failed.Count, host.Handled<HeldUpTrip>().Count));
+
+        reading.Begin();
+        host.Time.Advance(TimeSpan.FromMinutes(1));
+        await reading.Reached;
+        host.Options.Deadline = TimeSpan.FromMilliseconds(200);
+        var error = await Assert.ThrowsAsync<TimeoutException>(host.WhenIdleAsync);
+        Assert.Contains("'booking' of 'trips' (Tripped)", error.Message);
+        host.Options.Deadline = TimeSpan.FromSeconds(60);
+        reading.GoOn();
+        await host.AdvanceAsync(TimeSpan.FromHours(1));
+
+        Assert.Equal((WorkerState.Reading, 4), (StateOf(host), host.Handled<HeldUpTrip>().Count));
+    }
+
     [Fact]
     public async Task Parked_key_of_an_ordered_group_waits_like_a_retry_with_what_is_behind_it()
     {
@@ -383,6 +459,8 @@ public sealed class MillraceTestHostTests
                 booking.TakeAsync(trip, context, cancellationToken))
             .AddConsumer<TripReminder>("trips", "booking", static (_, _, _) => Task.CompletedTask),
         options: options);
+
+    private static WorkerState StateOf(MillraceTestHost host) => Assert.Single(host.Services.GetRequiredService<ConsumerControl>().Consumers).State;
 
     private static Task PassOnAsync<T>(MessageContext context, string stream, T message)
         where T : notnull

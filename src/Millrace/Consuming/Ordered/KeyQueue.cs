@@ -25,6 +25,9 @@ internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
     private int _fieldsBehind;
     private bool _isClosed;
 
+    // Whether the reader rests since it last looked for room, because a limit is reached.
+    private bool _isFull;
+
     /// <summary>Completes when nothing runs any more, once nothing is to start.</summary>
     public Task Ended => _ended.Task;
 
@@ -39,12 +42,18 @@ internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
     }
 
     /// <summary>
-    /// Counts the entries of keys that wait for a moment after now, or for somebody to act: first ones and those behind them. Looks at every key.
+    /// Counts the entries of keys that wait for a moment after now, or for somebody to act: first ones and those behind them. Says, too, whether these
+    /// alone keep the reader from reading. Looks at every key.
     /// </summary>
-    public int CountParked(long now)
+    public (int Entries, bool IsFull) CountParked(long now)
     {
         lock (_lock)
-            return _lanes.Values.Sum(lane => lane.IsParked && lane.WakesAt > now ? 1 + lane.Behind.Count : 0);
+        {
+            var (keys, behind) = (0, 0);
+            foreach (var lane in _lanes.Values.Where(lane => lane.IsParked && lane.WakesAt > now))
+                (keys, behind) = (keys + 1, behind + lane.Behind.Count);
+            return (keys + behind, _isFull && IsFull(keys, behind));
+        }
     }
 
     /// <summary>Notes when a parked head is to run again, once there is a timer for it; unless it ran already, and was parked anew.</summary>
@@ -266,7 +275,7 @@ internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
             lock (_lock)
             {
                 (parked, waiting) = (_parked, _waiting);
-                isFull = parked >= options.MaxParkedKeys || waiting >= options.MaxWaitingEntries;
+                _isFull = isFull = IsFull(parked, waiting);
                 var room = Math.Min(
                     options.Concurrency + ahead.Entries - _running - _ready.Count, options.MaxWaitingEntries - _waiting);
                 if (!isFull && room >= Math.Min(ahead.WantedRoom, options.MaxWaitingEntries - _waiting))
@@ -280,6 +289,8 @@ internal sealed class KeyQueue(ConsumerOptions options, ReadAhead ahead)
             await wait.WaitAsync(cancellationToken).ConfigureAwait(false);
         }
     }
+
+    private bool IsFull(int parked, int waiting) => parked >= options.MaxParkedKeys || waiting >= options.MaxWaitingEntries;
 
     private void AddBehind(Lane lane, WaitingEntry entry)
     {

@@ -18,7 +18,7 @@ internal sealed class OrderedConsumer(
     public Task Ended => _tenure?.Ended ?? Task.CompletedTask;
 
     /// <summary>See <see cref="KeyQueue.CountParked"/>.</summary>
-    public int ParkedCount => _tenure?.ParkedCount ?? 0;
+    public (int Entries, bool IsFull) Parked => _tenure?.Parked ?? default;
 
     private void StandBy(StateDocument? noted)
     {

@@ -67,7 +67,7 @@ internal sealed partial class Tenure
     public Task Ended => _queue.Ended;
 
     /// <summary>See <see cref="KeyQueue.CountParked"/>.</summary>
-    public int ParkedCount => _queue.CountParked(_time.GetTimestamp());
+    public (int Entries, bool IsFull) Parked => _queue.CountParked(_time.GetTimestamp());
 
     /// <summary>Finds what is there, then reads until the token is cancelled or the tenure is over.</summary>
     public async Task RunAsync(Func<Exception, int, CancellationToken, Task> waitAfterFailure, CancellationToken cancellationToken)

@@ -33,7 +33,7 @@ public sealed class FrozenReaderTests : IAsyncLifetime
             _store, process);
         var status = host.Host.Services.GetRequiredService<MillraceService>().Workers.Single().Status;
         var id = await host.Publisher.PublishAsync("orders", new OrderCreated("a", 1));
-        await Eventually.TrueAsync("it waits for its next attempt", () => new(status.ParkedCount() == 1));
+        await Eventually.TrueAsync("it waits for its next attempt", () => new(status.Parked().Entries == 1));
 
         process.Freeze();
         _time.Advance(TimeSpan.FromSeconds(40));
