@@ -25,6 +25,17 @@ public sealed partial class MillraceTestHost
     /// <summary>Everything that was appended or scheduled since the start, retries and dead letters too.</summary>
     internal IReadOnlyList<PublishedMessage> AllPublished => _watched.Published;
 
+    /// <summary>These streams get entries by <see cref="AppendAsync"/> only. What the application publishes there is seen, and handled by nobody.</summary>
+    internal void Seal(IEnumerable<string> streams) => _watched.Sealed = streams.ToHashSet(StringComparer.Ordinal);
+
+    /// <summary>Appends an entry of another store under its own ID. It does not count as published.</summary>
+    internal async Task AppendAsync(string stream, StreamEntry entry, CancellationToken cancellationToken)
+    {
+        using var change = _changes.Begin();
+        var append = new CommitChange.Append(stream, entry.Fields, entry.Id);
+        await _store.CommitAsync(new Commit { Changes = [append] }, cancellationToken).ConfigureAwait(false);
+    }
+
     /// <summary>Runs of handlers of a message type that returned, in the order they ended.</summary>
     /// <typeparam name="T">The type of the message as the handler takes it, or one of its base types.</typeparam>
     /// <param name="group">Only of this group. Default: of any.</param>

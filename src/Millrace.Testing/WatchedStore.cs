@@ -18,6 +18,9 @@ internal sealed class WatchedStore(IStreamStore store, Changes changes, TimeProv
         }
     }
 
+    /// <summary>Streams to which the application publishes in vain: that is written down as ever, and goes to a stream beside that nobody reads.</summary>
+    public IReadOnlySet<string> Sealed { get; set; } = new HashSet<string>();
+
     public void Clear()
     {
         lock (_lock)
@@ -30,7 +33,7 @@ internal sealed class WatchedStore(IStreamStore store, Changes changes, TimeProv
         string stream, EntryFields fields, StreamTrim? trim = null, CancellationToken cancellationToken = default)
     {
         using var change = changes.Begin();
-        var id = await store.AppendAsync(stream, fields, trim, cancellationToken).ConfigureAwait(false);
+        var id = await store.AppendAsync(Place(stream), fields, trim, cancellationToken).ConfigureAwait(false);
         Note([new(stream, id, fields, time.GetUtcNow(), null)]);
         return id;
     }
@@ -39,7 +42,7 @@ internal sealed class WatchedStore(IStreamStore store, Changes changes, TimeProv
         string stream, IReadOnlyList<EntryFields> entries, StreamTrim? trim = null, CancellationToken cancellationToken = default)
     {
         using var change = changes.Begin();
-        var ids = await store.AppendManyAsync(stream, entries, trim, cancellationToken).ConfigureAwait(false);
+        var ids = await store.AppendManyAsync(Place(stream), entries, trim, cancellationToken).ConfigureAwait(false);
         Note(entries.Zip(ids, (fields, id) => new PublishedMessage(stream, id, fields, time.GetUtcNow(), null)));
         return ids;
     }
@@ -48,7 +51,8 @@ internal sealed class WatchedStore(IStreamStore store, Changes changes, TimeProv
         IReadOnlyList<Commit> commits, CancellationToken cancellationToken = default)
     {
         using var change = changes.Begin();
-        var results = await store.CommitAsync(commits, cancellationToken).ConfigureAwait(false);
+        var placed = Sealed.Count == 0 ? commits : [.. commits.Select(commit => commit with { Changes = [.. commit.Changes.Select(Place)] })];
+        var results = await store.CommitAsync(placed, cancellationToken).ConfigureAwait(false);
         Note(commits.Zip(results).Where(static pair => pair.Second.IsApplied)
             .SelectMany(pair => Messages(pair.First.Changes, pair.Second.Ids, time.GetUtcNow())));
         return results;
@@ -159,6 +163,15 @@ internal sealed class WatchedStore(IStreamStore store, Changes changes, TimeProv
                 yield return new(schedule.Stream, EntryId.Zero, schedule.Fields, now, schedule.Delay);
         }
     }
+
+    private string Place(string stream) => Sealed.Contains(stream) ? StreamNames.Derive(stream, "sealed") : stream;
+
+    private CommitChange Place(CommitChange change) => change switch
+    {
+        CommitChange.Append append => append with { Stream = Place(append.Stream) },
+        CommitChange.Schedule schedule => schedule with { Stream = Place(schedule.Stream) },
+        _ => change,
+    };
 
     private async ValueTask<TResult> CountAsync<TArgument, TResult>(
         Func<string, string, TArgument, CancellationToken, ValueTask<TResult>> call,

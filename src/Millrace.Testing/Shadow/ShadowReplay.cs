@@ -12,6 +12,8 @@ namespace Millrace.Testing;
 /// <remarks>
 /// <para>The live store is only read. Entries come one after the other; retries, delays and dead letters are those of the real pipeline. Consumers of
 /// other groups, and recurring messages, do not run.</para>
+/// <para>What they publish to the stream itself, or to another lane of it, is compared and goes no further: the group handles the entries of the past,
+/// each once, and those are among them. So what is new there is told as an output, and what would follow from it is not.</para>
 /// <para>Outputs are matched by their message IDs, which follow from the message handled, its stream, its group and the position of the output. What
 /// was trimmed meanwhile counts as missing there.</para>
 /// <para>What handlers do elsewhere, in a database or at a web service, really happens: give them stand-ins through <c>services</c>.</para>
@@ -66,9 +68,10 @@ public static class ShadowReplay
         if (entries.Count == 0)
             return new() { Replayed = 0, Same = 0, Unsettled = 0, Differences = [] };
 
+        host.Seal(core.Groups.Select(static plan => plan.Stream));
         await CopyDocumentsAsync(live, host.Store, options.Documents, cancellationToken).ConfigureAwait(false);
         await ReplayAsync(host, options, entries, cancellationToken).ConfigureAwait(false);
-        var comparison = new ShadowComparison(options, await LookAsync(host, options, entries).ConfigureAwait(false));
+        var comparison = new ShadowComparison(options, await LookAsync(host, options).ConfigureAwait(false));
         await comparison.ReadLiveAsync(live, entries, MoreOutputs, cancellationToken).ConfigureAwait(false);
         return comparison.Compare(entries) with
         {
@@ -126,27 +129,25 @@ public static class ShadowReplay
             cancellationToken.ThrowIfCancellationRequested();
             if (TimeOf(entry) - host.Time.GetUtcNow() is { Ticks: > 0 } span)
                 await host.AdvanceAsync(span).ConfigureAwait(false);
-            var append = new CommitChange.Append(options.Source, entry.Fields, entry.Id);
-            await host.Store.CommitAsync(new Commit { Changes = [append] }, cancellationToken).ConfigureAwait(false);
+            await host.AppendAsync(options.Source, entry, cancellationToken).ConfigureAwait(false);
             await host.WhenIdleAsync().ConfigureAwait(false);
         }
 
         await host.AdvanceAsync(options.Settle).ConfigureAwait(false);
     }
 
-    private static async Task<ShadowOutcomes> LookAsync(MillraceTestHost host, ShadowReplayOptions options, List<StreamEntry> entries)
+    private static async Task<ShadowOutcomes> LookAsync(MillraceTestHost host, ShadowReplayOptions options)
     {
         var dead = await host.DeadLettersAsync(options.Stream, options.Group).ConfigureAwait(false);
         var handled = host.Handled<object>().Select(static run => run.MessageId).ToHashSet(StringComparer.Ordinal);
         string[] own = [StreamNames.Again(options.Source, options.Group), StreamNames.DeadLetters(options.Stream, options.Group)];
-        var replayed = entries.Select(static entry => entry.Id).ToHashSet();
         return new()
         {
             Dead = dead.GroupBy(static letter => letter.Headers.MessageId)
                 .ToDictionary(static letters => letters.Key, static letters => $"{letters.Last().Reason}: {letters.Last().Error}"),
             Waiting = host.Failed.Select(static run => run.MessageId).Where(id => !handled.Contains(id)).ToHashSet(StringComparer.Ordinal),
             Outputs = host.AllPublished
-                .Where(message => !own.Contains(message.Stream) && !(message.Stream == options.Source && replayed.Contains(message.Id)))
+                .Where(message => !own.Contains(message.Stream))
                 .ToLookup(static message => message.Headers.CausationId ?? ""),
         };
     }

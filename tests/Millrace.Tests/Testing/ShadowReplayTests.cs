@@ -158,6 +158,57 @@ public abstract class ShadowReplayTests(Func<Task<string>>? endpoint) : IAsyncLi
         Assert.Equal((5, 5, 0), (report.Replayed, report.Same, report.Unsettled));
     }
 
+    /// <summary>The second entry, be it that message or one that was published with the first, has an ID that the replay's own would take.</summary>
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 0)]
+    [InlineData(true, 50)]
+    public async Task What_the_group_publishes_to_its_own_stream_is_handled_once_and_under_its_id(bool hasNext, int delayMs)
+    {
+        var handled = new System.Collections.Concurrent.ConcurrentQueue<(string, EntryId)>();
+        Task PassOnAsync(TripBooked trip, MessageContext context, int more, CancellationToken token)
+        {
+            handled.Enqueue((context.MessageId, context.EntryId));
+            for (var i = 0; i < trip.Seats; i++)
+                context.Publish(_stream, new TripBooked($"on{i}", more), new() { Delay = TimeSpan.FromMilliseconds(delayMs) });
+            return CountAsync(trip, context, token);
+        }
+
+        var (now, count) = ((ulong)DateTimeOffset.UtcNow.ToUnixTimeMilliseconds(), hasNext ? 3 : 2);
+        var first = Enumerable.Range(0, count - 1).Select(i => new CommitChange.Append(
+            _stream, EntryFields.Create(("type", "trip.booked"), ("id", $"m{i}"), ("data", $$"""{"trip":"t{{i}}","seats":{{1 - i}}}""")), new(now, (ulong)i)));
+        await _store!.CommitAsync(new Commit { Changes = [.. first] });
+        await using (var live = await ConsumerHost.StartAsync(Register((trip, context, token) => PassOnAsync(trip, context, 0, token)), _store))
+        {
+            await Eventually.TrueAsync("all are handled", () => new(handled.Count == count));
+            await live.WhenSettledAsync(_stream, "booking");
+            await live.StopAsync();
+        }
+
+        var really = handled.ToList();
+        var options = Options() with { FinalDocuments = [new(_stream, "count")] };
+        handled.Clear();
+        var same = await ShadowReplay.RunAsync(_store!, Register((trip, context, token) => PassOnAsync(trip, context, 0, token)), options);
+        Assert.Equal((count, count, 0), (same.Replayed, same.Same, same.DifferentDocuments.Count));
+        Assert.Equal(really, handled);
+
+        // What is told of the first message changes nothing for the others.
+        handled.Clear();
+        var changed = await ShadowReplay.RunAsync(
+            _store!,
+            Register((trip, context, token) =>
+            {
+                if (context.MessageId == "m0")
+                    context.Publish(_stream, new TripBooked("new", 0));
+                return PassOnAsync(trip, context, 1, token);
+            }),
+            options);
+        Assert.Equal(
+            [("m0", ShadowDifferenceKind.ChangedOutput), ("m0", ShadowDifferenceKind.NewOutput)],
+            changed.Differences.Select(static one => (one.MessageId, one.Kind)));
+        Assert.Equal(really, handled);
+    }
+
     [Fact]
     public async Task Group_that_is_not_registered_is_refused()
     {
