@@ -139,22 +139,30 @@ public abstract partial class StoreConformance
         Assert.Equal("soon", ValueOf(Assert.Single(Assert.Single(await reading).Entries)));
     }
 
-    /// <summary>By the store's own clock. A machine that stalls meanwhile says nothing of it, and gets another chance.</summary>
+    /// <summary>
+    /// By the store's own clock. A machine that stalls meanwhile says nothing of it, and gets another chance; one that never stops stalling may be late by
+    /// as long as it stalled.
+    /// </summary>
     [Fact]
     public async Task Schedule_is_kept_to_100_ms()
     {
         const int Entries = 20;
         const int Rounds = 10;
-        var late = ulong.MaxValue;
-        for (var (round, stalls) = (0, 1); late > 100 && stalls > 0 && round < Rounds; round++)
+        var best = double.MaxValue;
+        for (var round = 0; round < Rounds; round++)
         {
             using var stop = new CancellationTokenSource();
             var watching = StallWatch.WatchAsync(null, Moment / 2, stop.Token); // Each call would have the embedded store look for what is due.
-            late = await FindLatestAsync(NewStream(), Entries);
+            var late = await FindLatestAsync(NewStream(), Entries);
             await stop.CancelAsync();
-            stalls = (await watching).Count;
-            Assert.True(late <= 100 || stalls > 0, $"An entry was {late} ms late.");
+            var stalls = await watching;
+            if (late <= 100)
+                return;
+            Assert.True(stalls.Count > 0, $"An entry was {late} ms late.");
+            best = Math.Min(best, late - stalls.Sum(stall => TimeProvider.System.GetElapsedTime(stall.From, stall.Until).TotalMilliseconds));
         }
+
+        Assert.True(best <= 100, $"The machine stalled in each of {Rounds} rounds, and in the best one an entry was late by {best:0} ms more than that.");
     }
 
     /// <summary>Schedules entries, each for its own moment, and returns by how many milliseconds the latest came too late.</summary>

@@ -161,8 +161,18 @@ public abstract class GroupIncidentTests(SharedRedis? redis) : IncidentTests(red
     {
         await PublishAsync(Orders(300));
         await DeliverAsync("local", 300);
+        var begun = 0;
+        var haveAllBegun = new TaskCompletionSource(TaskCreationOptions.RunContinuationsAsynchronously);
 
-        await using var host = await StartDoneAsync(instance: "local");
+        await using var host = await StartAsync(
+            async (order, context, token) =>
+            {
+                if (Interlocked.Increment(ref begun) == 300)
+                    haveAllBegun.SetResult();
+                await haveAllBegun.Task.WaitAsync(token); // Until then none is settled.
+                context.Publish(Done, new OrderPaid(order.OrderId));
+            },
+            o => o.Concurrency = 300);
         await host.ReadAsync(Done, 300);
         await host.WhenSettledAsync(Stream, Group);
 
