@@ -141,20 +141,23 @@ public sealed class ConsumerOptions
     /// Failures in a row, of at least two messages, after which the group's breaker opens in this process: it begins no message for
     /// <see cref="BreakerPause"/>, then tries one; if that fails it waits twice as long, up to <see cref="BreakerMaxPause"/>. The failure that
     /// opens it and those while it is open use up no attempt: an outage does not fill the dead letters. Rejected messages and those that
-    /// <see cref="RetryRules"/> give no second attempt are no failures of this kind. Default: 0, never; up to 1,000,000.
+    /// <see cref="RetryRules"/> give no second attempt are no failures of this kind. All messages of a batch that fail of one exception are one
+    /// failure, such as those of a call that threw; so for a batch handler keep it at <see cref="MaxAttempts"/> or below. Default: 0, never;
+    /// up to 1,000,000.
     /// </summary>
     public int BreakerFailures { get; set; }
 
     /// <summary>
     /// The share of failures among the handlers that ended within <see cref="BreakerWindow"/>, once these are <see cref="BreakerMinimum"/>,
-    /// at which the breaker opens as well. Default: 0, never; up to 1.
+    /// at which the breaker opens as well. Of batches each message counts, but no call of their handler that throws opens it by itself.
+    /// Default: 0, never; up to 1.
     /// </summary>
     public double BreakerFailureRatio { get; set; }
 
     /// <summary>The span <see cref="BreakerFailureRatio"/> looks back over, in ten steps. Default 30 s; at least 100 ms.</summary>
     public TimeSpan BreakerWindow { get; set; } = TimeSpan.FromSeconds(30);
 
-    /// <summary>Handlers that must have ended within it before a ratio counts, 2 to 1,000,000. Default 20.</summary>
+    /// <summary>Handlers, of batches: messages, that must have ended within it before a ratio counts, 2 to 1,000,000. Default 20.</summary>
     public int BreakerMinimum { get; set; } = 20;
 
     /// <summary>The first pause of an open breaker. Default 5 s.</summary>

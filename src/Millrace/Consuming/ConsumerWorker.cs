@@ -395,7 +395,7 @@ internal sealed class ConsumerWorker
     /// <summary>The breaker only learns from handlers that ran.</summary>
     private ValueTask<SettleResult> SettleAsync(Delivery delivery, MessageContext? context, SettleAction action)
     {
-        var judged = context is null ? action : _breaker.Judge(delivery, action);
+        var judged = context is null ? action : _breaker.Judge(delivery, action, context.Batch);
         var settling = _settlement.SettleAsync(delivery, context, judged);
         return judged is SettleAction.Retry { IsCounted: false } putBack ? PutBackAsync(delivery, settling, putBack.Delay) : settling;
     }

@@ -25,6 +25,9 @@ public sealed class MessageContext
 
     internal Delivery Delivery => _delivery;
 
+    /// <summary>The call of a batch handler that the message is part of, once that begins.</summary>
+    internal BatchContext? Batch { get; set; }
+
     /// <summary>The stream the message was published to, also when it comes back from a retry.</summary>
     public string Stream => Plan.Home;
 

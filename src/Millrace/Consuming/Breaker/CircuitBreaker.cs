@@ -10,8 +10,10 @@ namespace Millrace.Consuming;
 /// while it is open, or opens it, is put back without using up an attempt: an outage must not fill the dead letters.
 /// </summary>
 /// <remarks>
-/// One message alone never opens it, however often it fails: that is a bad message, which the retry policy takes to the dead letters. What
-/// was put back waits for one to two pauses, so that the next try is another message's where there is one.
+/// One message alone never opens it, however often it fails: that is a bad message, which the retry policy takes to the dead letters. Nor does
+/// one call of a batch handler that threw, which may be one bad message's doing: all that failed of it is one failure, and using up an attempt
+/// each time brings the bad one to its end. What was put back waits for one to two pauses, so that the next try is another message's where there
+/// is one.
 /// </remarks>
 internal sealed class CircuitBreaker
 {
@@ -24,7 +26,7 @@ internal sealed class CircuitBreaker
     private readonly Lock _lock = new();
     private readonly FailureWindow _window;
 
-    // Failures since the last success, and whether they were of several messages.
+    // Failures since the last success, where a call of a batch handler that threw is one, and whether they were of several messages.
     private int _failures;
     private EntryId _firstFailed;
     private bool _areSeveral;
@@ -79,8 +81,8 @@ internal sealed class CircuitBreaker
         }
     }
 
-    /// <summary>Counts what came of a handler's run, and says what is to become of its message then.</summary>
-    public SettleAction Judge(Delivery delivery, SettleAction action)
+    /// <summary>Counts what came of a handler's run, perhaps for a batch, and says what is to become of its message then.</summary>
+    public SettleAction Judge(Delivery delivery, SettleAction action, BatchContext? batch = null)
     {
         if (!IsOn)
             return action;
@@ -93,9 +95,9 @@ internal sealed class CircuitBreaker
                     SucceedNeedsLock(isProbe);
                     return action;
                 case SettleAction.Retry retry:
-                    return FailNeedsLock(delivery, isProbe, retry.Error) ? PutBack(retry.Error) : action;
+                    return FailNeedsLock(delivery, isProbe, retry.Error, batch) ? PutBack(retry.Error) : action;
                 case SettleAction.DeadLetter { Reason: DeadLetterReasons.AttemptsExhausted, Error: { } error }:
-                    return FailNeedsLock(delivery, isProbe, error) ? PutBack(error) : action;
+                    return FailNeedsLock(delivery, isProbe, error, batch) ? PutBack(error) : action;
                 default:
                     return action; // Rejected, never retried or abandoned: the message's own fate, which says nothing of others.
             }
@@ -120,16 +122,17 @@ internal sealed class CircuitBreaker
     }
 
     /// <summary>Returns whether the breaker is open, perhaps because of this failure.</summary>
-    private bool FailNeedsLock(Delivery delivery, bool isProbe, Exception error)
+    private bool FailNeedsLock(Delivery delivery, bool isProbe, Exception error, BatchContext? batch)
     {
         if (_state == BreakerState.Closed)
         {
             var source = delivery.SourceId;
-            if (_failures++ == 0)
+            var isNew = batch is null || batch.TryCount(error);
+            if (isNew && _failures++ == 0)
                 _firstFailed = source;
-            _areSeveral |= source != _firstFailed;
+            _areSeveral |= _failures > 0 && source != _firstFailed;
             _window.Add(isFailure: true);
-            if (!_areSeveral || !IsTooMuchNeedsLock())
+            if (!isNew || !_areSeveral || !IsTooMuchNeedsLock())
                 return false;
             _meter.Tripped(_plan);
         }

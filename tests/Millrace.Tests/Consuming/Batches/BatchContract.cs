@@ -6,6 +6,7 @@ using Microsoft.Extensions.Hosting;
 using Millrace.Hosting;
 using Millrace.Streams;
 using Millrace.Tests.Fixtures;
+using Millrace.Tests.Monitoring;
 
 namespace Millrace.Tests.Consuming.Batches;
 
@@ -328,6 +329,47 @@ public abstract class BatchContract
         Volatile.Write(ref isDown, false);
         await Eventually.TrueAsync("all are handled", () => ValueTask.FromResult(handled.Distinct().Count() == messages));
         Assert.Null(await Store.GetStreamInfoAsync(StreamNames.DeadLetters(_stream, Group)));
+    }
+
+    [Fact]
+    public async Task Breaker_opens_after_as_many_calls_as_are_set_however_many_messages_fail_with_each()
+    {
+        var calls = 0;
+        var finish = new TaskCompletionSource();
+        await using var host = await StartAsync(
+            (_, _, _) => Interlocked.Increment(ref calls) <= 4 ? throw new TimeoutException("down") : finish.Task,
+            o => (o.BatchSize, o.Concurrency, o.BreakerFailures, o.BreakerPause) = (8, 1, 4, LongWait));
+        await PublishAsync(host, 64);
+
+        await Eventually.TrueAsync("the breaker is open", () => ValueTask.FromResult(Control(host).Consumers[0].State == WorkerState.Tripped));
+
+        Assert.InRange(Volatile.Read(ref calls), 4, 5);
+        finish.SetResult();
+    }
+
+    /// <summary>Its call fails all that are in it, which is one failure: it uses up its attempts as a message by itself does.</summary>
+    [Fact]
+    public async Task Bad_message_that_fails_its_batches_goes_to_the_dead_letters_and_opens_no_breaker()
+    {
+        await using var host = await StartAsync(
+            (orders, _, _) => orders.Any(order => order.OrderId == "bad") ? throw new InvalidOperationException("bad") : Task.CompletedTask,
+            o =>
+            {
+                (o.BatchSize, o.BatchWait, o.BreakerFailures, o.MaxAttempts) = (8, TimeSpan.FromMilliseconds(20), 4, 3);
+                (o.BreakerPause, o.BreakerMaxPause) = (TimeSpan.FromMilliseconds(2), TimeSpan.FromMilliseconds(4));
+            });
+        using var recorder = new MeterRecorder(host, name => name == "millrace.breaker.trips");
+        await host.Publisher.PublishManyAsync(
+            _stream, [new("bad", 1), .. Enumerable.Range(0, 7).Select(i => new OrderCreated($"o{i}", i))]);
+
+        await Eventually.TrueAsync("the bad one is a dead letter", async () =>
+        {
+            await PublishAsync(host, 8); // Good ones go on.
+            return (await Store.RangeAsync(StreamNames.DeadLetters(_stream, Group), new()))
+                .Any(entry => entry.Fields.GetText("data"u8)!.Contains("bad", StringComparison.Ordinal));
+        });
+
+        Assert.Empty(recorder.Of("millrace.breaker.trips"));
     }
 
     private static ConsumerControl Control(ConsumerHost host) => host.Host.Services.GetRequiredService<ConsumerControl>();

@@ -204,6 +204,59 @@ public sealed class CircuitBreakerTests : IDisposable
         Assert.False(_gate.IsOpen);
     }
 
+    /// <summary>Calls that run side by side are judged mixed up, and some handlers throw one and the same exception each time.</summary>
+    [Fact]
+    public void Call_of_a_batch_that_threw_is_one_failure_and_several_in_a_row_open_it()
+    {
+        var breaker = Make();
+        var error = new TimeoutException();
+        var (one, other, last) = (new BatchContext([]), new BatchContext([]), new BatchContext([]));
+
+        for (var i = 0; i < 8; i++)
+        {
+            Assert.True(Fail(breaker, one, error).IsCounted);
+            Assert.True(Fail(breaker, other, error).IsCounted);
+        }
+
+        Assert.True(_gate.IsOpen);
+        for (var i = 0; i < 8; i++)
+            Assert.False(Fail(breaker, last, error).IsCounted);
+        Assert.Equal(WorkerState.Tripped, _gate.Current!.State);
+    }
+
+    [Theory]
+    [InlineData(1, 0)]
+    [InlineData(0, 0.1)]
+    public void Calls_that_one_message_fails_use_up_attempts_and_do_not_open_it_where_others_succeed(int failures, double ratio)
+    {
+        (_options.BreakerFailures, _options.BreakerFailureRatio, _options.BreakerMinimum) = (failures, ratio, 2);
+        var breaker = Make();
+
+        for (var call = 0; call < 10; call++)
+        {
+            var (batch, error) = (new BatchContext([]), new TimeoutException());
+            for (var i = 0; i < 8; i++)
+                Assert.True(Fail(breaker, batch, error).IsCounted);
+            breaker.Judge(Next(), Ack);
+            Assert.True(Fail(breaker, batch, error).IsCounted);
+            Assert.True(Fail(breaker).IsCounted); // Of one message since the success.
+            breaker.Judge(Next(), Ack);
+        }
+
+        Assert.True(_gate.IsOpen);
+    }
+
+    [Fact]
+    public void Messages_of_a_batch_that_fail_each_of_its_own_are_failures_of_their_own()
+    {
+        var breaker = Make();
+        var batch = new BatchContext([]);
+
+        Assert.True(Fail(breaker, batch, new TimeoutException()).IsCounted);
+        Assert.True(Fail(breaker, batch, new TimeoutException()).IsCounted);
+        Assert.False(Fail(breaker, batch, new TimeoutException()).IsCounted);
+    }
+
     private CircuitBreaker Make()
     {
         var plan = new GroupPlan { Stream = "orders", Group = "billing", Consumer = "c", Options = _options, Routes = null! };
@@ -220,6 +273,9 @@ public sealed class CircuitBreakerTests : IDisposable
     }
 
     private SettleAction.Retry Fail(CircuitBreaker breaker) => Assert.IsType<SettleAction.Retry>(breaker.Judge(Next(), Failed()));
+
+    private SettleAction.Retry Fail(CircuitBreaker breaker, BatchContext batch, Exception error) =>
+        Assert.IsType<SettleAction.Retry>(breaker.Judge(Next(), new SettleAction.Retry(TimeSpan.Zero, error), batch));
 
     private static SettleAction.Retry Failed() => new(TimeSpan.Zero, new TimeoutException());
 
