@@ -37,6 +37,11 @@ internal sealed class RecurringMessage
     // Whether this process has seen to the chain since it started. Until then a tick may come that another version scheduled.
     private volatile bool _hasStarted;
 
+    // The moment this process has begun the chain anew for, and how often. The first time is enough, unless what breaks chains goes on; but where
+    // this clock is ahead of the store's, the chain looks broken until it fires.
+    private DateTimeOffset? _begunAnewFor;
+    private int _timesBegunAnew;
+
     public RecurringMessage(
         string name,
         string stream,
@@ -75,7 +80,10 @@ internal sealed class RecurringMessage
     /// <param name="publisher">Begins the commit.</param>
     /// <param name="now">The time.</param>
     /// <param name="isStart">Whether the process starts, and with it perhaps a new version of the application.</param>
-    /// <param name="grace">How long a moment may be due, and the chain stand still, before it counts as broken.</param>
+    /// <param name="grace">
+    /// How long a moment may be due, and the chain stand still, before it counts as broken; twice as long each time this process has begun it anew for the
+    /// same moment, up to 32 times.
+    /// </param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>Whether a chain was begun.</returns>
     /// <exception cref="CommitConflictException">The chain moved each time while this was about to begin it anew; try again.</exception>
@@ -105,7 +113,8 @@ internal sealed class RecurringMessage
         var isChanged = state is null || (isStart && IsChanged(state));
 
         // One that makes up for what it missed, or was begun anew just now, is late and not broken. What moved in the future says nothing.
-        var hasMoved = state?.MovedAt is { } moved && (now - moved).Duration() < grace;
+        var times = state?.Next == _begunAnewFor ? _timesBegunAnew : 0;
+        var hasMoved = state?.MovedAt is { } moved && (now - moved).Duration() < grace * (1 << Math.Min(times, 5));
         var isBroken = (state is { IsNew: true } || state?.Next < now - grace) && !hasMoved;
         if (!isChanged && !isBroken)
             return null;
@@ -114,7 +123,10 @@ internal sealed class RecurringMessage
         commit.State.Put(_state, begun);
         if (begun.NextTick is { } due)
             commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), Delayed(begun, now));
-        return await commit.CommitAsync(cancellationToken).ConfigureAwait(false);
+        var result = await commit.CommitAsync(cancellationToken).ConfigureAwait(false);
+        if (result.IsApplied && isBroken)
+            (_begunAnewFor, _timesBegunAnew) = (begun.Next, times + 1);
+        return result;
     }
 
     private bool IsChanged(RecurringState state) => state.Recurrence != _recurrence.ToString() || state.Missed != _missed;

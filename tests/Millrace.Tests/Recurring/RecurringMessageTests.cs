@@ -309,6 +309,23 @@ public sealed class RecurringMessageTests(SharedRedis redis) : IAsyncDisposable
         Assert.Equal(Enumerable.Range(1, 7).Select(i => begun + (i * Period)), moments);
     }
 
+    /// <summary>To it the chain looks broken until it fires. Once begun anew for a moment, it is given more time each time.</summary>
+    [Fact]
+    public async Task Clock_of_a_process_that_is_ahead_begins_a_chain_anew_a_few_times_only()
+    {
+        var (time, ofStore) = (new ManualTime(), new ManualTime());
+        await using var store = new EmbeddedStreamStore(new(), ofStore);
+        await using var host = await StartAsync(recurrence: Recurrence.Every(TimeSpan.FromHours(2)), store: store, time: time);
+        await WhenWaitingAsync(1, store);
+
+        time.Jump(TimeSpan.FromHours(25));
+        await MoveAsync(host, time, ofStore, 115);
+        Assert.InRange((await StateAsync(store))!.Value.GetProperty("epoch").GetInt64(), 2, 7);
+        await MoveAsync(host, time, ofStore, 10);
+
+        Assert.Single(await store.RangeAsync("reports", new()));
+    }
+
     /// <summary>From when on another recurrence counts is not for the clock of one process to say, nor what was made already.</summary>
     [Theory]
     [InlineData(25)]
