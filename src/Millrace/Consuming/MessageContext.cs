@@ -17,7 +17,7 @@ public sealed class MessageContext
     private readonly Delivery _delivery;
     private readonly Settlement _settlement;
     private List<CommitCondition>? _required;
-    private List<CommitChange>? _outputs;
+    private CommitOutputs? _outputs;
     private int _published;
     private StateSession? _state;
 
@@ -170,7 +170,7 @@ public sealed class MessageContext
     {
         ArgumentNullException.ThrowIfNull(change);
         ThrowIfSettled();
-        (_outputs ??= []).Add(change);
+        (_outputs ??= []).Enlist(change);
     }
 
     /// <summary>
@@ -242,10 +242,12 @@ public sealed class MessageContext
     /// <summary>Whether the effects depend on what may change meanwhile, so that the handler may have to run again.</summary>
     internal bool HasConditions => _required is not null || _state is { HasConditions: true };
 
+    internal CommitOutputs? Outputs => _outputs;
+
     internal void AddEffectsTo(List<CommitCondition> conditions, List<CommitChange> changes)
     {
         conditions.AddRange(_required ?? []);
-        changes.AddRange(_outputs ?? []);
+        _outputs?.AddTo(changes);
         _state?.AddTo(conditions, changes);
     }
 

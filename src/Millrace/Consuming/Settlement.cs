@@ -251,7 +251,7 @@ internal sealed partial class Settlement
         var result = await ApplyAsync(delivery, commit).ConfigureAwait(false);
         if (result.IsApplied)
         {
-            _core.Meter.Retried(_plan);
+            _core.Meter.Settled(_plan, retry, outputs: null);
             turn.ParkedNote ??= result.Ids is [var note] ? note : null;
             (turn.Parked, turn.Delay, turn.End) = (parked, retry.Delay, TurnEnd.Parked);
         }
@@ -329,8 +329,12 @@ internal sealed partial class Settlement
             ? await ApplyJoinedAsync(delivery, context ?? new(delivery, this), action, conditions, changes, isUpkeep).ConfigureAwait(false)
             : await ApplyAsync(delivery, new() { Conditions = conditions, Changes = changes, IsUpkeep = isUpkeep }).ConfigureAwait(false);
 
-        if (result.IsApplied && delivery.Turn is { } ended)
-            ended.End = TurnEnd.Settled;
+        if (result.IsApplied)
+        {
+            _core.Meter.Settled(_plan, action, keepsEffects ? context?.Outputs : null);
+            if (delivery.Turn is { } ended)
+                ended.End = TurnEnd.Settled;
+        }
 
         // A refusal or a conflict on state is not the end: the handler runs again, or its message is retried.
         if (endsDelivery && result is { Conflict: null, Refusal: null })
@@ -357,8 +361,6 @@ internal sealed partial class Settlement
             var (result, failure) = await pending.Outcome.Task.ConfigureAwait(false);
             failure ??= result?.Failure;
             _core.Refusals.Note(failure);
-            if (result is { IsApplied: true })
-                _core.Meter.Settled(_plan, commit.Changes);
             if (failure is null)
                 return Read(delivery, result!);
 

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Diagnostics.Metrics;
 using System.Runtime.CompilerServices;
+using Millrace.Consuming;
 using Millrace.Hosting;
 using Millrace.Messages;
 using Millrace.Streams;
@@ -98,20 +99,18 @@ internal sealed class MessageMeter : IDisposable
             ReceivedSlow(plan, isAgain, isRecovered, entries);
     }
 
-    /// <summary>A fenced commit of a group was applied: what it put on the way besides the acknowledgement.</summary>
-    public void Settled(GroupPlan plan, IReadOnlyList<CommitChange> changes)
+    /// <summary>The commit was applied that settles a message.</summary>
+    /// <param name="plan">Its group.</param>
+    /// <param name="action">What became of it.</param>
+    /// <param name="outputs">What left with it.</param>
+    public void Settled(GroupPlan plan, SettleAction action, CommitOutputs? outputs)
     {
-        if (!_sent.Enabled && !_retries.Enabled && !_deadLetters.Enabled)
-            return;
-        foreach (var change in changes)
-        {
-            if (change is CommitChange.Schedule retry && retry.Stream == plan.Again)
-                Add(_retries, plan);
-            else if (change is CommitChange.Append letter && letter.Stream == plan.DeadLetters)
-                AddDeadLetter(plan, letter.Fields);
-            else
-                AddSent(change);
-        }
+        if (action is SettleAction.Retry && _retries.Enabled)
+            Add(_retries, plan);
+        else if (action is SettleAction.DeadLetter dead && _deadLetters.Enabled)
+            AddDeadLetter(plan, dead.Reason);
+        if (outputs is not null)
+            Sent(outputs);
     }
 
     /// <summary>An entry is acknowledged that cannot be decoded.</summary>
@@ -126,23 +125,21 @@ internal sealed class MessageMeter : IDisposable
     /// <summary>A message is acknowledged that the group has handled already.</summary>
     public void Duplicate(GroupPlan plan) => Add(_duplicates, plan);
 
-    /// <summary>A message of an ordered group failed and is tried again where it is.</summary>
-    public void Retried(GroupPlan plan)
-    {
-        if (_retries.Enabled)
-            Add(_retries, plan);
-    }
-
     /// <summary>A breaker has opened.</summary>
     public void Tripped(GroupPlan plan) => Add(_trips, plan);
 
-    /// <summary>A commit of a publisher was applied, or failed.</summary>
-    public void Sent(IReadOnlyList<CommitChange> changes, Exception? failure = null)
+    /// <summary>A commit with these was applied, or failed.</summary>
+    public void Sent(CommitOutputs outputs, Exception? failure = null)
     {
         if (!_sent.Enabled)
             return;
-        foreach (var change in changes)
-            AddSent(change, failure);
+        foreach (var change in outputs.Published())
+        {
+            if (change is CommitChange.Append append)
+                _sent.Add(1, SendTags(append.Stream, isScheduled: false, failure));
+            else if (change is CommitChange.Schedule schedule)
+                _sent.Add(1, SendTags(schedule.Stream, isScheduled: true, failure));
+        }
     }
 
     /// <summary>The store has forgotten something.</summary>
@@ -201,19 +198,11 @@ internal sealed class MessageMeter : IDisposable
             _claims.Add(entries.Count, tags);
     }
 
-    private void AddSent(CommitChange change, Exception? failure = null)
-    {
-        if (change is CommitChange.Append append)
-            _sent.Add(1, SendTags(append.Stream, isScheduled: false, failure));
-        else if (change is CommitChange.Schedule schedule)
-            _sent.Add(1, SendTags(schedule.Stream, isScheduled: true, failure));
-    }
-
-    private void AddDeadLetter(GroupPlan plan, EntryFields fields)
+    private void AddDeadLetter(GroupPlan plan, string reason)
     {
         var tags = GroupTags(plan);
         tags.Add(TelemetryNames.OperationName, "settle");
-        tags.Add(TelemetryNames.DeadLetterReason, BoundedReason(fields.GetText(EnvelopeFieldNames.DeadReason)));
+        tags.Add(TelemetryNames.DeadLetterReason, BoundedReason(reason));
         _deadLetters.Add(1, tags);
     }
 
@@ -238,7 +227,7 @@ internal sealed class MessageMeter : IDisposable
     }
 
     /// <summary>What a handler gives as its reason may be different each time.</summary>
-    private static string BoundedReason(string? reason) => reason switch
+    private static string BoundedReason(string reason) => reason switch
     {
         DeadLetterReasons.AttemptsExhausted or DeadLetterReasons.NotRetried or DeadLetterReasons.DeliveryLimit or DeadLetterReasons.Skipped
             or DeadLetterReasons.TooLarge or DeadLetterReasons.UnknownType or DeadLetterReasons.UnknownVersion or DeadLetterReasons.UndecodableData => reason,

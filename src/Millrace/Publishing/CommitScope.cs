@@ -11,7 +11,7 @@ public sealed class CommitScope
     private readonly IStreamStore _store;
     private readonly MillraceCore _core;
     private readonly PublishOptions? _options;
-    private readonly List<CommitChange> _messages = [];
+    private readonly CommitOutputs _outputs = [];
     private readonly List<CommitCondition> _required = [];
     private bool _isCommitted;
 
@@ -42,7 +42,7 @@ public sealed class CommitScope
         Publisher.RefuseTrim(options);
         stream = _core.StreamOf(stream, options);
         var fields = _core.Encode(message, options);
-        _messages.Add(options?.Delay is { } delay
+        _outputs.Add(options?.Delay is { } delay
             ? new CommitChange.Schedule(stream, fields, delay)
             : new CommitChange.Append(stream, fields));
     }
@@ -70,7 +70,7 @@ public sealed class CommitScope
     {
         ArgumentNullException.ThrowIfNull(change);
         ThrowIfCommitted();
-        _messages.Add(change);
+        _outputs.Enlist(change);
     }
 
     /// <summary>Makes the commit depend on something in the store: where it does not hold, nothing is applied.</summary>
@@ -98,7 +98,8 @@ public sealed class CommitScope
         ThrowIfCommitted();
         _isCommitted = true;
         var conditions = new List<CommitCondition>(_required);
-        var changes = new List<CommitChange>(_messages);
+        var changes = new List<CommitChange>(_outputs.Count);
+        _outputs.AddTo(changes);
         State.AddTo(conditions, changes);
         if (changes.Count == 0)
             return CommitResult.Applied([]);
@@ -108,12 +109,12 @@ public sealed class CommitScope
         {
             var result = await _store.CommitAsync(commit, cancellationToken).ConfigureAwait(false);
             if (result.IsApplied)
-                _core.Meter.Sent(_messages);
+                _core.Meter.Sent(_outputs);
             return result;
         }
         catch (Exception exception)
         {
-            _core.Meter.Sent(_messages, exception);
+            _core.Meter.Sent(_outputs, exception);
             _core.Refusals.Note(exception);
             throw;
         }

@@ -74,6 +74,43 @@ public sealed class EventStoreMeterTests
         Assert.Equal("Unavailable", ours[1].GetTagItem("error.type"));
     }
 
+    /// <summary>There may be a stream for each customer; a tag has few values.</summary>
+    [Fact]
+    public async Task Streams_of_aggregates_that_join_a_commit_are_in_no_tag()
+    {
+        EventStore? store = null;
+        await using var host = await ConsumerHost.StartAsync(m => m
+            .AddMessage<PointsEarned>()
+            .AddEventStore(options => options.AddCategory("purse"))
+            .AddConsumer<PointsSpent>("visits", "points", async (visit, context, token) =>
+            {
+                await store!.EnlistDecisionAsync(context, $"purse-{visit.Amount}", Decider, new PointsCommand.Earn(1), token);
+                context.Publish("told", visit);
+                await store.EnlistDecisionAsync(context, $"purse-{visit.Amount + 10}", Decider, new PointsCommand.Earn(1), token);
+                context.Schedule("told", visit, TimeSpan.FromHours(1));
+            }));
+        using var recorder = new MeterRecorder(host);
+        store = host.Host.Services.GetRequiredService<EventStore>();
+
+        await host.Publisher.PublishManyAsync<PointsSpent>("visits", [new(1), new(2)]);
+        var commit = host.Publisher.NewCommit("told");
+        store.Enlist(commit, "purse-3", ExpectedVersion.NoStream, [new PointsEarned(1, "x")]);
+        commit.Publish("told", new PointsSpent(3));
+        Assert.True((await commit.CommitAsync()).IsApplied);
+        await host.ReadAsync("purse", 5);
+        await host.WhenSettledAsync("visits", "points");
+        await host.StopAsync();
+
+        var sent = recorder.Of("messaging.client.sent.messages");
+        Assert.Equal(
+            [("told", "schedule", 2), ("told", "send", 3), ("visits", "send", 2)],
+            sent.GroupBy(one => one.Tags, (tags, all) => (tags.Split('=', ' ')[3], tags.Split('=')[^1], all.Sum(one => one.Value))).Order());
+        recorder.Scrape();
+        Assert.All(
+            recorder.Instruments.SelectMany(instrument => recorder.Of(instrument.Name)),
+            static reading => Assert.DoesNotContain("purse-", reading.Tags, StringComparison.Ordinal));
+    }
+
     private static Task<ConsumerHost> HostAsync(IStreamStore? store = null) => ConsumerHost.StartAsync(
         m => m.AddMessage<PointsEarned>().AddMessage<PointsSpent>().AddEventStore(options => options.AddCategory("purse")), store);
 }

@@ -1,3 +1,4 @@
+using Millrace.Consuming;
 using Millrace.Embedded;
 using Millrace.Hosting;
 using Millrace.Monitoring;
@@ -202,13 +203,32 @@ public sealed class MessageMeterTests : IAsyncLifetime
             static reading => reading.Tags == "messaging.system=millrace messaging.destination.name=done messaging.operation.name=send");
     }
 
+    /// <summary>The notes that keep the order are Millrace's own.</summary>
+    [Fact]
+    public async Task Message_of_an_ordered_group_that_waits_in_its_place_counts_as_retried_and_nothing_as_sent()
+    {
+        await using var host = await StartAsync(
+            static (_, context, _) => context.Attempt == 1 ? throw new InvalidOperationException("no") : Task.CompletedTask,
+            o => (o.OrderedBy, o.RetryBaseDelay) = (nameof(OrderCreated.OrderId), TimeSpan.Zero));
+        using var recorder = new MeterRecorder(host);
+
+        await host.Publisher.PublishAsync("orders", new OrderCreated("o1", 1));
+        await host.WhenSettledAsync("orders", "billing");
+        await host.StopAsync();
+
+        Assert.Equal(("{message}", 1, $"{Billing} messaging.operation.name=settle"), Parts(Assert.Single(recorder.Of("millrace.retries"))));
+        Assert.Equal($"{Orders} messaging.operation.name=send", Assert.Single(recorder.Of("messaging.client.sent.messages")).Tags);
+    }
+
     [Fact]
     public void Nothing_is_allocated_and_no_clock_read_while_nobody_listens()
     {
         using var meter = new MessageMeter(new BrokenClock());
         var plan = new GroupPlan { Stream = "orders", Group = "billing", Consumer = "c", Options = new(), Routes = null! }.Named();
         IReadOnlyList<DeliveredEntry> entries = [];
-        IReadOnlyList<CommitChange> changes = [new CommitChange.Append(plan.DeadLetters, EntryFields.Create(("a", "b")))];
+        var dead = new SettleAction.DeadLetter(DeadLetterReasons.NotRetried);
+        var outputs = new CommitOutputs { new CommitChange.Append("done", EntryFields.Create(("a", "b"))) };
+        outputs.AddTo([]);
         var least = long.MaxValue;
         for (var round = 0; round < 100 && least > 0; round++)
         {
@@ -218,8 +238,8 @@ public sealed class MessageMeterTests : IAsyncLifetime
                 meter.StartSend("orders", 1, isScheduled: false).End();
                 meter.EndProcess(meter.StartProcess(), plan, null!, null);
                 meter.Received(plan, isAgain: false, isRecovered: false, entries);
-                meter.Settled(plan, changes);
-                meter.Sent(changes);
+                meter.Settled(plan, dead, outputs);
+                meter.Sent(outputs);
             }
 
             least = Math.Min(least, GC.GetAllocatedBytesForCurrentThread() - before);
