@@ -185,9 +185,10 @@ internal sealed class MessageMeter : IDisposable
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void ReceivedSlow(GroupPlan plan, bool isAgain, bool isRecovered, IReadOnlyList<DeliveredEntry> entries)
     {
-        var again = isAgain ? entries.Count : 0;
-        for (var i = 0; !isAgain && i < entries.Count; i++)
-            again += entries[i].DeliveryCount > 1 ? 1 : 0;
+        // In the private stream a copy says where it is from; a saga's time-out is published there, and is new.
+        var again = 0;
+        for (var i = 0; i < entries.Count; i++)
+            again += entries[i].DeliveryCount > 1 || (isAgain && entries[i].Fields.TryGet(EnvelopeFieldNames.SourceId, out _)) ? 1 : 0;
 
         var tags = GroupTags(plan);
         tags.Add(TelemetryNames.OperationName, "receive");

@@ -2,9 +2,11 @@ using Millrace.Consuming;
 using Millrace.Embedded;
 using Millrace.Hosting;
 using Millrace.Monitoring;
+using Millrace.Sagas;
 using Millrace.Streams;
 using Millrace.Tests.Consuming;
 using Millrace.Tests.Fixtures;
+using Millrace.Tests.Sagas;
 
 namespace Millrace.Tests.Monitoring;
 
@@ -218,6 +220,31 @@ public sealed class MessageMeterTests : IAsyncLifetime
 
         Assert.Equal(("{message}", 1, $"{Billing} messaging.operation.name=settle"), Parts(Assert.Single(recorder.Of("millrace.retries"))));
         Assert.Equal($"{Orders} messaging.operation.name=send", Assert.Single(recorder.Of("messaging.client.sent.messages")).Tags);
+    }
+
+    /// <summary>Its time-outs come by the private stream, and are published like any other message.</summary>
+    [Fact]
+    public async Task Saga_that_times_out_counts_what_it_published_and_no_retry_nor_redelivery()
+    {
+        const string orders = "shop:orders";
+        var again = StreamNames.Again(orders, "checkout");
+        await using var host = await ConsumerHost.StartAsync(
+            static m => m.AddSaga(new CheckoutSaga("shop", limit: TimeSpan.FromMilliseconds(50)), [orders], "checkout"));
+        using var recorder = new MeterRecorder(host);
+        await host.Publisher.PublishAsync(orders, new OrderPlaced("1", 10));
+        await host.ReadAsync("shop:out");
+        await recorder.WhenCountedAsync("messaging.client.sent.messages", 4);
+        await host.StopAsync();
+
+        Assert.Equal(
+            [("shop:inventory", "send"), (orders, "send"), ("shop:out", "send"), (again, "schedule")],
+            recorder.Of("messaging.client.sent.messages").Select(Destination).OrderBy(static one => one.Stream, StringComparer.Ordinal));
+        Assert.Equal(2, recorder.Of("messaging.client.consumed.messages").Sum(reading => reading.Value));
+        Assert.Empty(recorder.Of("millrace.retries"));
+        Assert.Empty(recorder.Of("millrace.redeliveries"));
+
+        static (string Stream, string Operation) Destination(MeterRecorder.Reading reading) =>
+            reading.Tags.Split(' ') is [_, var stream, var operation] ? (stream.Split('=')[1], operation.Split('=')[1]) : default;
     }
 
     [Fact]
