@@ -34,7 +34,7 @@ internal sealed class OutboxRelay<TDbContext>(
     // Whether the table is known to be relayed under our name. A failure may be that of a database that was replaced.
     private bool _isClaimed;
 
-    // Whether rows were relayed since.
+    // Whether rows were relayed since, or nobody could count them.
     private bool _isStatusOld;
 
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
@@ -152,6 +152,7 @@ internal sealed class OutboxRelay<TDbContext>(
         if (_cared != 0 && time.GetElapsedTime(_cared) < CareInterval)
             return;
         _cared = time.GetTimestamp();
+        OutboxStatus? status = null;
         try
         {
             var scope = scopes.CreateAsyncScope();
@@ -159,14 +160,16 @@ internal sealed class OutboxRelay<TDbContext>(
             {
                 var table = new OutboxTable(scope.ServiceProvider.GetRequiredService<TDbContext>());
                 if (meter.IsStatusWanted)
-                    meter.Status = await table.GetStatusAsync(cancellationToken).ConfigureAwait(false);
-                _isStatusOld = false;
+                    status = await table.GetStatusAsync(cancellationToken).ConfigureAwait(false);
+                (meter.Status, _isStatusOld) = (status, false);
                 if (_options.KeepRelayed > TimeSpan.Zero)
                     await table.CleanAsync(_options.KeepRelayed, cancellationToken).ConfigureAwait(false);
             }
         }
         catch (Exception exception) when (exception is not OperationCanceledException || !cancellationToken.IsCancellationRequested)
         {
+            // What cannot be counted is told by no old figure, and asked for again before the next poll.
+            (meter.Status, _isStatusOld) = (status, status is null);
             _drain.Distrust();
             if (_careFailures.Allows())
                 LogMessages.CareFailed(logger, exception, _options.Name!);

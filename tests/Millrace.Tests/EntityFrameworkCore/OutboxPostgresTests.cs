@@ -1,5 +1,8 @@
+using System.Data.Common;
+using System.Globalization;
 using System.Transactions;
 using Microsoft.EntityFrameworkCore;
+using Microsoft.EntityFrameworkCore.Diagnostics;
 using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Diagnostics.HealthChecks;
 using Millrace.EntityFrameworkCore;
@@ -284,20 +287,61 @@ public sealed class OutboxPostgresTests(SharedPostgres postgres) : IAsyncLifetim
         Assert.Equal(2, recorder.Of("millrace.outbox.relayed").Sum(reading => reading.Value));
         Assert.Equal((1d, "{message}", $"{Outbox} messaging.destination.name=placed"), Told(recorder.Of("millrace.outbox.refused")));
 
-        async Task<ILookup<string, MeterRecorder.Reading>> WhenMeasuredAsync(int waiting)
-        {
-            ILookup<string, MeterRecorder.Reading>? found = null;
-            await Eventually.TrueAsync($"{waiting} rows wait", () =>
-            {
-                time.Advance(TimeSpan.FromSeconds(1));
-                found = recorder.Scrape();
-                return ValueTask.FromResult(found["millrace.outbox.waiting"].SingleOrDefault() is { } reading && reading.Value == waiting);
-            });
-            return found!;
-        }
+        Task<ILookup<string, MeterRecorder.Reading>> WhenMeasuredAsync(int waiting) => WhenToldAsync(recorder, time, waiting);
 
         static (double Value, string? Unit, string Tags) Told(IEnumerable<MeterRecorder.Reading> readings) =>
             Assert.Single(readings) is var reading ? (reading.Value, reading.Unit, reading.Tags) : default;
+    }
+
+    /// <summary>Unknown is not zero, nor what it was.</summary>
+    [Fact]
+    public async Task Gauges_tell_nothing_while_the_database_is_away_and_soon_again_when_it_is_back()
+    {
+        var line = new DatabaseLine();
+        var time = new ManualTimeProvider();
+        await using var host = await HostAsync(
+            options => options.PollInterval = TimeSpan.FromDays(1),
+            addContext: services => services.AddDbContext<ShopDb>(options =>
+            {
+                _database!.Configure(options);
+                options.AddInterceptors(line);
+            }),
+            time: time);
+        using var recorder = new MeterRecorder(host);
+        var outbox = host.Host.Services.GetRequiredService<Outbox<ShopDb>>();
+        await WhenToldAsync(recorder, time, waiting: 0, outbox.Wake);
+
+        line.IsAway = true;
+        var away = await WhenToldAsync(recorder, time, waiting: null, outbox.Wake);
+        Assert.DoesNotContain(away, static gauge => gauge.Key.StartsWith("millrace.outbox.", StringComparison.Ordinal));
+
+        line.IsAway = false;
+        await WhenToldAsync(recorder, time, waiting: 0);
+    }
+
+    /// <summary>Lets time pass until the gauges say how many rows wait, or nothing.</summary>
+    private static async Task<ILookup<string, MeterRecorder.Reading>> WhenToldAsync(
+        MeterRecorder recorder, ManualTimeProvider time, int? waiting, Action? meanwhile = null)
+    {
+        ILookup<string, MeterRecorder.Reading>? found = null;
+        await Eventually.TrueAsync($"{waiting?.ToString(CultureInfo.InvariantCulture) ?? "unknown how many"} rows wait", () =>
+        {
+            meanwhile?.Invoke();
+            time.Advance(TimeSpan.FromSeconds(1));
+            found = recorder.Scrape();
+            return ValueTask.FromResult(found["millrace.outbox.waiting"].SingleOrDefault()?.Value == waiting);
+        });
+        return found!;
+    }
+
+    /// <summary>A line to the database that can be cut.</summary>
+    private sealed class DatabaseLine : DbConnectionInterceptor
+    {
+        public volatile bool IsAway;
+
+        public override ValueTask<InterceptionResult> ConnectionOpeningAsync(
+            DbConnection connection, ConnectionEventData eventData, InterceptionResult result, CancellationToken cancellationToken = default) =>
+            IsAway ? throw new TimeoutException("The database is away.") : new(result);
     }
 
     private const string Outbox = "millrace.outbox.name=shop";
