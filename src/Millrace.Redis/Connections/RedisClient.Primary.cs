@@ -10,8 +10,8 @@ internal sealed partial class RedisClient
 {
     // Shared connections that take no more commands and have some in line.
     private readonly HashSet<RedisConnection> _retired = [];
-    private bool _isLooking;                // From a refusal until the shared connection is made anew for it.
-    private int _looks;                     // How often it was, lately.
+    private bool _isLooking;                // From a refusal until the shared connection is made anew.
+    private int _looks;                     // How often it was retired for one, lately.
     private int _moves;                     // How often connections were told to follow. One begun before may lead to where the shared one was.
     private long? _lastLook;
     private TimeSpan _pauseAfterLook;
@@ -26,12 +26,13 @@ internal sealed partial class RedisClient
             // What was in line on a connection that is retired already tells nothing of the new one.
             if (!connection.IsOpen || _shared is not { IsOpen: true })
                 return;
+            _isLooking = true;
             var sinceLook = _lastLook is { } last ? _time.GetElapsedTime(last) : TimeSpan.MaxValue;
             if (sinceLook < _pauseAfterLook)
                 return;
 
             _looks = sinceLook > 2 * _options.MaxReconnectDelay ? 1 : _looks + 1;
-            (_isLooking, _lastLook, _pauseAfterLook) = (true, _time.GetTimestamp(), _connector.DelayAfter(_looks));
+            (_lastLook, _pauseAfterLook) = (_time.GetTimestamp(), _connector.DelayAfter(_looks));
         }
 
         RetireShared(new IOException("The server refuses writes as a replica does; another one may have become the primary."));

@@ -177,6 +177,8 @@ internal sealed class RedisConnector(RedisOptions options, TimeProvider time, IL
                 RevocationMode = X509RevocationMode.NoCheck,
             };
             policy.CustomTrustStore.ImportFromPemFile(file);
+            if (policy.CustomTrustStore.Count == 0)
+                throw new CryptographicException($"The file '{file}' has no certificate.");
             client.CertificateChainPolicy = policy;
         }
 

@@ -42,7 +42,7 @@ internal sealed class GroupSampler
                 static sample => sample.OldestUnsettledAge?.TotalSeconds),
             Gauge<long>("millrace.group.dead_letters", "{message}", "Dead letters of the group.",
                 static sample => sample.DeadLetters),
-            Gauge<long>("millrace.group.scheduled", "{message}", "Messages that wait for their time: delayed ones and the group's retries.",
+            Gauge<long>("millrace.group.scheduled", "{message}", "Messages that wait for their time: delayed ones, the group's retries and a saga's time-outs.",
                 static sample => sample.Scheduled),
             Gauge<long>("millrace.group.parked_keys", "{key}", "Keys of an ordered group whose first message failed and waits.",
                 static sample => sample.ParkedKeys),

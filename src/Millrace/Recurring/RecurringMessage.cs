@@ -37,10 +37,9 @@ internal sealed class RecurringMessage
     // Whether this process has seen to the chain since it started. Until then a tick may come that another version scheduled.
     private volatile bool _hasStarted;
 
-    // The moment this process has begun the chain anew for, and how often. The first time is enough, unless what breaks chains goes on; but where
+    // The moment this process has begun the chain anew for, when, and how often. The first time is enough, unless what breaks chains goes on; but where
     // this clock is ahead of the store's, the chain looks broken until it fires.
-    private DateTimeOffset? _begunAnewFor;
-    private int _timesBegunAnew;
+    private (DateTimeOffset? For, DateTimeOffset At, int Times) _begunAnew;
 
     public RecurringMessage(
         string name,
@@ -81,8 +80,8 @@ internal sealed class RecurringMessage
     /// <param name="now">The time.</param>
     /// <param name="isStart">Whether the process starts, and with it perhaps a new version of the application.</param>
     /// <param name="grace">
-    /// How long a moment may be due, and the chain stand still, before it counts as broken; twice as long each time this process has begun it anew for the
-    /// same moment, up to 32 times.
+    /// How long a moment may be due, and the chain stand still, before it counts as broken. Where this process has begun it anew for the same moment, it
+    /// waits for twice as long, and so on up to 32 times.
     /// </param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <returns>Whether a chain was begun.</returns>
@@ -113,9 +112,10 @@ internal sealed class RecurringMessage
         var isChanged = state is null || (isStart && IsChanged(state));
 
         // One that makes up for what it missed, or was begun anew just now, is late and not broken. What moved in the future says nothing.
-        var times = state?.Next == _begunAnewFor ? _timesBegunAnew : 0;
-        var hasMoved = state?.MovedAt is { } moved && (now - moved).Duration() < grace * (1 << Math.Min(times, 5));
-        var isBroken = (state is { IsNew: true } || state?.Next < now - grace) && !hasMoved;
+        var hasMoved = state?.MovedAt is { } moved && (now - moved).Duration() < grace;
+        var last = state?.Next == _begunAnew.For ? _begunAnew : default;
+        var isEarly = (now - last.At).Duration() < grace * (1 << Math.Min(last.Times, 5));
+        var isBroken = (state is { IsNew: true } || state?.Next < now - grace) && !hasMoved && !isEarly;
         if (!isChanged && !isBroken)
             return null;
 
@@ -125,7 +125,7 @@ internal sealed class RecurringMessage
             commit.Publish(Ticks, new RecurringTick(due, begun.Epoch), Delayed(begun, now));
         var result = await commit.CommitAsync(cancellationToken).ConfigureAwait(false);
         if (result.IsApplied && isBroken)
-            (_begunAnewFor, _timesBegunAnew) = (begun.Next, times + 1);
+            _begunAnew = (begun.Next, now, last.Times + 1);
         return result;
     }
 

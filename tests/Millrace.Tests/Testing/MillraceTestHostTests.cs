@@ -340,7 +340,7 @@ public sealed class MillraceTestHostTests
             static (trip, context, _) => trip.Number < 3 && context.Attempt == 1 ? throw new TimeoutException("away") : Task.CompletedTask,
             static options => (options.Concurrency, options.BreakerFailures, options.BreakerPause, options.RetryBaseDelay) =
                 (1, 2, TimeSpan.FromMinutes(1), TimeSpan.FromMinutes(1))));
-        using var reading = new HeldUpReading(at: 3);
+        using var reading = new HeldUpReading(at: null);
         for (var number = 1; number <= 4; number++)
             await host.PublishAsync("trips", new HeldUpTrip { Number = number });
         await host.WhenIdleAsync();

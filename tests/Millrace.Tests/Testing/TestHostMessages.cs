@@ -47,11 +47,11 @@ public sealed record HeldUpTrip
 }
 
 /// <summary>Holds one <see cref="HeldUpTrip"/> up. One at a time.</summary>
-public sealed class HeldUpReading(int at) : IDisposable
+public sealed class HeldUpReading(int? at) : IDisposable
 {
     private static HeldUpReading? _current;
 
-    private readonly int _at = at;
+    private readonly int? _at = at;
     private readonly TaskCompletionSource _reached = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly TaskCompletionSource _goOn = new();
 
@@ -68,7 +68,7 @@ public sealed class HeldUpReading(int at) : IDisposable
 
     public static void Pass(int number)
     {
-        if (Volatile.Read(ref _current) is not { } current || number != current._at)
+        if (Volatile.Read(ref _current) is not { } current || (current._at is { } at && number != at))
             return;
         current._reached.TrySetResult();
         current._goOn.Task.Wait();

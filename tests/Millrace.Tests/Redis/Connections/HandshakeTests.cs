@@ -180,8 +180,11 @@ public sealed class HandshakeTests
     }
 
     /// <summary>Somebody replaces the file, and it is half written or not yet for everybody to read.</summary>
-    [Fact]
-    public async Task File_of_the_authority_that_is_damaged_for_a_while_is_read_again()
+    [Theory]
+    [InlineData("")]
+    [InlineData("-----BEGIN CERTIFICATE-----\nMIIB")]
+    [InlineData("-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n")]
+    public async Task File_of_the_authority_that_is_damaged_for_a_while_is_read_again(string damaged)
     {
         using var files = new TlsFiles("localhost");
         await using var server = await RedisServer.StartAsync(
@@ -190,7 +193,7 @@ public sealed class HandshakeTests
         var tlsPort = FreePort();
         await server.CliAsync("CONFIG", "SET", "tls-port", tlsPort.ToString(CultureInfo.InvariantCulture));
         var whole = await File.ReadAllTextAsync(files.Authority);
-        await File.WriteAllTextAsync(files.Authority, "-----BEGIN CERTIFICATE-----\nMIIB\n-----END CERTIFICATE-----\n");
+        await File.WriteAllTextAsync(files.Authority, damaged);
         var options = new RedisOptions
         {
             Host = "localhost", Port = tlsPort, UseTls = true, TlsAuthorityFile = files.Authority, ReconnectDelay = TimeSpan.FromMilliseconds(5),
